@@ -1,0 +1,85 @@
+# Everything runs in .venv, which `make` sets up by itself and only once.
+# Works with GNU make 3.81 (macOS) and later.
+
+ARGS ?=
+PYTHON ?=
+
+VENV  := .venv
+STAMP := $(VENV)/.complete
+BIN   := $(VENV)/bin
+
+# Sets the shell's $python3. A pyenv shim may stand for a Python that is not there, so the first
+# one that runs is taken.
+FIND_PYTHON3 = python3=$$(for p in python3 python /usr/bin/python3; do \
+		"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 8))' 2>/dev/null && \
+		echo "$$p" && break; done); \
+	test -n "$$python3" || { echo "error: no Python 3.8 or later found; install one" >&2; exit 1; }
+
+UV := $(shell command -v uv 2>/dev/null)
+ifeq ($(UV),)
+UV := .uv/bin/uv
+$(STAMP) lock: | $(UV)
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-all lint format lock venv setup clean FORCE
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo 'ARGS="…" goes to the command that is run; PYTHON=3.12 asks for that Python.'
+
+run: $(STAMP) ## Run the pipeline on this machine, ARGS="--surgery none --epochs 2" …
+	@$(BIN)/python pipelines/local_runner.py $(ARGS)
+
+test: $(STAMP) ## Run the tests, without the slow ones
+	$(BIN)/python -m pytest $(ARGS)
+
+test-all: $(STAMP) ## Run all tests
+	$(BIN)/python -m pytest -m "" $(ARGS)
+
+lint: $(STAMP) ## Check style, format and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(STAMP) ## Format the code and make the safe fixes
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+lock: ## Pin the dependencies of all stacks again, ARGS=--upgrade for newer ones
+	"$(UV)" pip compile --quiet --universal pyproject.toml --all-extras --python-version 3.10 \
+		--custom-compile-command "make lock" -o requirements.lock $(ARGS)
+
+setup: $(STAMP) ## Only set up .venv
+
+venv: setup
+
+clean: ## Remove what make and the tools made; the output of runs stays
+	rm -rf $(VENV) .uv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# Another Python than the one that .venv has was asked for.
+ifneq ($(PYTHON),)
+ifeq ($(wildcard $(BIN)/python$(PYTHON)),)
+$(STAMP): FORCE
+endif
+endif
+
+# The stamp lies in the folder that goes first, so an interrupted set-up starts again.
+$(STAMP): requirements.lock pyproject.toml ci/select_stack.py
+	@$(FIND_PYTHON3); \
+	python=$$("$$python3" ci/select_stack.py --uv "$(UV)" --python "$(PYTHON)") && \
+	rm -rf $(VENV) && \
+	echo "Setting up $(VENV) (once; some 200 packages, 3 GB)" >&2 && \
+	"$(UV)" venv --quiet --managed-python --seed --python "$$python" $(VENV) && \
+	"$(UV)" pip sync --quiet --python $(BIN)/python requirements.lock && \
+	"$(UV)" pip install --quiet --python $(BIN)/python --no-deps --editable . && \
+	touch $@
+
+.uv/bin/uv:
+	@$(FIND_PYTHON3); \
+	"$$python3" -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "error: $$python3 cannot make virtual environments; install its venv module" \
+			"(Debian, Ubuntu: apt-get install python3-venv) or uv" >&2; exit 1; }; \
+	echo "Installing uv into .uv" >&2; \
+	"$$python3" -m venv --clear .uv && .uv/bin/python -m pip install --quiet 'uv>=0.8,<1'

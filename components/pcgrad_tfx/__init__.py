@@ -1,0 +1,1 @@
+"""PCGrad in TensorFlow Extended: the components of a multi-task pipeline."""
