@@ -1,0 +1,71 @@
+"""The Gram matrix of task gradients, and what can be read off it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import tensorflow as tf
+
+from pcgrad.stacks import GradientStack, stack_gradients
+from pcgrad.task_gradients import TaskGradients
+
+
+def gram_matrix(gradients: TaskGradients) -> tf.Tensor:
+    """The inner products of the tasks' gradients over all shared variables.
+
+    In a replica context of a `tf.distribute` strategy these are the inner products of the *global*
+    gradients: the replicas' gradients are summed (all-reduced) first, because the Gram matrix of a
+    sum is not the sum of the Gram matrices.
+
+    Args:
+        gradients: The gradients of T tasks.
+
+    Returns:
+        [T, T], float64: G_ij = ⟨g_i, g_j⟩. A task that does not reach a shared variable contributes
+        zeros there. Accumulated variable by variable.
+    """
+    count = len(gradients.tasks)
+    total = tf.zeros([count, count], tf.float64)
+    for stack in _global_stacks(gradients):
+        total += _scatter(stack.gram_matrix(), stack.tasks, count)
+    return total
+
+
+def cosines(gramian: tf.Tensor) -> tf.Tensor:
+    """The pairwise cosines of the task gradients.
+
+    Args:
+        gramian: Gram matrix, [T, T].
+
+    Returns:
+        [T, T], the Gram matrix's dtype: G_ij / √(G_ii · G_jj); NaN (undefined) where either
+        gradient is zero.
+    """
+    norms = tf.sqrt(tf.linalg.diag_part(gramian))
+    return gramian / (norms[:, tf.newaxis] * norms[tf.newaxis, :])
+
+
+def _scatter(products: tf.Tensor, tasks: tuple[int, ...], count: int) -> tf.Tensor:
+    """Puts the t×t products of some tasks at their place among all T."""
+    if tasks == tuple(range(count)):
+        return products
+    place = tf.one_hot(tasks, count, dtype=products.dtype)
+    return tf.matmul(place, tf.matmul(products, place), transpose_a=True)
+
+
+def _global_stacks(gradients: TaskGradients) -> list[GradientStack]:
+    """The stacks of the gradients summed over all replicas, in one collective operation."""
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return list(gradients.shared.values())
+    local = {
+        index: stack.chunks if stack.indices is None else gradients.of_variable(index)
+        for index, stack in gradients.shared.items()
+    }
+    summed = context.all_reduce(tf.distribute.ReduceOp.SUM, local)
+    return [
+        dataclasses.replace(stack, chunks=summed[index])
+        if stack.indices is None
+        else stack_gradients(summed[index], gradients.variables[index].shape)
+        for index, stack in gradients.shared.items()
+    ]

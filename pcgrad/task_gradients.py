@@ -1,0 +1,152 @@
+"""From losses and a tape to one gradient per task and variable, and back to one per variable."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+import tensorflow as tf
+
+from pcgrad.stacks import GradientStack, stack_gradients
+
+Gradient: TypeAlias = "tf.Tensor | tf.IndexedSlices"
+Losses: TypeAlias = "Sequence[tf.Tensor] | Mapping[str, tf.Tensor]"
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskGradients:
+    """The gradients of T losses with respect to V variables.
+
+    A variable is *shared* when at least two tasks reach it, *task-specific* when exactly one does
+    (Yu et al. 2020, section 3 and appendix C). Reaching is structural: a gradient that exists but
+    is zero counts.
+
+    Attributes:
+        tasks: The T task names: the keys of a mapping of losses, otherwise "0", "1", ….
+        variables: The V variables.
+        gradients: `gradients[task][variable]`, a tensor or `tf.IndexedSlices` shaped like the
+            variable, `None` where the task does not reach it.
+        shared: For each shared variable's index the stacked gradients of the tasks that reach it.
+    """
+
+    tasks: tuple[str, ...]
+    variables: tuple[tf.Variable, ...]
+    gradients: tuple[tuple[Gradient | None, ...], ...]
+    shared: Mapping[int, GradientStack]
+
+    def of_variable(self, index: int) -> dict[int, Gradient]:
+        """The gradients with respect to one variable, by the index of the task."""
+        column = {task: row[index] for task, row in enumerate(self.gradients)}
+        return {task: gradient for task, gradient in column.items() if gradient is not None}
+
+
+def task_gradients(
+    tape: tf.GradientTape, losses: Losses, variables: Sequence[tf.Variable]
+) -> TaskGradients:
+    """Differentiates every task's loss with respect to every variable.
+
+    Args:
+        tape: The tape that recorded the losses; persistent if there is more than one.
+        losses: T floating-point losses of any shape, as a sequence or as a mapping from task names.
+            A loss that is not a scalar counts as its sum, as in `tf.GradientTape.gradient`.
+        variables: V `tf.Variable` or `keras.Variable`.
+
+    Returns:
+        The T×V gradients.
+
+    Raises:
+        ValueError: `losses` or `variables` is empty, the tape is not persistent although there are
+            several losses, or no loss reaches any variable.
+        TypeError: A loss is not a floating-point tensor.
+    """
+    named = _named(losses)
+    variables = tuple(variables)
+    if not variables:
+        raise ValueError("`variables` is empty: pass the variables to differentiate by")
+    gradients = tuple(tuple(_gradient(tape, loss, variables)) for loss in named.values())
+    reached = [
+        {task: row[index] for task, row in enumerate(gradients) if row[index] is not None}
+        for index in range(len(variables))
+    ]
+    if not any(reached):
+        raise ValueError(
+            "no loss in `losses` reaches any of `variables`: compute the losses inside the "
+            "`with tf.GradientTape(...)` block, from these variables"
+        )
+    shared = {
+        index: stack_gradients(by_task, variables[index].shape)
+        for index, by_task in enumerate(reached)
+        if len(by_task) > 1
+    }
+    return TaskGradients(tuple(named), variables, gradients, shared)
+
+
+def combine(gradients: TaskGradients, weights: tf.Tensor) -> list[Gradient | None]:
+    """Sums the task gradients of shared variables, weighted.
+
+    Args:
+        gradients: The gradients of T tasks with respect to V variables.
+        weights: Floating-point tensor of shape [T].
+
+    Returns:
+        V gradients, each with its variable's shape and dtype: `Σ_t weights[t] · g_t` for a shared
+        variable, the one task's own gradient, unscaled, for a task-specific variable, `None` for a
+        variable that no task reaches. Where every task's gradient is sparse, so is the sum.
+    """
+    combined: list[Gradient | None] = []
+    for index, variable in enumerate(gradients.variables):
+        if index in gradients.shared:
+            gradient = gradients.shared[index].weighted_sum(weights)
+        else:
+            gradient = next(iter(gradients.of_variable(index).values()), None)
+        combined.append(None if gradient is None else cast(gradient, variable.dtype))
+    return combined
+
+
+def cast(gradient: Gradient, dtype: tf.DType | str) -> Gradient:
+    """Casts a dense or sparse gradient; Keras variables name their dtype by a string."""
+    dtype = tf.as_dtype(dtype)
+    if isinstance(gradient, tf.IndexedSlices):
+        return tf.IndexedSlices(
+            tf.cast(gradient.values, dtype), gradient.indices, gradient.dense_shape
+        )
+    return tf.cast(gradient, dtype)
+
+
+def _named(losses: Losses) -> dict[str, tf.Tensor]:
+    """Checks the losses and gives each a name."""
+    if isinstance(losses, Mapping):
+        named = {str(name): loss for name, loss in losses.items()}
+    elif isinstance(losses, Sequence):
+        named = {str(index): loss for index, loss in enumerate(losses)}
+    else:
+        raise TypeError(
+            f"`losses` is a {type(losses).__name__}: pass a list, tuple or dict with one loss "
+            "for each task"
+        )
+    if not named:
+        raise ValueError("`losses` is empty: pass one loss for each task")
+    for name, loss in named.items():
+        dtype = loss.dtype if tf.is_tensor(loss) else None
+        if dtype is None or not tf.as_dtype(dtype).is_floating:
+            found = f"of dtype {dtype.name}" if dtype is not None else f"a {type(loss).__name__}"
+            raise TypeError(
+                f"losses[{name!r}] is {found}: a loss must be a real floating-point tensor, "
+                "computed on the tape"
+            )
+    return named
+
+
+def _gradient(
+    tape: tf.GradientTape, loss: tf.Tensor, variables: tuple[tf.Variable, ...]
+) -> list[Gradient | None]:
+    try:
+        return tape.gradient(loss, list(variables))
+    except RuntimeError as error:
+        if "non-persistent" not in str(error):
+            raise
+        raise ValueError(
+            "`tape` is not persistent and can differentiate one loss only: record several losses "
+            "with `tf.GradientTape(persistent=True)`"
+        ) from error

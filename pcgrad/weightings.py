@@ -1,0 +1,153 @@
+"""Weightings: functions from the Gram matrix of the task gradients to a weight for each task.
+
+Source: Yu, Kumar, Gupta, Levine, Hausman, Finn, "Gradient Surgery for Multi-Task Learning", NeurIPS
+2020 (arXiv 2001.06782), Algorithm 1. While a task's gradient is projected it stays in the span of
+all task gradients, so its coefficients in that span, one row of a T×T matrix C, are all that has to
+be tracked: the inner product of the running gradient i with g_j is (C G)_ij, and its projection off
+g_j subtracts (C G)_ij / G_jj from C_ij. Nothing here has the size of a gradient.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import tensorflow as tf
+
+
+class Weighting(Protocol):
+    """Anything that turns a Gram matrix into task weights; `PCGrad` is one, a function may be."""
+
+    def __call__(self, gramian: tf.Tensor, step: tf.Tensor | int | None) -> tf.Tensor:
+        """Weighs the tasks.
+
+        Args:
+            gramian: Gram matrix of the task gradients, [T, T], float64.
+            step: Number of the training step, for weightings that draw or change over time.
+
+        Returns:
+            [T] weights: the shared variables' update is `Σ_t weights[t] · g_t`.
+        """
+
+
+def equal_weights(gramian: tf.Tensor, step: tf.Tensor | int | None = None) -> tf.Tensor:
+    """The plain sum of the losses, without surgery: every weight is one.
+
+    Args:
+        gramian: Gram matrix, [T, T].
+        step: Not used.
+
+    Returns:
+        [T] ones of the Gram matrix's dtype.
+    """
+    del step
+    return tf.ones_like(tf.linalg.diag_part(gramian))
+
+
+def projection_orders(seed: tf.Tensor | int, step: tf.Tensor | int, tasks: int) -> tf.Tensor:
+    """The random orders in which every task visits the others.
+
+    A pure function of its arguments: the same in eager mode, in a graph, under XLA and on every
+    replica. (The generator is named because the default one differs between eager mode and XLA.)
+
+    Args:
+        seed: Integer scalar.
+        step: Integer scalar, the number of the training step.
+        tasks: T.
+
+    Returns:
+        [T, T], int32. Row i is a uniformly random permutation of all tasks, independent of the
+        other rows; task i skips itself in it, which leaves a uniformly random order of the others.
+    """
+    keys = tf.random.stateless_uniform(
+        [tasks, tasks],
+        seed=tf.stack([tf.cast(seed, tf.int64), tf.cast(step, tf.int64)]),
+        minval=None,
+        maxval=None,
+        dtype=tf.int64,
+        alg="philox",
+    )
+    return tf.argsort(keys, axis=1)
+
+
+@tf.function
+def sequential_projection(gramian: tf.Tensor, orders: tf.Tensor) -> tf.Tensor:
+    """Algorithm 1 of Yu et al. (2020): all tasks' visits, one after the other.
+
+    Args:
+        gramian: Gram matrix, [T, T], float64.
+        orders: [T, T], int32; row i is the order of task i's visits, its own index is skipped.
+
+    Returns:
+        [T, T], float64: row i holds the coefficients of task i's projected gradient.
+    """
+    tasks = gramian.shape[0]
+    return _visit_all(gramian, orders, tf.range(tasks), tf.eye(tasks, dtype=gramian.dtype))
+
+
+@tf.function
+def parallel_projection(gramian: tf.Tensor, orders: tf.Tensor) -> tf.Tensor:
+    """The same mathematics as `sequential_projection`, one task's surgery mapped over all tasks.
+
+    Task i's surgery never reads another task's projected gradient, so `tf.vectorized_map` may carry
+    out all of them at once.
+
+    Args:
+        gramian: Gram matrix, [T, T], float64.
+        orders: [T, T], int32; row i is the order of task i's visits, its own index is skipped.
+
+    Returns:
+        [T, T], float64: row i holds the coefficients of task i's projected gradient.
+    """
+    tasks = gramian.shape[0]
+
+    def one_task(inputs: tuple[tf.Tensor, tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        order, task, start = (part[tf.newaxis] for part in inputs)
+        return _visit_all(gramian, order, task, start)[0]
+
+    start = tf.eye(tasks, dtype=gramian.dtype)
+    return tf.vectorized_map(one_task, (orders, tf.range(tasks), start))
+
+
+def simultaneous_projection(gramian: tf.Tensor) -> tf.Tensor:
+    """Projects every task's gradient off all others at once, by the original inner products.
+
+    Free of any order, hence deterministic. It equals Algorithm 1 for two tasks without being it for
+    three or more; earlier TensorFlow 2 implementations compute it under the name PCGrad.
+
+    Args:
+        gramian: Gram matrix, [T, T], float64.
+
+    Returns:
+        [T, T], float64: off the diagonal C_ij = -min(0, G_ij) / G_jj, on it 1.
+    """
+    squared_norms = tf.linalg.diag_part(gramian)
+    removed = _coefficient(gramian, squared_norms[tf.newaxis, :])
+    return tf.linalg.set_diag(-removed, tf.ones_like(squared_norms))
+
+
+def _visit_all(
+    gramian: tf.Tensor, orders: tf.Tensor, tasks: tf.Tensor, start: tf.Tensor
+) -> tf.Tensor:
+    """Runs all visits of some tasks: `orders` and `start` [rows, T], `tasks` [rows]."""
+    count = gramian.shape[0]
+    squared_norms = tf.linalg.diag_part(gramian)
+
+    def visit(position: tf.Tensor, running: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        target = tf.gather(orders, position, axis=1)
+        inner = tf.reduce_sum(running * tf.gather(gramian, target), axis=1)
+        removed = _coefficient(inner, tf.gather(squared_norms, target))
+        removed = tf.where(target == tasks, tf.zeros_like(removed), removed)
+        place = tf.one_hot(target, count, dtype=gramian.dtype)
+        return position + 1, running - removed[:, tf.newaxis] * place
+
+    return tf.while_loop(
+        lambda position, _: position < count,
+        visit,
+        (tf.constant(0), start),
+        maximum_iterations=count,
+    )[1]
+
+
+def _coefficient(inner: tf.Tensor, squared_norm: tf.Tensor) -> tf.Tensor:
+    """How much of a gradient to remove; none where it agrees or where the gradient is zero."""
+    return tf.math.divide_no_nan(tf.minimum(inner, 0), squared_norm)

@@ -1,0 +1,33 @@
+"""Set-up common to all tests of `pcgrad`."""
+
+import os
+
+# Read when TensorFlow is first imported, hence before the imports of the test modules.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from collections.abc import Iterator
+
+import keras
+import pytest
+from hypothesis import settings
+
+from pcgrad import PCGrad, PPCGrad
+
+# Examples are the same in every run (a red test stays red), and tracing a new shape takes long.
+settings.register_profile("pcgrad", max_examples=25, deadline=None, derandomize=True, database=None)
+settings.load_profile("pcgrad")
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> Iterator[None]:
+    """Every test starts from the same seeds and leaves no global Keras state behind."""
+    policy = keras.config.dtype_policy()
+    keras.utils.set_random_seed(1)
+    yield
+    keras.config.set_dtype_policy(policy)
+
+
+@pytest.fixture(params=[PCGrad, PPCGrad])
+def surgery_class(request: pytest.FixtureRequest) -> type[PCGrad] | type[PPCGrad]:
+    """Both classes: what is promised for one is promised for the other."""
+    return request.param
