@@ -1,0 +1,13 @@
+"""Gradient surgery in `keras.Model.fit`."""
+
+import keras
+
+from pcgrad.keras.conflict_monitor import ConflictMonitor
+from pcgrad.keras.model import MultiTaskModel
+from pcgrad.surgery import PCGrad, PPCGrad
+
+__all__ = ["ConflictMonitor", "MultiTaskModel"]
+
+# So that a saved model remembers its surgery; `pcgrad` itself does not import Keras.
+for _surgery in (PCGrad, PPCGrad):
+    keras.saving.register_keras_serializable(package="pcgrad")(_surgery)

@@ -1,0 +1,323 @@
+"""A Keras model whose `fit` trains several tasks with gradient surgery."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from pcgrad.gramian import gram_matrix
+from pcgrad.keras.conflict_monitor import ConflictStatistics
+from pcgrad.keras.task_losses import TaskBatch, TaskLosses
+from pcgrad.task_gradients import Gradient, combine, task_gradients
+from pcgrad.weightings import Weighting, equal_weights
+
+
+@keras.saving.register_keras_serializable(package="pcgrad")
+class MultiTaskModel(keras.Model):
+    """A `keras.Model` with one output and one loss for each task.
+
+    Everything is as in `keras.Model` (functional or subclassed; `fit`, `evaluate`, `predict`,
+    callbacks, saving), but for three things:
+
+    - `compile(surgery=PCGrad())` combines the tasks' gradients by gradient surgery.
+    - A label that is NaN is missing: its row is left out of that task's loss and metrics, and a
+      task's loss is the mean over its labelled rows. Labels of an integer dtype are never missing.
+    - With two tasks or more, `fit` reports `conflicting_pairs` (share of pairs of tasks whose
+      gradients have a negative inner product) and `mean_cosine` of the pairs, means over the
+      epoch's steps. `conflicts()` has them pair by pair; `ConflictMonitor` writes them.
+
+    Example:
+        >>> inputs = keras.Input((8,))
+        >>> trunk = keras.layers.Dense(16, activation="relu")(inputs)
+        >>> outputs = {name: keras.layers.Dense(1)(trunk) for name in ("a", "b")}
+        >>> model = MultiTaskModel(inputs, outputs)
+        >>> model.compile("adam", loss={"a": "mse", "b": "mse"}, surgery=PCGrad("sum"))
+    """
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        surgery: Weighting | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Configures training as `keras.Model.compile` does, with gradient surgery.
+
+        Args:
+            optimizer: As in Keras.
+            loss: One loss for each task: a mapping by output name or a sequence; a single loss
+                counts for every output of a functional model.
+            loss_weights: Multiply the task gradients before the surgery; a mapping or sequence.
+            metrics: By task: a mapping or sequence.
+            weighted_metrics: By task: a mapping or sequence.
+            surgery: `PCGrad()`, `PPCGrad()` or any other weighting (Gram matrix → weights). `None`
+                trains on the plain weighted sum of the losses. Regularization losses are added to
+                the update without surgery.
+            **kwargs: `run_eagerly`, `steps_per_execution`, `jit_compile`, `auto_scale_loss`.
+
+        Raises:
+            ValueError: Losses, weights or metrics do not match the tasks.
+            TypeError: `surgery` is not callable.
+        """
+        if surgery is not None and not callable(surgery):
+            raise TypeError(
+                f"`surgery` is {surgery!r}: pass PCGrad(), PPCGrad(), another function from the "
+                "Gram matrix to weights, or None"
+            )
+        outputs = self.named_outputs()
+        losses = _losses_by_task(loss, outputs)
+        by_task = {
+            "loss_weights": _by_task("loss_weights", loss_weights, tuple(losses)),
+            "metrics": _by_task("metrics", metrics, tuple(losses)),
+            "weighted_metrics": _by_task("weighted_metrics", weighted_metrics, tuple(losses)),
+        }
+        # Keras gets no loss: it would build a loss of its own, which never sees a batch.
+        super().compile(
+            optimizer,
+            metrics=by_task["metrics"] or None,
+            weighted_metrics=by_task["weighted_metrics"] or None,
+            **kwargs,
+        )
+        self.loss = loss
+        arguments = {
+            "optimizer": self.optimizer,
+            "loss": loss,
+            "loss_weights": loss_weights,
+            "metrics": metrics,
+            "weighted_metrics": weighted_metrics,
+            "surgery": surgery,
+            **kwargs,
+        }
+        task_losses = TaskLosses(losses, by_task["loss_weights"], outputs or list(losses))
+        self._training = _CompiledTraining(task_losses, surgery, arguments)
+
+    def named_outputs(self) -> list[str]:
+        """The names of a functional model's outputs: a mapping's keys, else their layers' names.
+
+        Returns:
+            The names in the order of the outputs; empty for a subclassed model.
+        """
+        if not getattr(self, "outputs", None):
+            return []
+        return list(self.output if isinstance(self.output, Mapping) else self.output_names)
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """One step: T task gradients → Gram matrix → weights → combined gradient → optimizer."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        training = self._training
+        with tf.GradientTape(persistent=True) as tape:
+            y_pred = self(x, training=True)
+            batches = training.losses.split(y, y_pred, sample_weight)
+            losses = training.losses(batches)
+            scaled = {
+                name: self.optimizer.scale_loss(loss * training.losses.weights[name])
+                for name, loss in losses.items()
+            }
+            regularization = self._regularization()
+            scaled_regularization = self.optimizer.scale_loss(regularization)
+
+        variables = self.trainable_weights
+        gradients = task_gradients(tape, scaled, variables)
+        gramian = gram_matrix(gradients)
+        weighting = equal_weights if training.surgery is None else training.surgery
+        weights = weighting(gramian, self.optimizer.iterations)
+        update = combine(gradients, weights)
+        if self.losses:
+            penalty = tape.gradient(scaled_regularization, variables)
+            update = [_add(one, other) for one, other in zip(update, penalty, strict=True)]
+        self.optimizer.apply_gradients(
+            (gradient, variable)
+            for gradient, variable in zip(update, variables, strict=True)
+            if gradient is not None
+        )
+        if training.conflicts is not None:
+            training.conflicts.update_state(gramian)
+        return self._update_metrics(x, batches, losses, regularization)
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """One step of evaluation."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        with self._training.evaluating():
+            y_pred = self(x, training=False)
+            batches = self._training.losses.split(y, y_pred, sample_weight)
+            losses = self._training.losses(batches)
+            return self._update_metrics(x, batches, losses, self._regularization())
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        """As in Keras. Nothing is differentiated, so no conflicts are reported."""
+        if not self.compiled:
+            return super().evaluate(*args, **kwargs)
+        with self._training.evaluating():
+            return super().evaluate(*args, **kwargs)
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> tf.Tensor:
+        """The weighted sum of the tasks' losses plus regularization, a scalar."""
+        del x, training
+        losses = self._training.losses
+        by_task = losses(losses.split(y, y_pred, sample_weight))
+        weighted = [value * losses.weights[name] for name, value in by_task.items()]
+        return tf.add_n([*weighted, self._regularization()])
+
+    def conflicts(self) -> list[dict[str, Any]]:
+        """What the last epoch of `fit` saw, pair by pair.
+
+        Returns:
+            For each pair of tasks a dict of `tasks` (two names), `steps` (in which its cosine was
+            defined), `mean_cosine` and `conflicting` (share of these steps with a negative inner
+            product); NaN where there was no such step. Empty for a single task.
+
+        Raises:
+            ValueError: The model is not compiled.
+        """
+        if not self.compiled:
+            raise ValueError("the model is not compiled: call `compile` and `fit` first")
+        statistics = self._training.conflicts
+        return [] if statistics is None else statistics.pairs()
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """Keras's metrics, and the means of the tasks' losses and of the conflicts."""
+        own = self._training.metrics if self.compiled else []
+        return [*super().metrics, *own]
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        """As in Keras; the total loss is the weighted sum of the tasks' mean losses."""
+        results = super().get_metrics_result()
+        weights = self._training.losses.weights
+        tasks = [results[f"{name}_loss"] * weight for name, weight in weights.items()]
+        results["loss"] = sum(tasks) + results.pop(_REGULARIZATION)
+        return results
+
+    def get_compile_config(self) -> dict[str, Any] | None:
+        """The arguments of `compile`, serialized."""
+        if not self.compiled:
+            return None
+        return keras.saving.serialize_keras_object(self._training.arguments)
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compiles with the arguments that `get_compile_config` returned."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.built:
+            self.optimizer.build(self.trainable_variables)
+
+    def _regularization(self) -> tf.Tensor:
+        """The layers' regularization losses, divided among the replicas."""
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        return tf.add_n([tf.zeros([]), *(tf.cast(x, tf.float32) for x in self.losses)]) / replicas
+
+    def _update_metrics(
+        self,
+        x: Any,
+        batches: Mapping[str, TaskBatch],
+        losses: Mapping[str, tf.Tensor],
+        regularization: tf.Tensor,
+    ) -> dict[str, Any]:
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        parts = {}
+        for name, batch in batches.items():
+            # Weighted by the labelled rows, so that the epoch's mean is the mean over rows; each
+            # replica holds its share of the loss and counts its share of the rows.
+            self._training.loss_means[name].update_state(
+                losses[name] * replicas, batch.labelled_rows / replicas
+            )
+            parts[name] = batch.labelled_part()
+        self._training.regularization.update_state(regularization * replicas)
+        labels, predictions, weights = (
+            {name: part[index] for name, part in parts.items()} for index in range(3)
+        )
+        weighted = any(weight is not None for weight in weights.values())
+        return self.compute_metrics(x, labels, predictions, weights if weighted else None)
+
+
+_REGULARIZATION = "regularization_loss"
+
+
+class _CompiledTraining:
+    """What `compile` makes; a plain object, so that Keras does not track its metrics twice."""
+
+    def __init__(
+        self, losses: TaskLosses, surgery: Weighting | None, arguments: dict[str, Any]
+    ) -> None:
+        self.losses = losses
+        self.surgery = surgery
+        self.arguments = arguments
+        self.loss_means = {name: keras.metrics.Mean(name=f"{name}_loss") for name in losses.names}
+        self.regularization = keras.metrics.Mean(name=_REGULARIZATION)
+        several = len(losses.names) > 1
+        self.conflicts = ConflictStatistics(losses.names) if several else None
+        self._is_evaluating = False
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """The metrics of the current phase: evaluation neither shows nor resets the conflicts."""
+        means = [*self.loss_means.values(), self.regularization]
+        return means if self.conflicts is None or self._is_evaluating else [*means, self.conflicts]
+
+    @contextlib.contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Marks the phase of evaluation."""
+        before, self._is_evaluating = self._is_evaluating, True
+        try:
+            yield
+        finally:
+            self._is_evaluating = before
+
+
+def _losses_by_task(loss: Any, outputs: list[str]) -> dict[str, Any]:
+    if isinstance(loss, Mapping):
+        by_task = {str(name): value for name, value in loss.items() if value is not None}
+    elif isinstance(loss, list | tuple):
+        names = outputs if len(outputs) == len(loss) else [str(i) for i in range(len(loss))]
+        by_task = {n: value for n, value in zip(names, loss, strict=True) if value is not None}
+    elif loss is not None and outputs:
+        by_task = dict.fromkeys(outputs, loss)
+    else:
+        by_task = {}
+    unknown = sorted(set(by_task) - set(outputs)) if outputs else []
+    if unknown:
+        raise ValueError(f"`loss` names {unknown[0]!r}; the model's outputs are {outputs}")
+    if not by_task:
+        raise ValueError(
+            f"`loss` is {loss!r}: pass one loss for each task, as a dict by output name or a list"
+        )
+    return by_task
+
+
+def _by_task(argument: str, values: Any, tasks: tuple[str, ...]) -> dict[str, Any]:
+    """Names a `compile` argument's entries by task, whichever way the user gave them."""
+    if values is None:
+        return {}
+    if isinstance(values, Mapping):
+        unknown = sorted(set(values) - set(tasks))
+        if unknown:
+            raise ValueError(f"`{argument}` names {unknown[0]!r}; the tasks are {list(tasks)}")
+        return dict(values)
+    if len(tasks) == 1 and argument != "loss_weights":
+        return {tasks[0]: values}
+    if not isinstance(values, list | tuple) or len(values) != len(tasks):
+        raise ValueError(
+            f"`{argument}` is {values!r}: pass a dict by task or a list with one entry for each of "
+            f"the tasks {list(tasks)}"
+        )
+    return dict(zip(tasks, values, strict=True))
+
+
+def _add(one: Gradient | None, other: Gradient | None) -> Gradient | None:
+    """The sum of two gradients, either of which may be missing or sparse."""
+    if one is None or other is None:
+        return other if one is None else one
+    return tf.convert_to_tensor(one) + tf.cast(tf.convert_to_tensor(other), one.dtype)
