@@ -1,0 +1,59 @@
+"""CsvExampleGen that refuses bad files, in one line, before anything is generated."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from tfx import v1 as tfx
+from tfx.components.example_gen import component
+from tfx.dsl.components.base import executor_spec
+
+from pcgrad_tfx.csv_checks import MIN_ROWS
+from pcgrad_tfx.csv_example_gen import executor
+
+
+class CsvExampleGen(component.FileBasedExampleGen):
+    """TFX's CsvExampleGen behind `pcgrad_tfx.csv_checks.check_csv`.
+
+    It takes the place of `tfx.v1.components.CsvExampleGen`: same name in the pipeline, same
+    driver (spans, versions and caching work as usual), same examples. The checks read every file
+    once more; they are part of the cache key, so changing them runs the component again.
+
+    Component `outputs` contains:
+
+    - `examples`: Channel of type `standard_artifacts.Examples` for the output splits.
+    """
+
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(executor.Executor)
+
+    def __init__(
+        self,
+        input_base: str,
+        *,
+        required: Collection[str] = (),
+        numeric: Collection[str] = (),
+        min_rows: int = MIN_ROWS,
+        input_config: tfx.proto.Input | None = None,
+        output_config: tfx.proto.Output | None = None,
+        range_config: tfx.proto.RangeConfig | None = None,
+    ) -> None:
+        """Constructs the component.
+
+        Args:
+            input_base: Folder of the CSV files.
+            required: Columns that must exist and have a value in some row.
+            numeric: Columns that must exist and hold nothing but numbers and empty cells.
+            min_rows: Smallest number of data rows for the hash split of `output_config`; of
+                splits given by `input_config`, each needs only one row.
+            input_config: Which files to read; by default all in the folder, as one split.
+            output_config: How to split by hash; by default train and eval, 2:1.
+            range_config: Which spans to read; by default the latest.
+        """
+        super().__init__(
+            input_base=input_base,
+            input_config=input_config,
+            output_config=output_config,
+            # Sorted, because the order does not matter and must not miss the cache.
+            custom_config=executor.pack_checks(sorted(required), sorted(numeric), min_rows),
+            range_config=range_config,
+        )

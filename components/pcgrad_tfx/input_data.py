@@ -1,0 +1,131 @@
+"""The Trainer's input: batches of transformed features and labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import tensorflow as tf
+import tensorflow_transform as tft
+from tfx import v1 as tfx
+from tfx_bsl.public import tfxio
+
+from pcgrad_tfx.tasks import Task
+
+# Rows among which the next one is drawn: bounds the memory whatever the number of rows.
+_SHUFFLE_ROWS = 20_000
+
+
+class InputData:
+    """Reads the examples that Transform wrote.
+
+    Args:
+        data_accessor: `fn_args.data_accessor`.
+        tft_output: Transform's output.
+        tasks: The tasks; their labels must be among the transformed features.
+        batch_size: Rows of a batch.
+
+    Raises:
+        ValueError: A task's label is not among the transformed features, or there are no others.
+    """
+
+    def __init__(
+        self,
+        data_accessor: tfx.components.DataAccessor,
+        tft_output: tft.TFTransformOutput,
+        tasks: Sequence[Task],
+        batch_size: int,
+    ) -> None:
+        self._data_accessor = data_accessor
+        self._schema = tft_output.transformed_metadata.schema
+        self._spec = tft_output.transformed_feature_spec()
+        self._tasks = tuple(tasks)
+        self._batch_size = batch_size
+        labels = {key for task in tasks for key in (task.label_key, task.mask_key)}
+        self.feature_spec: Mapping[str, tf.io.FixedLenFeature] = {
+            name: feature for name, feature in self._spec.items() if name not in labels
+        }
+        for task in tasks:
+            if task.label_key not in self._spec:
+                raise ValueError(
+                    f"task {task.name!r}: label_key {task.label_key!r} is not among the "
+                    f"transformed features {sorted(self._spec)}; name the one that Transform wrote"
+                )
+        if not self.feature_spec:
+            raise ValueError("Transform wrote labels but no features; add some to its output")
+
+    def batches(self, files: Sequence[str]) -> tf.data.Dataset:
+        """All rows once, in the order of the files.
+
+        Args:
+            files: File patterns.
+
+        Returns:
+            Batches of (features by name, labels by task's name, float or integer [N], NaN where a
+            label is missing).
+        """
+        return self._rows(files).map(self._split, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+
+    def epochs(self, files: Sequence[str], seed: int, first: int, last: int) -> tf.data.Dataset:
+        """The batches of several epochs one after the other, each in an order of its own.
+
+        The order is a function of the seed and the epoch's number, whichever epoch is the first:
+        an interrupted training that goes on sees what an uninterrupted one sees.
+
+        Args:
+            files: File patterns.
+            seed: Of the orders.
+            first: Number of the first epoch.
+            last: Number after the last epoch.
+
+        Returns:
+            Batches as from `batches`.
+        """
+        rows = self._rows(files).unbatch()
+
+        def epoch(number: tf.Tensor) -> tf.data.Dataset:
+            # tf.data folds a seed with TensorFlow's global one, which is the same in every run.
+            order = tf.random.experimental.stateless_fold_in([seed, seed], number)[0]
+            shuffled = rows.shuffle(_SHUFFLE_ROWS, order, reshuffle_each_iteration=False)
+            return shuffled.batch(self._batch_size)
+
+        numbers = tf.data.Dataset.range(first, last)
+        return numbers.flat_map(epoch).map(self._split, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+
+    def _rows(self, files: Sequence[str]) -> tf.data.Dataset:
+        options = tfxio.TensorFlowDatasetOptions(
+            batch_size=self._batch_size, num_epochs=1, shuffle=False
+        )
+        return self._data_accessor.tf_dataset_factory(list(files), options, self._schema)
+
+    def _split(
+        self, row: Mapping[str, tf.Tensor]
+    ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        features = reshape_features(row, self.feature_spec)
+        labels = {}
+        for task in self._tasks:
+            label = tf.reshape(row[task.label_key], [-1])
+            if task.mask_key in self._spec:
+                labelled = tf.reshape(row[task.mask_key], [-1]) > 0
+                label = tf.where(labelled, tf.cast(label, tf.float32), float("nan"))
+            labels[task.name] = label
+        return features, labels
+
+
+def reshape_features(
+    row: Mapping[str, tf.Tensor], feature_spec: Mapping[str, tf.io.FixedLenFeature]
+) -> dict[str, tf.Tensor]:
+    """Brings features to the shapes of their spec: Transform's layer mixes [N] and [N, 1].
+
+    Args:
+        row: Tensors by feature name; sparse ones are left as they are.
+        feature_spec: The features wanted.
+
+    Returns:
+        The features of the spec, [N, *shape].
+    """
+    return {
+        name: tf.reshape(row[name], [-1, *feature.shape])
+        if isinstance(feature, tf.io.FixedLenFeature)
+        else row[name]
+        for name, feature in feature_spec.items()
+    }

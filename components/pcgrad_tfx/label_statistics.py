@@ -1,0 +1,71 @@
+"""Location and scale of the labels, so that the tasks' losses are of one order of magnitude."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from pcgrad_tfx.tasks import Task
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelStatistics:
+    """A regression label over the training data.
+
+    Attributes:
+        mean: In the label's own unit; 0 without any label.
+        deviation: Standard deviation in the label's own unit; 1 where it would be 0.
+    """
+
+    mean: float
+    deviation: float
+
+    @property
+    def loss_scale(self) -> float:
+        """Turns a mean squared error into one of the standardized label."""
+        return 1 / self.deviation**2
+
+
+def label_statistics(
+    dataset: tf.data.Dataset, tasks: Sequence[Task]
+) -> tuple[int, dict[str, LabelStatistics]]:
+    """Passes over the training data once.
+
+    Args:
+        dataset: Batches of (features, labels by task's name), NaN where a label is missing.
+        tasks: The tasks.
+
+    Returns:
+        The number of rows, and the statistics of each regression task by name.
+    """
+    names = [task.name for task in tasks if task.kind == "regression"]
+    # Sums of differences from the first batch's mean: sums of squares would cancel.
+    origin = dict.fromkeys(names, 0.0)
+    for _, labels in dataset.take(1):
+        for name in names:
+            known = tf.boolean_mask(labels[name], tf.math.is_finite(labels[name]))
+            origin[name] = float(tf.reduce_mean(known)) if len(known) else 0.0
+
+    def count(state: tf.Tensor, batch: tuple[tf.Tensor, dict[str, tf.Tensor]]) -> tf.Tensor:
+        _, labels = batch
+        rows = tf.shape(next(iter(labels.values())))[0]
+        sums = [tf.stack([tf.cast(rows, tf.float64), 0.0, 0.0])]
+        for name in names:
+            finite = tf.math.is_finite(labels[name])
+            known = tf.cast(tf.boolean_mask(labels[name], finite), tf.float64) - origin[name]
+            size = tf.cast(tf.size(known), tf.float64)
+            sums.append(tf.stack([size, tf.reduce_sum(known), tf.reduce_sum(known**2)]))
+        return state + tf.stack(sums)
+
+    initial = tf.zeros([1 + len(names), 3], tf.float64)
+    (rows, _, _), *sums = dataset.reduce(initial, count).numpy().tolist()
+    statistics = {}
+    for name, (size, total, squares) in zip(names, sums, strict=True):
+        offset = total / size if size else 0.0
+        variance = squares / size - offset**2 if size else 0.0
+        deviation = math.sqrt(variance) if variance > 0 else 1.0
+        statistics[name] = LabelStatistics(origin[name] + offset, deviation)
+    return int(rows), statistics

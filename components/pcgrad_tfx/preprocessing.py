@@ -1,0 +1,192 @@
+"""Transform's `preprocessing_fn`: features and labels from raw columns.
+
+It is named in a pipeline as `preprocessing_fn="pcgrad_tfx.preprocessing.preprocessing_fn"`. What
+it learns from the training split (means, vocabularies, bucket boundaries) is kept in the
+transform graph, so a row is treated alike in training and in serving. No feature depends on a
+label's column: without those columns the graph still gives every feature.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from pcgrad_tfx.features import Features, check_features, transformed_name
+from pcgrad_tfx.tasks import Task, parse_tasks
+
+RawColumn: TypeAlias = tf.Tensor | tf.SparseTensor
+
+# Columns of floats are stored as float32. A value that equals a limit in the source file can then
+# lie above it by up to 2^-24 of its size, a quotient of two by three times that.
+_FLOAT32_ROUNDING = 2.0**-22
+
+_QUANTILE_EPSILON = 0.01
+
+
+def preprocessing_fn(
+    inputs: Mapping[str, RawColumn], custom_config: Mapping[str, Any]
+) -> dict[str, tf.Tensor]:
+    """Computes the transformed features, labels and masks.
+
+    Args:
+        inputs: The raw columns by name, each a SparseTensor with at most one value per row (as
+            from `tf.io.VarLenFeature`) or a dense tensor [N] or [N, 1]. A value is missing where
+            the SparseTensor has none, where a number is not finite and where a text is empty.
+        custom_config: `{"tasks": [...], "features": {...}}`, the JSON of `Task` and `Features`.
+            Further keys only make TFX's cache depend on them.
+
+    Returns:
+        For each feature `transformed_name(column)`: numeric float32 [N] with mean 0 and variance
+        1, 0 where missing; categorical int64 [N], 0 where missing; bucketized int64 [N], the
+        median's bucket where missing. For each task its `label_key`, `label_dtype` [N], 0 where
+        missing, and its `mask_key`, float32 [N], 1 where there is a label.
+
+    Raises:
+        ValueError: If a task or feature is wrong, or a column is absent or of an unfit type.
+    """
+    tasks = parse_tasks(custom_config["tasks"])
+    features = Features.model_validate(custom_config["features"])
+    check_features(features, tasks)
+    outputs = {}
+    for column in features.numeric:
+        outputs[transformed_name(column)] = _scale(_numbers(inputs, column))
+    for column in features.categorical:
+        outputs[transformed_name(column)] = _look_up(_texts(inputs, column), column, features)
+    for column, buckets in features.bucketized.items():
+        outputs[transformed_name(column)] = _bucketize(_numbers(inputs, column), buckets)
+    for task in tasks:
+        label, valid = _class_id(inputs, task) if task.classes else _number_label(inputs, task)
+        dtype = tf.as_dtype(task.label_dtype)
+        outputs[task.label_key] = tf.where(valid, tf.cast(label, dtype), tf.zeros([], dtype))
+        outputs[task.mask_key] = tf.cast(valid, tf.float32)
+    return outputs
+
+
+def embedding_sizes(features: Features, tft_output: tft.TFTransformOutput) -> dict[str, int]:
+    """The number of ids of each transformed feature that holds ids.
+
+    Args:
+        features: The features that `tft_output` was made with.
+        tft_output: Transform's output.
+
+    Returns:
+        The number of ids, which run from 0, by transformed name. Numeric features are not in it.
+    """
+    sizes = {}
+    for column in features.categorical:
+        name = transformed_name(column)
+        vocabulary = tft_output.vocabulary_size_by_name(name)
+        sizes[name] = 1 + vocabulary + features.oov_buckets
+    for column, buckets in features.bucketized.items():
+        sizes[transformed_name(column)] = buckets
+    return sizes
+
+
+def _scale(values: tf.Tensor) -> tf.Tensor:
+    """float64 [N], NaN where missing, to float32 [N] of mean 0 and variance 1."""
+    valid = tf.math.is_finite(values)
+    known = tf.boolean_mask(values, valid)
+    deviation = tf.sqrt(tft.var(known))
+    scaled = tf.math.divide_no_nan(values - tft.mean(known), deviation)
+    return tf.cast(tf.where(valid, scaled, 0.0), tf.float32)
+
+
+def _look_up(values: tf.Tensor, column: str, features: Features) -> tf.Tensor:
+    """String [N], "" where missing, to int64 [N]: 0 is missing, then vocabulary, then OOV."""
+    valid = values != ""
+    vocabulary = tft.vocabulary(
+        tf.boolean_mask(values, valid),
+        top_k=features.vocabulary_size,
+        vocab_filename=transformed_name(column),
+    )
+    ids = tft.apply_vocabulary(values, vocabulary, num_oov_buckets=features.oov_buckets)
+    return tf.where(valid, ids + 1, 0)
+
+
+def _bucketize(values: tf.Tensor, buckets: int) -> tf.Tensor:
+    """float64 [N], NaN where missing, to int64 [N] in [0, buckets)."""
+    valid = tf.math.is_finite(values)
+    known = tf.boolean_mask(values, valid)
+    median = tf.reshape(tft.quantiles(known, 2, _QUANTILE_EPSILON), [])
+    boundaries = tft.quantiles(known, buckets, _QUANTILE_EPSILON / buckets)
+    filled = tf.where(valid, tf.cast(values, boundaries.dtype), median)
+    return tft.apply_buckets(filled, boundaries)
+
+
+def _class_id(inputs: Mapping[str, RawColumn], task: Task) -> tuple[tf.Tensor, tf.Tensor]:
+    is_class = _texts(inputs, task.column)[:, tf.newaxis] == tf.constant(task.classes)
+    return tf.argmax(tf.cast(is_class, tf.int32), axis=1), tf.reduce_any(is_class, axis=1)
+
+
+def _number_label(inputs: Mapping[str, RawColumn], task: Task) -> tuple[tf.Tensor, tf.Tensor]:
+    value = _numbers(inputs, task.column)
+    is_float = any(inputs[column].dtype.is_floating for column in task.source_columns)
+    rounding = _FLOAT32_ROUNDING if is_float else 0.0
+    valid = tf.math.is_finite(value)
+    if task.valid_above is not None:
+        valid &= _exceeds(value, task.valid_above, rounding)
+    if task.divide_by is not None:
+        divisor = _numbers(inputs, task.divide_by)
+        valid &= tf.math.is_finite(divisor) & (divisor > 0)
+        value = tf.math.divide_no_nan(value, divisor)
+    if task.above is not None:
+        value = tf.cast(_exceeds(value, task.above, rounding), value.dtype)
+    elif task.kind == "binary":
+        valid &= (value == 0) | (value == 1)
+    return value, valid
+
+
+def _exceeds(values: tf.Tensor, limit: float, rounding: float) -> tf.Tensor:
+    return values > limit + rounding * abs(limit)
+
+
+def _numbers(inputs: Mapping[str, RawColumn], column: str) -> tf.Tensor:
+    """A column of numbers as float64 [N], NaN where missing."""
+    tensor = _find(inputs, column)
+    if tensor.dtype == tf.string:
+        raise ValueError(
+            f"column {column!r} holds text where numbers are needed; correct the values that are"
+            " not numbers, or list it under `categorical`"
+        )
+    return _dense(tensor, lambda values: tf.cast(values, tf.float64), float("nan"))
+
+
+def _texts(inputs: Mapping[str, RawColumn], column: str) -> tf.Tensor:
+    """A column of texts or numbers as string [N], "" where missing."""
+    tensor = _find(inputs, column)
+    to_text = tf.identity if tensor.dtype == tf.string else _number_to_text
+    return _dense(tensor, to_text, "")
+
+
+def _number_to_text(values: tf.Tensor) -> tf.Tensor:
+    if values.dtype.is_integer:
+        return tf.strings.as_string(values)
+    # Integers in a column with gaps are often written with a point: 8.0 is the category "8".
+    whole = tf.strings.as_string(tf.cast(values, tf.int64))
+    text = tf.where(values == tf.floor(values), whole, tf.strings.as_string(values))
+    return tf.where(tf.math.is_finite(values), text, "")
+
+
+def _find(inputs: Mapping[str, RawColumn], column: str) -> RawColumn:
+    if column not in inputs:
+        similar = difflib.get_close_matches(column, inputs, n=1)
+        hint = f"did you mean {similar[0]!r}?" if similar else f"there are: {', '.join(inputs)}"
+        raise ValueError(f"column {column!r} is not in the data; {hint}")
+    return inputs[column]
+
+
+def _dense(
+    column: RawColumn, convert: Callable[[tf.Tensor], tf.Tensor], missing: float | str
+) -> tf.Tensor:
+    if isinstance(column, tf.SparseTensor):
+        # The width is given because that of a column without any value in the batch is 0.
+        shape = [column.dense_shape[0], 1]
+        single = tf.SparseTensor(column.indices, convert(column.values), shape)
+        column = tf.sparse.to_dense(single, default_value=missing)
+    else:
+        column = convert(column)
+    return tf.reshape(column, [-1])

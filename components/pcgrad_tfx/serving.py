@@ -1,0 +1,110 @@
+"""The saved model: what TensorFlow Serving and TFMA call, and what a warm start reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import keras
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from pcgrad_tfx.features import Features
+from pcgrad_tfx.input_data import reshape_features
+from pcgrad_tfx.tasks import Task
+
+
+class ServedModel(tf.Module):
+    """A trained model together with the transformation of its features.
+
+    Attributes:
+        model_weights: The model's weights in Keras's order, read by a warm start.
+
+    Args:
+        model: From a mapping of transformed features to one output for each task.
+        tft_output: Transform's output.
+        feature_spec: The transformed features the model takes.
+        tasks: The tasks.
+        features: The raw columns that a request may have; by default all but the labels'.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        tft_output: tft.TFTransformOutput,
+        feature_spec: Mapping[str, tf.io.FixedLenFeature],
+        tasks: Sequence[Task],
+        features: Features | None = None,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.model_weights = [weight.value for weight in model.weights]
+        # Held as an attribute so that its vocabularies are saved with the model.
+        self.transform_layer = tft_output.transform_features_layer()
+        self._feature_spec = dict(feature_spec)
+        self._labelled_spec = tft_output.raw_feature_spec()
+        labels = {column for task in tasks for column in task.source_columns}
+        columns = features.columns if features else self._labelled_spec.keys() - labels
+        self._serving_spec = {name: self._labelled_spec[name] for name in columns}
+
+    def signatures(self) -> dict[str, Callable[[tf.Tensor], dict[str, tf.Tensor]]]:
+        """The functions to save.
+
+        Returns:
+            `serving_default`: `examples` (serialized tf.Example, [N]) without labels → one output
+            for each task, by its name. A feature that is missing in an example is imputed as in
+            training. `transform_features`: `examples` with labels → all transformed features and
+            labels, for TFMA.
+        """
+        examples = tf.TensorSpec([None], tf.string, name="examples")
+
+        @tf.function(input_signature=[examples])
+        def serving_default(examples: tf.Tensor) -> dict[str, tf.Tensor]:
+            row = self.transform_layer(tf.io.parse_example(examples, self._serving_spec))
+            outputs = self.model(reshape_features(row, self._feature_spec), training=False)
+            if isinstance(outputs, Mapping):
+                return dict(outputs)
+            return dict(zip(self.model.named_outputs(), tf.nest.flatten(outputs), strict=True))
+
+        @tf.function(input_signature=[examples])
+        def transform_features(examples: tf.Tensor) -> dict[str, tf.Tensor]:
+            return self.transform_layer(tf.io.parse_example(examples, self._labelled_spec))
+
+        return {"serving_default": serving_default, "transform_features": transform_features}
+
+
+def save_model(served: ServedModel, path: str) -> None:
+    """Writes the SavedModel with its signatures."""
+    tf.saved_model.save(served, path, signatures=served.signatures())
+
+
+def load_weights(model: keras.Model, path: str) -> None:
+    """Gives a model the weights of one that `save_model` wrote (a warm start).
+
+    Args:
+        model: A built model.
+        path: The SavedModel's folder.
+
+    Raises:
+        ValueError: The SavedModel is not one of ours, or its weights have other shapes.
+    """
+    loaded = getattr(tf.saved_model.load(path), "model_weights", None)
+    if loaded is None:
+        raise ValueError(
+            f"base_model {path} holds no `model_weights`; warm-start from a model that "
+            "pcgrad_tfx.trainer.run_fn saved"
+        )
+    found = [tuple(weight.shape) for weight in loaded]
+    wanted = [tuple(weight.shape) for weight in model.weights]
+    if found != wanted:
+        differing = [
+            f"{weight.path} has {shape}, not {other}"
+            for weight, shape, other in zip(model.weights, wanted, found, strict=False)
+            if shape != other
+        ]
+        reason = differing[0] if differing else f"{len(found)} weights, not {len(wanted)}"
+        raise ValueError(
+            f"base_model {path} does not fit the model to train: {reason}; train with the same "
+            "layers and vocabularies, or without a base model"
+        )
+    for weight, value in zip(model.weights, loaded, strict=True):
+        weight.assign(value)

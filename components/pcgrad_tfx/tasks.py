@@ -1,0 +1,295 @@
+"""What a task is: the one source of its labels, head, loss, metrics and serving output.
+
+A `Task` is plain data that survives JSON, so it can travel through TFX's `custom_config`. What
+the kinds of task have in common stands in `KINDS`, once; Transform, Trainer and Evaluator read
+it from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Column = Annotated[str, Field(min_length=1)]
+
+
+@dataclass(frozen=True)
+class EvaluationMetric:
+    """A metric that the Evaluator computes with TFMA.
+
+    Attributes:
+        name: The metric's name in TFMA's results.
+        class_name: The class that computes it.
+        module: Where the class is, for classes that are neither TFMA's nor Keras's own.
+    """
+
+    name: str
+    class_name: str
+    module: str = ""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What all tasks of one kind have in common.
+
+    Attributes:
+        activation: The head's activation; None is linear.
+        loss: The head's loss, as Keras names it.
+        keras_metrics: The metrics shown during training, as Keras names them.
+        label_dtype: The dtype of the transformed label, "float32" or "int64".
+        primary_metric: What the gate looks at, higher is better.
+        constant_value: What `primary_metric` gives a model that always predicts the same.
+        detail_metrics: Metrics that are reported beside it.
+        per_class: Whether `primary_metric` is computed one class against the rest and averaged
+            over the classes.
+    """
+
+    activation: str | None
+    loss: str
+    keras_metrics: tuple[str, ...]
+    label_dtype: str
+    primary_metric: EvaluationMetric
+    constant_value: float
+    detail_metrics: tuple[EvaluationMetric, ...]
+    per_class: bool = False
+
+
+_AUC = EvaluationMetric("auc", "AUC")
+LABELLED_ROWS = EvaluationMetric("example_count", "ExampleCount")
+
+KINDS: Mapping[str, Kind] = {
+    "binary": Kind(
+        activation="sigmoid",
+        loss="binary_crossentropy",
+        keras_metrics=("AUC",),
+        label_dtype="float32",
+        primary_metric=_AUC,
+        constant_value=0.5,
+        detail_metrics=(
+            EvaluationMetric("binary_crossentropy", "BinaryCrossEntropy"),
+            EvaluationMetric("binary_accuracy", "BinaryAccuracy"),
+            EvaluationMetric("mean_label", "MeanLabel"),
+            LABELLED_ROWS,
+        ),
+    ),
+    # The accuracy of a constant prediction depends on the class frequencies, so a gate on it
+    # would mean something else for every data set; for the AUC averaged over the classes it is
+    # 0.5 for all of them.
+    "multiclass": Kind(
+        activation="softmax",
+        loss="sparse_categorical_crossentropy",
+        keras_metrics=("SparseCategoricalAccuracy",),
+        label_dtype="int64",
+        primary_metric=_AUC,
+        constant_value=0.5,
+        detail_metrics=(
+            EvaluationMetric("sparse_categorical_accuracy", "SparseCategoricalAccuracy"),
+            LABELLED_ROWS,
+        ),
+        per_class=True,
+    ),
+    "regression": Kind(
+        activation=None,
+        loss="mean_squared_error",
+        keras_metrics=("MeanAbsoluteError",),
+        label_dtype="float32",
+        primary_metric=EvaluationMetric("r_squared", "RSquared", "pcgrad_tfx.metrics"),
+        constant_value=0.0,
+        detail_metrics=(
+            EvaluationMetric("mean_absolute_error", "MeanAbsoluteError"),
+            EvaluationMetric("root_mean_squared_error", "RootMeanSquaredError"),
+            EvaluationMetric("mean_label", "MeanLabel"),
+            LABELLED_ROWS,
+        ),
+    ),
+}
+
+
+class Gate(BaseModel):
+    """When a model may be pushed, judged on the whole test split.
+
+    Attributes:
+        min_gain: The primary metric must be at least this much above that of a constant
+            prediction.
+        max_drop: The primary metric may be at most this much below the last blessed model's.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    min_gain: float = Field(0.0, description="gain over a constant prediction that is required")
+    max_drop: float = Field(0.02, ge=0, description="drop from the last blessed model allowed")
+
+
+class Task(BaseModel):
+    """One thing that the model learns to predict.
+
+    A label is missing where `column` (or `divide_by`) is missing or not finite, where
+    `divide_by` is not positive, where `column` is not above `valid_above`, where a value is
+    not one of `classes`, and, for a binary task without `above`, where it is neither 0 nor 1.
+
+    Attributes:
+        name: The task's name, and that of the model's serving output.
+        kind: "binary", "multiclass" or "regression".
+        column: The source column of the label.
+        divide_by: The label is `column / divide_by`.
+        above: Binary tasks: the label is 1 where the value is greater than this, else 0.
+            Without it the column itself must be 0 or 1.
+        valid_above: There is no label where `column` is at or below this.
+        classes: Multiclass tasks: the values of `column` in the order of their ids, integers
+            written as decimal text.
+        loss_weight: The factor of this task's loss.
+        gate: When a model may be pushed.
+        label_key: The name of the transformed label, by default the task's with "_label".
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    name: str = Field(
+        pattern=r"^[A-Za-z][A-Za-z0-9_]*$",
+        max_length=64,
+        description="a letter, then letters, digits and underscores, 64 at most",
+    )
+    kind: Literal["binary", "multiclass", "regression"] = Field(description="what is predicted")
+    column: Column = Field(description="the source column of the label")
+    divide_by: Column | None = Field(None, description="the column to divide the label by")
+    above: float | None = Field(None, description="the threshold of a binary label")
+    valid_above: float | None = Field(None, description="what a valid value must exceed")
+    classes: tuple[Column, ...] | None = Field(
+        None, description="the class names in order, integers in quotes"
+    )
+    loss_weight: float = Field(1.0, gt=0, description="the factor of the task's loss")
+    gate: Gate = Field(Gate(), description="when a model may be pushed")
+    label_key: Column = Field(
+        default_factory=lambda data: f"{data['name']}_label",
+        description="the transformed label's name",
+    )
+
+    @model_validator(mode="after")
+    def _check_fields_fit_kind(self) -> Task:
+        if self.above is not None and self.kind != "binary":
+            raise ValueError(f"`above` makes a binary label, but kind is {self.kind!r}; remove it")
+        if self.kind == "multiclass":
+            self._check_classes()
+        elif self.classes is not None:
+            raise ValueError(f"`classes` is for kind 'multiclass', not {self.kind!r}; remove it")
+        if self.divide_by == self.column:
+            raise ValueError(f"`divide_by` is `column` itself ({self.column!r}); name another")
+        if self.kind == "binary" and self.divide_by and self.above is None:
+            raise ValueError("a binary label made with `divide_by` needs a threshold; add `above`")
+        return self
+
+    def _check_classes(self) -> None:
+        if self.classes is None or len(self.classes) < 3:
+            raise ValueError(
+                "kind 'multiclass' needs `classes` with at least 3 names; with 2 use 'binary'"
+            )
+        repeated = _first_repeated(self.classes)
+        if repeated is not None:
+            raise ValueError(f"`classes` names {repeated!r} twice; name each class once")
+        for key in ("divide_by", "valid_above"):
+            if getattr(self, key) is not None:
+                raise ValueError(f"`{key}` is for numbers, not for kind 'multiclass'; remove it")
+
+    @property
+    def mask_key(self) -> str:
+        """The transformed mask's name: float32, 1 where there is a label, else 0."""
+        return f"{self.label_key}_mask"
+
+    @property
+    def source_columns(self) -> tuple[str, ...]:
+        """The columns the label is derived from."""
+        return (self.column,) if self.divide_by is None else (self.column, self.divide_by)
+
+    @property
+    def units(self) -> int:
+        """The number of the head's outputs."""
+        return len(self.classes) if self.classes is not None else 1
+
+    @property
+    def activation(self) -> str | None:
+        """The head's activation; None is linear."""
+        return self._kind.activation
+
+    @property
+    def loss(self) -> str:
+        """The loss, as Keras names it."""
+        return self._kind.loss
+
+    @property
+    def keras_metrics(self) -> tuple[str, ...]:
+        """The metrics shown during training, as Keras names them."""
+        return self._kind.keras_metrics
+
+    @property
+    def label_dtype(self) -> str:
+        """The transformed label's dtype, "float32" or "int64"."""
+        return self._kind.label_dtype
+
+    @property
+    def primary_metric(self) -> EvaluationMetric:
+        """The metric that the gate looks at, higher is better."""
+        return self._kind.primary_metric
+
+    @property
+    def detail_metrics(self) -> tuple[EvaluationMetric, ...]:
+        """The metrics that are reported beside the primary one."""
+        return self._kind.detail_metrics
+
+    @property
+    def constant_value(self) -> float:
+        """The primary metric of a model that always predicts the same."""
+        return self._kind.constant_value
+
+    @property
+    def lowest_value(self) -> float:
+        """The least primary metric that the gate lets pass."""
+        return self.constant_value + self.gate.min_gain
+
+    @property
+    def per_class(self) -> bool:
+        """Whether the primary metric is an average over the classes."""
+        return self._kind.per_class
+
+    @property
+    def _kind(self) -> Kind:
+        return KINDS[self.kind]
+
+
+def check_tasks(tasks: Sequence[Task]) -> None:
+    """Checks a list of tasks as a whole.
+
+    Raises:
+        ValueError: If it is empty, or two tasks share a name or a transformed feature.
+    """
+    if not tasks:
+        raise ValueError("there is no task; add one")
+    repeated = _first_repeated(task.name for task in tasks)
+    if repeated is not None:
+        raise ValueError(f"two tasks are named {repeated!r}; give each its own name")
+    repeated = _first_repeated(key for task in tasks for key in (task.label_key, task.mask_key))
+    if repeated is not None:
+        raise ValueError(f"two tasks write {repeated!r}; give each its own `label_key`")
+
+
+def parse_tasks(items: Iterable[Mapping[str, Any]]) -> tuple[Task, ...]:
+    """Reads tasks from plain JSON values, as found in `custom_config`.
+
+    Raises:
+        ValueError: If a task or the list as a whole is wrong. (pydantic's ValidationError is a
+            ValueError.)
+    """
+    tasks = tuple(Task.model_validate(item) for item in items)
+    check_tasks(tasks)
+    return tasks
+
+
+def _first_repeated(values: Iterable[str]) -> str | None:
+    seen: set[str] = set()
+    for value in values:
+        if value in seen:
+            return value
+        seen.add(value)
+    return None

@@ -1,0 +1,206 @@
+"""A TOML file, checked: `load_config("taxi.toml") -> PipelineConfig`.
+
+Whatever is wrong in the file becomes one line that names the file and the key, says what is wrong
+and what would be right.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from pcgrad_tfx.features import Features, check_features
+from pcgrad_tfx.problems import problem_lines
+from pcgrad_tfx.tasks import Task, check_tasks
+from pcgrad_tfx.training_config import Training
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the message has one line per mistake."""
+
+
+def _resolve(path: str, info: ValidationInfo) -> str:
+    """Makes a path absolute that is relative to the TOML file; URIs stay as they are."""
+    if "://" in path or info.context is None:
+        return path
+    return str(info.context["folder"] / Path(path).expanduser())
+
+
+NonEmpty = Annotated[str, Field(min_length=1)]
+ResolvedPath = Annotated[NonEmpty, AfterValidator(_resolve)]
+
+
+class Data(BaseModel):
+    """Where the data are: a CSV file, or a folder of CSV files with the same columns.
+
+    Attributes:
+        path: The file or folder.
+        package: Instead of `path`: the Python package that ships the file or folder.
+        resource: Where it is in `package`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: ResolvedPath | None = Field(None, description="a CSV file or a folder of CSV files")
+    package: NonEmpty | None = Field(None, description="the Python package that ships the data")
+    resource: NonEmpty | None = Field(None, description="the file or folder inside the package")
+
+    @model_validator(mode="after")
+    def _check_one_place(self) -> Data:
+        if (self.path is None) == (self.package is None and self.resource is None):
+            raise ValueError("say where the data are: either `path`, or `package` and `resource`")
+        if self.path is None:
+            self._find_resource()
+        return self
+
+    @property
+    def location(self) -> str:
+        """The file or folder, as an absolute path or a URI."""
+        return self.path or self._find_resource()
+
+    def _find_resource(self) -> str:
+        if self.package is None or self.resource is None:
+            raise ValueError("`package` and `resource` go together; add the other one")
+        try:
+            found = importlib.resources.files(self.package) / self.resource
+        except ModuleNotFoundError:
+            raise ValueError(
+                f"package {self.package!r} is not installed; install it or use `path`"
+            ) from None
+        if not (found.is_file() or found.is_dir()):
+            raise ValueError(
+                f"package {self.package!r} ships no {self.resource!r}; correct it or use `path`"
+            )
+        return str(found)
+
+
+class Evaluation(BaseModel):
+    """How the model is judged beside the tasks' gates.
+
+    Attributes:
+        slices: Lists of raw columns; for each list the metrics are also computed for every
+            combination of the columns' values.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    slices: tuple[tuple[NonEmpty, ...], ...] = Field(
+        (), description='lists of columns, as in [["hour"], ["hour", "day"]]'
+    )
+
+
+class PipelineConfig(BaseModel):
+    """All that one pipeline needs to know.
+
+    Attributes:
+        name: The pipeline's name, also that of its folder.
+        data: Where the data are.
+        schema_path: The curated schema, a text-format file; key `schema` in the TOML file. It is
+            inferred from the data where there is none.
+        tasks: What the model learns.
+        features: What it learns from.
+        training: How it is trained.
+        evaluation: How it is judged.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$",
+        description="letters, digits, - and _, beginning with a letter or digit",
+    )
+    data: Data = Field(description="where the data are")
+    schema_path: ResolvedPath | None = Field(
+        None, alias="schema", description="a curated schema in text format"
+    )
+    tasks: tuple[Task, ...] = Field(description="what the model learns")
+    features: Features = Field(description="what it learns from")
+    training: Training = Field(Training(), description="how it is trained")
+    evaluation: Evaluation = Field(Evaluation(), description="how it is judged")
+
+    @field_validator("schema_path")
+    @classmethod
+    def _check_schema_exists(cls, path: str | None) -> str | None:
+        if path is not None and "://" not in path and not Path(path).is_file():
+            raise ValueError(f"{path!r} is no file; correct it, or remove the key to infer one")
+        return path
+
+    @field_validator("tasks")
+    @classmethod
+    def _check_tasks(cls, tasks: tuple[Task, ...]) -> tuple[Task, ...]:
+        check_tasks(tasks)
+        return tasks
+
+    @field_validator("features")
+    @classmethod
+    def _check_features(cls, features: Features, info: ValidationInfo) -> Features:
+        check_features(features, info.data.get("tasks", ()))
+        return features
+
+    def with_overrides(self, **training: Any) -> PipelineConfig:
+        """Returns a copy with other training settings.
+
+        Args:
+            **training: Values for fields of `Training`; None leaves a field as it is.
+
+        Raises:
+            ConfigError: If a value is wrong.
+        """
+        given = {key: value for key, value in training.items() if value is not None}
+        try:
+            checked = Training.model_validate(self.training.model_dump() | given)
+        except ValidationError as error:
+            raise ConfigError("\n".join(problem_lines(error, Training))) from None
+        return self.model_copy(update={"training": checked})
+
+
+def load_config(path: str | Path) -> PipelineConfig:
+    """Reads a configuration from a TOML file.
+
+    Args:
+        path: The file. Relative paths in it start at its folder.
+
+    Returns:
+        The checked configuration.
+
+    Raises:
+        ConfigError: If the file cannot be read or something in it is wrong.
+    """
+    path = Path(path)
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}; name a TOML file") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: not UTF-8 text; save it as UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+    try:
+        # As JSON, strictly: TOML's own types count, so that neither "10" nor true is a number.
+        return PipelineConfig.model_validate_json(
+            json.dumps(document, default=str),
+            strict=True,
+            context={"folder": path.absolute().parent},
+        )
+    except ValidationError as error:
+        lines = (f"{path}: {line}" for line in problem_lines(error, PipelineConfig))
+        raise ConfigError("\n".join(lines)) from None

@@ -1,0 +1,256 @@
+"""Runs the whole pipeline on this machine: `python pipelines/local_runner.py`."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import hashlib
+import importlib
+import os
+import pathlib
+import re
+import shutil
+import sys
+import time
+import traceback
+import warnings
+from typing import TYPE_CHECKING
+
+# The repository need not be installed, or be the working directory, for `pipelines` to be found.
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1])]
+
+from pcgrad_tfx.features import required_columns
+from pipelines.config import PipelineConfig, load_config
+
+if TYPE_CHECKING:
+    from tfx import v1 as tfx
+
+    from pipelines.console import ComponentLines, LineStream
+    from pipelines.run_summary import RunSummary
+
+DEFAULT_CONFIG = pathlib.Path(__file__).with_name("taxi.toml")
+
+# Beam's "DirectRunner" is not one engine: it may download and start another one.
+IN_PROCESS_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+
+PUSHED, FAILED, NOT_PUSHED = 0, 1, 3
+
+_EPILOG = f"""\
+exit codes:
+  {PUSHED}  the model was pushed
+  {FAILED}  a component or the configuration failed
+  2  wrong arguments
+  {NOT_PUSHED}  the model was not pushed: it did not pass a gate
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the pipeline.
+
+    Args:
+        arguments: Command line, `sys.argv` by default.
+
+    Returns:
+        The exit code: 0 if the model was pushed, 1 on failure, 3 if the model was not good enough.
+    """
+    args = _parser().parse_args(arguments)
+    if "dask" in (args.beam_runner or "").lower():
+        print("--beam-runner: Beam's DaskRunner loses data silently; choose another runner")
+        return FAILED
+    try:
+        config = load_config(args.config).with_overrides(
+            surgery=args.surgery, epochs=args.epochs, batch_size=args.batch_size, seed=args.seed
+        )
+    except (OSError, ValueError) as error:
+        print(error)
+        return FAILED
+    return _run(config, args)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description="Trains a multi-task model with gradient surgery in a TFX pipeline: examples, "
+        "statistics, validation, transform, training, evaluation, push.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--config", metavar="FILE", default=str(DEFAULT_CONFIG),
+        help="what to learn from which data, a TOML file (default: the Chicago taxi trips)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--output", metavar="DIR", default="output",
+        help="folder of everything that is made (default: %(default)s)",
+    )  # fmt: skip
+    training = parser.add_argument_group("training (in place of what the TOML file says)")
+    training.add_argument(
+        "--surgery", choices=["pcgrad", "ppcgrad", "none"], help="gradient surgery"
+    )
+    training.add_argument("--epochs", metavar="N", type=int, help="passes over the training data")
+    training.add_argument("--batch-size", metavar="N", type=int, help="rows of a batch")
+    training.add_argument("--seed", metavar="N", type=int, help="of all that is random")
+    running = parser.add_argument_group("running")
+    running.add_argument(
+        "--orchestrator", choices=["beam", "local"], default="beam",
+        help="BeamDagRunner or LocalDagRunner (default: %(default)s)",
+    )  # fmt: skip
+    running.add_argument(
+        "--beam-runner", metavar="NAME",
+        help="runner of the data components: PortableRunner, FlinkRunner, SparkRunner, "
+        "DataflowRunner … (default: Beam's in-process runner)",
+    )  # fmt: skip
+    running.add_argument(
+        "--beam-arg", metavar="ARG", action="append", default=[],
+        help="an option for that runner, as --beam-arg=--NAME=VALUE; may be repeated",
+    )  # fmt: skip
+    running.add_argument(
+        "--verbose", action="store_true", help="show all messages instead of logging them"
+    )
+    return parser
+
+
+def _run(config: PipelineConfig, args: argparse.Namespace) -> int:
+    # Before any import of TensorFlow or TFX, which read it or warn.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from pipelines.console import ComponentLines, quiet
+
+    output = pathlib.Path(args.output).resolve()
+    started = datetime.datetime.now()
+    log_file = output / "logs" / f"{started:%Y%m%d-%H%M%S}.log"
+    with quiet(log_file, args.verbose) as console:
+        training, names = config.training, ", ".join(task.name for task in config.tasks)
+        print(f"{config.name}: {names}; surgery: {training.surgery}; output in {output}")
+        components = ComponentLines(console)
+        begun = time.monotonic()
+        try:
+            if not args.verbose:
+                warnings.simplefilter("ignore")
+            summary = _run_pipeline(config, args, output, components)
+        except KeyboardInterrupt:
+            print("Interrupted. Finished components are kept: the same command goes on from there.")
+            return FAILED
+        except Exception as error:
+            traceback.print_exc()
+            _report_failure(error, components, log_file)
+            return FAILED
+        _report(summary, console, log_file, time.monotonic() - begun)
+    return PUSHED if summary.pushed else NOT_PUSHED
+
+
+def _run_pipeline(
+    config: PipelineConfig,
+    args: argparse.Namespace,
+    output: pathlib.Path,
+    components: ComponentLines,
+) -> RunSummary:
+    print("  checking the data …", flush=True)
+    from pcgrad_tfx.csv_checks import check_csv, csv_location
+
+    data_root, pattern = csv_location(config.data.location)
+    slices = config.evaluation.slices
+    required, numeric = required_columns(config.features, config.tasks, slices)
+    check_csv(data_root, pattern, required=required, numeric=numeric)
+
+    print("  starting TFX …", flush=True)
+    from absl import logging
+    from apache_beam.options.pipeline_options import StandardOptions
+    from tfx import v1 as tfx
+
+    from pipelines import run_summary
+    from pipelines.pipeline import create_pipeline
+
+    logging.set_verbosity(logging.INFO)
+    logging.get_absl_logger().addHandler(components)
+    # BeamDagRunner itself is a Beam pipeline, which takes no options.
+    StandardOptions.DEFAULT_RUNNER = IN_PROCESS_RUNNER
+    connection = tfx.orchestration.metadata.sqlite_metadata_connection_config(
+        str(output / "metadata.sqlite")
+    )
+    pipeline = create_pipeline(
+        pipeline_name=config.name,
+        pipeline_root=str(output / "artifacts"),
+        data_root=data_root,
+        data_pattern=pattern,
+        tasks=config.tasks,
+        features=config.features,
+        training=config.training,
+        schema_path=_schema_by_content(config.schema_path, output),
+        slices=slices,
+        push_destination=str(output / "pushed_model"),
+        checkpoint_root=str(output / "checkpoints"),
+        metadata_connection_config=connection,
+        beam_pipeline_args=[f"--runner={args.beam_runner or IN_PROCESS_RUNNER}", *args.beam_arg],
+    )
+    try:
+        _dag_runner(args.orchestrator).run(pipeline)
+    finally:
+        logging.get_absl_logger().removeHandler(components)
+    nodes = run_summary.read_last_run(connection, config.name)
+    return run_summary.summarize(nodes, config.tasks)
+
+
+def _dag_runner(orchestrator: str) -> tfx.orchestration.LocalDagRunner:
+    module, name = {
+        "beam": ("tfx.orchestration.beam.beam_dag_runner", "BeamDagRunner"),
+        "local": ("tfx.orchestration.local.local_dag_runner", "LocalDagRunner"),
+    }[orchestrator]
+    return getattr(importlib.import_module(module), name)()
+
+
+def _schema_by_content(schema_path: str | None, output: pathlib.Path) -> str | None:
+    """Copies the schema to a path named by its content: TFX caches its import by the path alone."""
+    if schema_path is None:
+        return None
+    content = pathlib.Path(schema_path).read_bytes()
+    copy = output / "schema" / hashlib.sha256(content).hexdigest()[:16] / "schema.pbtxt"
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(schema_path, copy)
+    return str(copy)
+
+
+def _report(
+    summary: RunSummary, console: LineStream, log_file: pathlib.Path, seconds: float
+) -> None:
+    from pipelines.console import rich_console
+    from pipelines.run_summary import results_table
+
+    rich_console(console).print(results_table(summary))
+    if summary.pushed:
+        print(f"Pushed model:    {summary.pushed}")
+    else:
+        failed = ", ".join(result.task for result in summary.results if not result.passed)
+        print(f"Not pushed: {failed or 'the model'} did not pass. The model is in {summary.model}")
+    print(f"Training logs:   tensorboard --logdir {summary.training_logs}")
+    print(f"Full log:        {log_file}")
+    print(f"Finished in {seconds:.0f} s.")
+
+
+def _report_failure(error: Exception, components: ComponentLines, log_file: pathlib.Path) -> None:
+    where = f"{components.running} failed: " if components.running else ""
+    print(f"{where}{root_message(error)}")
+    print(f"Full log: {log_file}")
+
+
+_RAISED = re.compile(r"^[\w.]*(?:Error|Exception): ", re.MULTILINE)
+
+
+def root_message(error: BaseException) -> str:
+    """What went wrong at the root, without what the runners wrap around it."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    text = str(error)
+    if "Traceback (most recent call last)" in text:
+        # Beam may carry a worker's exception as the text of its traceback.
+        text = _RAISED.split(text)[-1]
+    text = re.sub(r" *\[while running '[^']*'\]", "", text).strip()
+    # These errors' texts say nothing alone.
+    bare = isinstance(error, LookupError) or not text
+    return f"{type(error).__name__}: {text}".removesuffix(": ") if bare else text
+
+
+if __name__ == "__main__":
+    code = main()
+    # While the interpreter shuts down, TensorFlow's objects complain about missing modules.
+    sys.stderr.flush()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    sys.exit(code)

@@ -1,0 +1,185 @@
+"""The DAG: from CSV files to a pushed multi-task model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tfx import v1 as tfx
+
+from pcgrad_tfx.code_version import code_version
+from pcgrad_tfx.csv_example_gen import CsvExampleGen
+from pcgrad_tfx.evaluation import eval_config
+from pcgrad_tfx.features import Features, required_columns
+from pcgrad_tfx.tasks import Task
+from pcgrad_tfx.training_config import Training
+from pcgrad_tfx.validation_gate import ValidationGate
+
+PREPROCESSING_FN = "pcgrad_tfx.preprocessing.preprocessing_fn"
+RUN_FN = "pcgrad_tfx.trainer.run_fn"
+
+
+def latest_blessed_model() -> tfx.dsl.Resolver:
+    """The node that finds the baseline: the last blessed model in ML Metadata."""
+    return tfx.dsl.Resolver(
+        strategy_class=tfx.dsl.experimental.LatestBlessedModelStrategy,
+        model=tfx.dsl.Channel(type=tfx.types.standard_artifacts.Model),
+        model_blessing=tfx.dsl.Channel(type=tfx.types.standard_artifacts.ModelBlessing),
+    ).with_id("LatestBlessedModel")
+
+
+def create_pipeline(
+    *,
+    pipeline_name: str,
+    pipeline_root: str,
+    data_root: str,
+    tasks: Sequence[Task],
+    features: Features,
+    training: Training,
+    push_destination: str,
+    data_pattern: str = "*.csv",
+    schema_path: str | None = None,
+    slices: Sequence[Sequence[str]] = (),
+    train_steps: int | None = None,
+    eval_steps: int | None = None,
+    model_fn: str | None = None,
+    checkpoint_root: str | None = None,
+    baseline: tfx.dsl.Resolver | None = None,
+    enable_cache: bool = True,
+    metadata_connection_config: tfx.types.metadata_store_pb2.ConnectionConfig | None = None,
+    beam_pipeline_args: Sequence[str] = (),
+) -> tfx.dsl.Pipeline:
+    """Creates the pipeline.
+
+    Args:
+        pipeline_name: Name under which ML Metadata knows it.
+        pipeline_root: Folder of all artifacts.
+        data_root: Folder of the CSV files.
+        tasks: What to learn.
+        features: What to learn from.
+        training: How to train.
+        push_destination: Folder that the blessed model is pushed to, as a numbered version.
+        data_pattern: Which files of `data_root` to read.
+        schema_path: A curated schema, text format; inferred from the data without one, in which
+            case only an empty split is found, no other anomaly.
+        slices: Raw columns to slice the evaluation by; gates look at the overall slice.
+        train_steps: Steps of training instead of `training.epochs`.
+        eval_steps: Batches of each evaluation during training; all by default.
+        model_fn: Import path of a function that builds the model instead of ours.
+        checkpoint_root: Folder outside the artifacts, from which an interrupted training resumes.
+        baseline: The node that finds the last blessed model, with an output `model`; by default
+            `latest_blessed_model()`.
+        enable_cache: Whether to reuse the results of unchanged components.
+        metadata_connection_config: Of ML Metadata; not needed on Kubeflow.
+        beam_pipeline_args: Beam's options for the data components.
+
+    Returns:
+        The pipeline: CsvExampleGen, StatisticsGen, schema, ExampleValidator, ValidationGate,
+        Transform, Trainer, baseline, Evaluator, Pusher.
+    """
+    # What a component does not use stays out of its configuration, and so of its cache key.
+    plain_features = features.model_dump(mode="json", exclude={"exclude"})
+    required, numeric = required_columns(features, tasks, slices)
+
+    example_gen = CsvExampleGen(
+        input_base=data_root,
+        required=required,
+        numeric=numeric,
+        input_config=tfx.proto.Input(
+            splits=[tfx.proto.Input.Split(name="all", pattern=data_pattern)]
+        ),
+        output_config=_eight_to_one_to_one(),
+    )
+    statistics_gen = tfx.components.StatisticsGen(examples=example_gen.outputs["examples"])
+    if schema_path:
+        schema_gen = tfx.components.ImportSchemaGen(schema_file=schema_path)
+    else:
+        # Without shapes a feature may be missing in a request, as in the training data.
+        schema_gen = tfx.components.SchemaGen(
+            statistics=statistics_gen.outputs["statistics"], infer_feature_shape=False
+        )
+    schema = schema_gen.outputs["schema"]
+    example_validator = tfx.components.ExampleValidator(
+        statistics=statistics_gen.outputs["statistics"], schema=schema
+    )
+    validation_gate = ValidationGate(
+        statistics=statistics_gen.outputs["statistics"],
+        anomalies=example_validator.outputs["anomalies"],
+    )
+    transform = tfx.components.Transform(
+        examples=example_gen.outputs["examples"],
+        schema=schema,
+        preprocessing_fn=PREPROCESSING_FN,
+        # The test split is transformed inside the served model only.
+        splits_config=tfx.proto.SplitsConfig(analyze=["train"], transform=["train", "eval"]),
+        disable_statistics=True,
+        custom_config={
+            "tasks": [t.model_dump(mode="json", exclude={"gate", "loss_weight"}) for t in tasks],
+            "features": plain_features,
+            "code_version": code_version("pcgrad_tfx.preprocessing"),
+        },
+    )
+    transform.add_upstream_node(validation_gate)
+    trainer_config = {
+        **training.model_dump(mode="json", exclude_none=True),
+        "tasks": [task.model_dump(mode="json", exclude={"gate"}) for task in tasks],
+        "features": plain_features,
+        "model_fn": model_fn,
+        "checkpoint_root": checkpoint_root,
+        "code_version": code_version("pcgrad_tfx.trainer"),
+    }
+    trainer = tfx.components.Trainer(
+        run_fn=RUN_FN,
+        examples=transform.outputs["transformed_examples"],
+        transform_graph=transform.outputs["transform_graph"],
+        schema=schema,
+        train_args=tfx.proto.TrainArgs(splits=["train"], num_steps=train_steps),
+        eval_args=tfx.proto.EvalArgs(splits=["eval"], num_steps=eval_steps),
+        custom_config=trainer_config,
+    )
+    baseline = baseline or latest_blessed_model()
+    evaluator = tfx.components.Evaluator(
+        examples=example_gen.outputs["examples"],
+        example_splits=["test"],
+        model=trainer.outputs["model"],
+        baseline_model=baseline.outputs["model"],
+        eval_config=eval_config(tasks, slices=slices),
+        schema=schema,
+    )
+    pusher = tfx.components.Pusher(
+        model=trainer.outputs["model"],
+        model_blessing=evaluator.outputs["blessing"],
+        push_destination=tfx.proto.PushDestination(
+            filesystem=tfx.proto.PushDestination.Filesystem(base_directory=push_destination)
+        ),
+    )
+    return tfx.dsl.Pipeline(
+        pipeline_name=pipeline_name,
+        pipeline_root=pipeline_root,
+        components=[
+            example_gen,
+            statistics_gen,
+            schema_gen,
+            example_validator,
+            validation_gate,
+            transform,
+            trainer,
+            baseline,
+            evaluator,
+            pusher,
+        ],
+        enable_cache=enable_cache,
+        metadata_connection_config=metadata_connection_config,
+        beam_pipeline_args=list(beam_pipeline_args),
+    )
+
+
+def _eight_to_one_to_one() -> tfx.proto.Output:
+    shares = {"train": 8, "eval": 1, "test": 1}
+    return tfx.proto.Output(
+        split_config=tfx.proto.SplitConfig(
+            splits=[
+                tfx.proto.SplitConfig.Split(name=name, hash_buckets=share)
+                for name, share in shares.items()
+            ]
+        )
+    )
