@@ -1,0 +1,31 @@
+"""Fixtures that several test files share."""
+
+import os
+
+# Read when TensorFlow is first imported.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import pytest
+
+from transform_runs import Transformed
+from transformed import TransformedData, trainer_config, write_transformed
+
+
+@pytest.fixture(scope="session")
+def transformed(tmp_path_factory):
+    """One Transform run on `transform_runs.TRAINING_ROWS`."""
+    return Transformed(tmp_path_factory.mktemp("transform"))
+
+
+@pytest.fixture(scope="session")
+def transformed_data(tmp_path_factory):
+    """The Trainer's inputs, made from `transformed.ROWS`."""
+    folder = tmp_path_factory.mktemp("transformed_data")
+    write_transformed(folder)
+    return TransformedData(folder)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory, transformed_data):
+    """A run of the Trainer with our own model, two epochs of PCGrad."""
+    return transformed_data.train(tmp_path_factory.mktemp("trained"), trainer_config(epochs=2))

@@ -1,0 +1,166 @@
+"""CsvExampleGen: bad files stop it, on good ones it does what TFX's own does."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+from tfx import v1 as tfx
+from tfx.components.example_gen.csv_example_gen import executor as stock_executor
+from tfx.orchestration import metadata
+
+from pcgrad_tfx.csv_checks import check_csv
+from pcgrad_tfx.csv_example_gen import CsvExampleGen
+from pcgrad_tfx.csv_example_gen.executor import Executor
+from pcgrad_tfx.errors import DataError
+
+HEADER = "id,fare,name\n"
+ROWS = "".join(f"{i},{i / 2},Ann\n" for i in range(300))
+SPLITS = ("train", "eval", "test")
+OUTPUT = tfx.proto.Output(
+    split_config=tfx.proto.SplitConfig(
+        splits=[
+            tfx.proto.SplitConfig.Split(name=name, hash_buckets=buckets)
+            for name, buckets in zip(SPLITS, (8, 1, 1), strict=True)
+        ]
+    )
+)
+
+
+def example_gen(folder: Path, **options) -> CsvExampleGen:
+    options = {"required": ["name"], "numeric": ["id", "fare"], "output_config": OUTPUT} | options
+    return CsvExampleGen(str(folder), **options)
+
+
+def generate(executor_class, component: CsvExampleGen, folder: Path) -> Path:
+    """Runs an executor on a component's properties, as an orchestrator would."""
+    examples = tfx.types.standard_artifacts.Examples()
+    examples.uri = str(folder)
+    executor_class().Do({}, {"examples": [examples]}, dict(component.exec_properties))
+    return folder
+
+
+def read_split(folder: Path, split: str) -> list[str]:
+    files = [str(path) for path in (folder / f"Split-{split}").iterdir()]
+    records = tf.data.TFRecordDataset(files, compression_type="GZIP").as_numpy_iterator()
+    return sorted(str(tf.train.Example.FromString(record)) for record in records)
+
+
+@pytest.fixture
+def data(tmp_path) -> Path:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    return folder
+
+
+def test_it_generates_what_tfx_generates(data, tmp_path):
+    odd_rows = '7,,"Ann, the ""second"""\n\n8,1e3,"two\nlines"\r\n9,2,\n10, 4 ,Ånn\n'
+    (data / "data.csv").write_text(HEADER + ROWS + odd_rows, newline="")
+    component = example_gen(data)
+    ours = generate(Executor, component, tmp_path / "ours")
+    stock = generate(stock_executor.Executor, component, tmp_path / "stock")
+    for split in SPLITS:
+        assert read_split(ours, split) == read_split(stock, split) != []
+    rows = check_csv(str(data), "*.csv", required=["name"], numeric=["id", "fare"]).rows
+    assert rows == sum(len(read_split(ours, split)) for split in SPLITS) == 304
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "the file is empty"),
+        (HEADER, "without data rows"),
+        (HEADER.replace("fare", "fair") + ROWS, "no column 'fare' (did you mean 'fair'?)"),
+        ((HEADER + ROWS).replace(",", ";"), "separated by ';'"),
+        (HEADER + ROWS + "1,abc,Ann\n", ":302: column 'fare': 'abc' is not a number"),
+        (HEADER + ROWS + "1,nan,Ann\n", ":302: column 'fare': 'nan' is not a finite"),
+        (HEADER + ROWS + "1,2\n", ":302: a row of length 2"),
+        (HEADER + "1,2,Ann\n" * 5, "too few data rows (5)"),
+        ("\ufeff" + HEADER + ROWS, ":1: starts with a UTF-8 byte order mark"),
+    ],
+)
+def test_a_bad_file_stops_the_executor_before_it_writes(data, tmp_path, content, said):
+    (data / "data.csv").write_text(content)
+    with pytest.raises(DataError) as caught:
+        generate(Executor, example_gen(data), tmp_path / "examples")
+    assert str(data) in str(caught.value)
+    assert said in str(caught.value)
+    assert not (tmp_path / "examples").exists()
+
+
+def test_an_empty_folder_stops_the_executor(data, tmp_path):
+    with pytest.raises(DataError, match=r"no file '\*' in this folder"):
+        generate(Executor, example_gen(data), tmp_path / "examples")
+
+
+def test_splits_of_the_users_own_are_checked_one_by_one(data, tmp_path):
+    (data / "train.csv").write_text(HEADER + ROWS)
+    (data / "eval.csv").write_text(HEADER + "1,2,Ann\n")
+    own_splits = tfx.proto.Input(
+        splits=[
+            tfx.proto.Input.Split(name=name, pattern=f"{name}.csv") for name in ("train", "eval")
+        ]
+    )
+    component = example_gen(data, input_config=own_splits, output_config=None)
+    folder = generate(Executor, component, tmp_path / "examples")
+    assert len(read_split(folder, "train")) == 300
+    assert len(read_split(folder, "eval")) == 1
+
+    (data / "eval.csv").write_text(HEADER + "1,two,Ann\n")
+    with pytest.raises(DataError, match=r"eval\.csv:2: column 'fare': 'two'"):
+        generate(Executor, component, tmp_path / "again")
+
+
+def test_fewer_rows_can_be_allowed(data, tmp_path):
+    (data / "data.csv").write_text(HEADER + "1,2,Ann\n" * 5)
+    generate(Executor, example_gen(data, min_rows=5), tmp_path / "examples")
+    assert (tmp_path / "examples").exists()
+
+
+def test_it_takes_the_place_of_tfxs_own_in_the_pipeline(data):
+    stock = tfx.components.CsvExampleGen(input_base=str(data))
+    ours = example_gen(data)
+    assert ours.id == stock.id == "CsvExampleGen"
+    assert ours.driver_class is stock.driver_class
+    assert ours.outputs["examples"].type is stock.outputs["examples"].type
+
+
+def test_the_order_of_the_columns_is_no_part_of_the_cache_key(data):
+    one = example_gen(data, numeric=["id", "fare"])
+    other = example_gen(data, numeric=["fare", "id"])
+    assert one.exec_properties == other.exec_properties
+    assert one.exec_properties != example_gen(data, numeric=["id"]).exec_properties
+
+
+def test_the_executor_can_be_imported_by_its_path_as_kubeflow_does(data):
+    module, name = example_gen(data).executor_spec.class_path.rsplit(".", 1)
+    assert getattr(importlib.import_module(module), name) is Executor
+
+
+def test_an_unchanged_second_run_comes_from_the_cache_and_a_changed_file_does_not(data, tmp_path):
+    (data / "data.csv").write_text(HEADER + ROWS)
+    connection = tfx.orchestration.metadata.sqlite_metadata_connection_config(
+        str(tmp_path / "metadata.sqlite")
+    )
+
+    def run() -> list[str]:
+        tfx.orchestration.LocalDagRunner().run(
+            tfx.dsl.Pipeline(
+                pipeline_name="examples",
+                pipeline_root=str(tmp_path / "root"),
+                components=[example_gen(data)],
+                metadata_connection_config=connection,
+                enable_cache=True,
+            )
+        )
+        with metadata.Metadata(connection) as store:
+            artifacts = store.store.get_artifacts_by_type("Examples")
+        return [artifact.uri for artifact in artifacts]
+
+    assert len(run()) == 1
+    assert len(run()) == 1
+    (data / "data.csv").write_text(HEADER + ROWS + "1,2,Ann\n")
+    assert len(run()) == 2
+    (data / "data.csv").write_text(HEADER + ROWS + "1,two,Ann\n")
+    with pytest.raises(DataError, match=r"data\.csv:302: column 'fare': 'two' is not"):
+        run()

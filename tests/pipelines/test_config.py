@@ -1,0 +1,299 @@
+"""The configuration: the taxi file, and one line for each mistake."""
+
+import csv
+import re
+from pathlib import Path
+
+import pytest
+
+import pipelines.config
+from pcgrad_tfx.tasks import parse_tasks
+from pipelines.config import ConfigError, load_config
+
+TAXI = Path(pipelines.config.__file__).with_name("taxi.toml")
+
+MINIMAL = """
+name = "trips"
+[data]
+path = "trips.csv"
+[[tasks]]
+name = "fare"
+kind = "regression"
+column = "fare"
+[features]
+numeric = ["miles"]
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write_config(text):
+        path = tmp_path / "trips.toml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write_config
+
+
+def test_minimal_file_gets_defaults(write):
+    config = load_config(write(MINIMAL))
+    assert config.training.surgery == "pcgrad"
+    assert config.schema_path is None
+    assert config.evaluation.slices == ()
+    assert config.tasks[0].label_key == "fare_label"
+
+
+def test_relative_paths_start_at_the_file(write, tmp_path):
+    (tmp_path / "schema.pbtxt").touch()
+    config = load_config(write('schema = "schema.pbtxt"\n' + MINIMAL))
+    assert config.data.location == str(tmp_path / "trips.csv")
+    assert config.schema_path == str(tmp_path / "schema.pbtxt")
+
+
+def test_file_named_relative_to_the_working_folder(write, tmp_path, monkeypatch):
+    write(MINIMAL)
+    monkeypatch.chdir(tmp_path)
+    assert load_config("trips.toml").data.location == str(tmp_path / "trips.csv")
+
+
+@pytest.mark.parametrize("path", ["/data/trips", "gs://bucket/trips"])
+def test_absolute_paths_and_uris_stay(write, path):
+    text = MINIMAL.replace("trips.csv", path)
+    assert load_config(write(text)).data.location == path
+
+
+def test_byte_order_mark_is_no_mistake(write):
+    assert load_config(write("\ufeff" + MINIMAL)).name == "trips"
+
+
+def test_taxi_data_are_found():
+    location = Path(load_config(TAXI).data.location)
+    assert location.is_absolute()
+    with location.open() as file:
+        assert "trip_seconds" in next(csv.reader(file))
+
+
+def test_taxi_features_are_the_whitelist():
+    features = load_config(TAXI).features
+    assert set(features.columns) == {
+        "trip_start_month",
+        "trip_start_day",
+        "trip_start_hour",
+        "pickup_latitude",
+        "pickup_longitude",
+        "pickup_community_area",
+        "dropoff_latitude",
+        "dropoff_longitude",
+        "dropoff_community_area",
+        "company",
+    }
+
+
+def test_every_taxi_column_is_a_feature_or_excluded_with_a_reason():
+    config = load_config(TAXI)
+    with Path(config.data.location).open() as file:
+        header = next(csv.reader(file))
+    assert set(header) == {*config.features.columns, *config.features.exclude}
+
+
+def test_taxi_tasks():
+    tasks = {task.name: task for task in load_config(TAXI).tasks}
+    assert [(name, task.kind) for name, task in tasks.items()] == [
+        ("big_tip", "binary"),
+        ("fare", "regression"),
+        ("duration", "regression"),
+    ]
+    assert all(task.gate.min_gain > 0 for task in tasks.values())
+
+
+def test_tasks_survive_json():
+    tasks = load_config(TAXI).tasks
+    assert parse_tasks([task.model_dump(mode="json") for task in tasks]) == tasks
+
+
+def test_overrides(write):
+    config = load_config(write(MINIMAL))
+    changed = config.with_overrides(surgery="none", epochs=3, batch_size=None)
+    assert (changed.training.surgery, changed.training.epochs) == ("none", 3)
+    assert changed.training.batch_size == config.training.batch_size
+    assert changed.tasks == config.tasks
+    assert config.training.surgery == "pcgrad"
+
+
+def test_wrong_override(write):
+    config = load_config(write(MINIMAL))
+    with pytest.raises(ConfigError, match=r"^epochs: 0 should be greater .* 1 \(passes"):
+        config.with_overrides(epochs=0)
+
+
+def replaced(old, new):
+    assert old in MINIMAL
+    return MINIMAL.replace(old, new)
+
+
+MISTAKES = {
+    "wrong kind": (
+        replaced('"regression"', '"binry"'),
+        (
+            'tasks[0].kind: "binry" is not one of binary, multiclass, regression;'
+            ' did you mean "binary"?'
+        ),
+    ),
+    "misspelt key": (
+        replaced("column", "colum"),
+        'tasks[0].colum: unknown key; did you mean "column"?',
+    ),
+    "misspelt table": (
+        MINIMAL + "[trainning]\nepochs = 3",
+        'trainning: unknown key; did you mean "training"?',
+    ),
+    "key that resembles none": (
+        MINIMAL + "[evaluation]\nzzz = 3",
+        "evaluation.zzz: unknown key; there are: slices",
+    ),
+    "missing key": (
+        replaced('column = "fare"', ""),
+        "tasks[0].column: is missing; add it (the source column of the label)",
+    ),
+    "missing table": (
+        replaced('[features]\nnumeric = ["miles"]', ""),
+        "features: is missing; add it (what it learns from)",
+    ),
+    "number in quotes": (
+        MINIMAL + '[training]\nepochs = "3"',
+        'training.epochs: "3" is not a whole number (passes over the training data)',
+    ),
+    "truth value as number": (
+        MINIMAL + "[training]\nbatch_size = true",
+        "training.batch_size: true is not a whole number (rows of a batch)",
+    ),
+    "number out of range": (
+        MINIMAL + "[training]\nlearning_rate = -0.1",
+        "training.learning_rate: -0.1 should be greater than 0 (the optimizer's learning rate)",
+    ),
+    "not a finite number": (
+        replaced('"fare"\n[', '"fare"\nloss_weight = inf\n['),
+        "tasks[0].loss_weight: Infinity should be a finite number (the factor of the task's loss)",
+    ),
+    "text for a list": (
+        replaced('["miles"]', '"miles"'),
+        'features.numeric: "miles" is not a list (columns of numbers)',
+    ),
+    "flat list of slices": (
+        MINIMAL + '[evaluation]\nslices = ["hour"]',
+        (
+            'evaluation.slices[0]: "hour" is not a list'
+            ' (lists of columns, as in [["hour"], ["hour", "day"]])'
+        ),
+    ),
+    "number for a table": (
+        "training = 3\n" + MINIMAL,
+        "training: 3 is not a table (how it is trained)",
+    ),
+    "wrong gate": (
+        replaced('"fare"\n[', '"fare"\ngate = { min_gian = 0.1 }\n['),
+        'tasks[0].gate.min_gian: unknown key; did you mean "min_gain"?',
+    ),
+    "task name with a space": (
+        replaced('name = "fare"', 'name = "the fare"'),
+        (
+            "tasks[0].name: \"the fare\" should match pattern '^[A-Za-z][A-Za-z0-9_]*$'"
+            " (a letter, then letters, digits and underscores, 64 at most)"
+        ),
+    ),
+    "threshold for a regression": (
+        replaced('"fare"\n[', '"fare"\nabove = 3\n['),
+        "tasks[0]: `above` makes a binary label, but kind is 'regression'; remove it",
+    ),
+    "two tasks of one name": (
+        MINIMAL + '[[tasks]]\nname = "fare"\nkind = "regression"\ncolumn = "tips"',
+        "tasks: two tasks are named 'fare'; give each its own name",
+    ),
+    "no task": (
+        'tasks = []\nname = "x"\n[data]\npath = "x.csv"\n[features]\nnumeric = ["miles"]',
+        "tasks: there is no task; add one",
+    ),
+    "label among the features": (
+        replaced('["miles"]', '["miles", "fare"]'),
+        (
+            "features: column 'fare' is a feature, but the label of task 'fare' derives from it;"
+            " remove it from the features"
+        ),
+    ),
+    "feature that is excluded": (
+        MINIMAL + '[features.exclude]\nmiles = "later"',
+        "features: column 'miles' is a feature and excluded; keep one of the two",
+    ),
+    "too few buckets": (
+        MINIMAL + "[features.bucketized]\nhour = 1",
+        (
+            "features.bucketized.hour: 1 should be greater than or equal to 2"
+            " (column = number of buckets)"
+        ),
+    ),
+    "no data": (
+        replaced('path = "trips.csv"', ""),
+        "data: say where the data are: either `path`, or `package` and `resource`",
+    ),
+    "package without resource": (
+        replaced('path = "trips.csv"', 'package = "tfx"'),
+        "data: `package` and `resource` go together; add the other one",
+    ),
+    "unknown package": (
+        replaced('path = "trips.csv"', 'package = "tfxx"\nresource = "data.csv"'),
+        "data: package 'tfxx' is not installed; install it or use `path`",
+    ),
+    "unknown resource": (
+        replaced('path = "trips.csv"', 'package = "tfx"\nresource = "data.csv"'),
+        "data: package 'tfx' ships no 'data.csv'; correct it or use `path`",
+    ),
+    "wrong pipeline name": (
+        replaced('name = "trips"', 'name = "../trips"'),
+        (
+            "name: \"../trips\" should match pattern '^[A-Za-z0-9][A-Za-z0-9_-]*$'"
+            " (letters, digits, - and _, beginning with a letter or digit)"
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_line_with_file_key_and_remedy(write, mistake):
+    text, *lines = MISTAKES[mistake]
+    path = write(text)
+    with pytest.raises(ConfigError) as error:
+        load_config(path)
+    assert str(error.value).splitlines() == [f"{path}: {line}" for line in lines]
+
+
+def test_missing_schema(write, tmp_path):
+    path = write('schema = "none.pbtxt"\n' + MINIMAL)
+    with pytest.raises(ConfigError) as error:
+        load_config(path)
+    assert str(error.value) == (
+        f"{path}: schema: '{tmp_path / 'none.pbtxt'}' is no file; correct it, or remove the key to"
+        " infer one"
+    )
+
+
+def test_no_toml(write):
+    path = write("name = \n")
+    with pytest.raises(ConfigError, match=f"^{re.escape(str(path))}: not valid TOML: .*line 1"):
+        load_config(path)
+
+
+def test_no_text(tmp_path):
+    path = tmp_path / "trips.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match=r"trips\.toml: not UTF-8 text; save it as UTF-8"):
+        load_config(path)
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(ConfigError, match=r"no\.toml: No such file or directory; name a TOML file"):
+        load_config(tmp_path / "no.toml")
+
+
+def test_folder_instead_of_file(tmp_path):
+    with pytest.raises(ConfigError, match="Is a directory; name a TOML file"):
+        load_config(tmp_path)

@@ -1,0 +1,147 @@
+"""The local runner's command line, and what a person reads when something is wrong."""
+
+import subprocess
+import sys
+
+import pytest
+
+from pipelines import local_runner
+from pipelines.local_runner import DEFAULT_CONFIG, FAILED, main, root_message
+
+HEADER = "tips,fare,company,hour"
+GOOD_ROWS = [f"{i % 4}.5,{10 + i % 7}.0,Company {i % 3},{i % 24}" for i in range(200)]
+CONFIG = """
+name = "tiny"
+[data]
+path = "data.csv"
+[[tasks]]
+name = "big_tip"
+kind = "binary"
+column = "tips"
+divide_by = "fare"
+above = 0.2
+[[tasks]]
+name = "fare"
+kind = "regression"
+column = "fare"
+[features]
+numeric = ["hour"]
+categorical = ["company"]
+"""
+
+
+def test_help_is_immediate_and_names_the_flags_and_exit_codes():
+    program = (
+        "import sys; from pipelines.local_runner import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: print([m for m in ('tensorflow', 'tfx', 'keras') if m in sys.modules])"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True, text=True, check=True, cwd=DEFAULT_CONFIG.parents[1],
+    )  # fmt: skip
+    for flag in (
+        "--config", "--output", "--surgery", "--epochs", "--batch-size", "--seed",
+        "--orchestrator", "--beam-runner", "--beam-arg", "--verbose", "exit codes",
+    ):  # fmt: skip
+        assert flag in process.stdout
+    assert process.stdout.endswith("[]\n")
+
+
+def write(folder, rows, header=HEADER, encoding="utf-8", config=CONFIG):
+    (folder / "mine.toml").write_text(config)
+    lines = [header, *rows, ""] if header else []
+    (folder / "data.csv").write_bytes("\n".join(lines).encode(encoding))
+    return ["--config", str(folder / "mine.toml"), "--output", str(folder / "out")]
+
+
+def spoil(row, *, line=100):
+    return [*GOOD_ROWS[:line], row, *GOOD_ROWS[line:]]
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({"header": "tip,fare,company,hour"}, ["data.csv", "'tips'", "'tip'"]),
+        ({"header": "", "rows": []}, ["data.csv", "empty"]),
+        ({"rows": []}, ["data.csv", "without data rows"]),
+        ({"header": HEADER.replace(",", ";")}, ["data.csv", "';'"]),
+        ({"rows": spoil("a lot,12.0,Company 1,3")}, ["data.csv:102", "'tips'", "'a lot'"]),
+        ({"rows": spoil("1.5,12.0")}, ["data.csv:102", "2", "4"]),
+        ({"rows": GOOD_ROWS[:5]}, ["data.csv", "5", "100"]),
+        ({"rows": spoil("1.5,nan,Company 1,3")}, ["data.csv:102", "'fare'", "nan"]),
+        ({"encoding": "utf-8-sig"}, ["data.csv", "byte order mark"]),
+    ],
+    ids=[
+        "missing label", "empty file", "header only", "separator", "word among numbers",
+        "short row", "too few rows", "nan", "BOM",
+    ],
+)  # fmt: skip
+def test_bad_data_gets_one_line_before_anything_runs(tmp_path, capfd, changed, expected):
+    arguments = write(tmp_path, **{"rows": GOOD_ROWS, **changed})
+    assert main(arguments) == FAILED
+    lines = capfd.readouterr().out.splitlines()
+    (message,) = [line for line in lines if "data.csv" in line]
+    for part in expected:
+        assert part in message
+    assert lines[-2] == message
+    assert lines[-1].startswith("Full log: ")
+    assert not (tmp_path / "out" / "artifacts").exists()
+
+
+def test_an_empty_folder_gets_one_line(tmp_path, capfd):
+    (tmp_path / "rides").mkdir()
+    arguments = write(tmp_path, GOOD_ROWS, config=CONFIG.replace("data.csv", "rides"))
+    assert main(arguments) == FAILED
+    assert "rides" in capfd.readouterr().out.splitlines()[-2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--config", "nowhere.toml"], "nowhere.toml: No such file"),
+        (["--epochs", "0"], "epochs"),
+        (["--beam-runner", "DaskRunner"], "DaskRunner loses data"),
+    ],
+)
+def test_wrong_arguments_get_one_line(arguments, expected, capfd):
+    assert main(arguments) == FAILED
+    (line,) = capfd.readouterr().out.splitlines()
+    assert expected in line
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (ValueError("no column 'a'"), "no column 'a'"),
+        (ValueError("no column 'a' [while running 'Run[Transform]']"), "no column 'a'"),
+        (
+            RuntimeError(
+                "Traceback (most recent call last):\n"
+                '  File "beam.py", line 1, in process\n'
+                "pcgrad_tfx.errors.DataError: split 'train': out of range\n\n"
+                "Split  Column\ntrain  hour [while running 'Run[ValidationGate]']"
+            ),
+            "split 'train': out of range\n\nSplit  Column\ntrain  hour",
+        ),
+        (KeyError("hour"), "KeyError: 'hour'"),
+        (AssertionError(), "AssertionError"),
+    ],
+)
+def test_the_message_is_that_of_the_root(error, message):
+    assert root_message(error) == message
+
+
+def test_the_cause_of_an_error_comes_first():
+    error = RuntimeError("around it")
+    error.__cause__ = ValueError("the reason")
+    assert root_message(error) == "the reason"
+
+
+def test_the_schema_is_imported_by_content(tmp_path):
+    schema = tmp_path / "schema.pbtxt"
+    schema.write_text("# one")
+    first = local_runner._schema_by_content(str(schema), tmp_path)
+    assert local_runner._schema_by_content(str(schema), tmp_path) == first
+    schema.write_text("# two")
+    assert local_runner._schema_by_content(str(schema), tmp_path) != first
