@@ -119,7 +119,7 @@ def _run(config: PipelineConfig, args: argparse.Namespace) -> int:
     log_file = output / "logs" / f"{started:%Y%m%d-%H%M%S}.log"
     with quiet(log_file, args.verbose) as console:
         training, names = config.training, ", ".join(task.name for task in config.tasks)
-        print(f"{config.name}: {names}; surgery: {training.surgery}; output in {output}")
+        print(f"{config.name}: {names}; surgery: {training.surgery}; output in {_shown(output)}")
         components = ComponentLines(console)
         begun = time.monotonic()
         try:
@@ -216,19 +216,26 @@ def _report(
 
     rich_console(console).print(results_table(summary))
     if summary.pushed:
-        print(f"Pushed model:    {summary.pushed}")
+        print(f"Pushed model:    {_shown(summary.pushed)}")
     else:
         failed = ", ".join(result.task for result in summary.results if not result.passed)
-        print(f"Not pushed: {failed or 'the model'} did not pass. The model is in {summary.model}")
-    print(f"Training logs:   tensorboard --logdir {summary.training_logs}")
-    print(f"Full log:        {log_file}")
+        print(f"Not pushed:      {failed or 'the model'} did not pass")
+        print(f"Model:           {_shown(summary.model)}")
+    print(f"Training logs:   tensorboard --logdir {_shown(summary.training_logs)}")
+    print(f"Full log:        {_shown(log_file)}")
     print(f"Finished in {seconds:.0f} s.")
 
 
 def _report_failure(error: Exception, components: ComponentLines, log_file: pathlib.Path) -> None:
     where = f"{components.running} failed: " if components.running else ""
     print(f"{where}{root_message(error)}")
-    print(f"Full log: {log_file}")
+    print(f"Full log: {_shown(log_file)}")
+
+
+def _shown(path: str | pathlib.Path) -> str:
+    """A path as a person types it: relative if it lies in the working directory."""
+    path, here = pathlib.Path(path), pathlib.Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 _RAISED = re.compile(r"^[\w.]*(?:Error|Exception): ", re.MULTILINE)

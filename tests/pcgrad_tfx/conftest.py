@@ -6,6 +6,7 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import pytest
+import tensorflow as tf
 
 from transform_runs import Transformed
 from transformed import TransformedData, trainer_config, write_transformed
@@ -29,3 +30,13 @@ def transformed_data(tmp_path_factory):
 def trained(tmp_path_factory, transformed_data):
     """A run of the Trainer with our own model, two epochs of PCGrad."""
     return transformed_data.train(tmp_path_factory.mktemp("trained"), trainer_config(epochs=2))
+
+
+@pytest.fixture
+def not_exported(monkeypatch):
+    """Leaves out the export, which takes long, where a test does not look at it."""
+
+    def save(served, path, signatures):
+        tf.io.gfile.makedirs(path)
+
+    monkeypatch.setattr(tf.saved_model, "save", save)

@@ -13,6 +13,7 @@ import tensorflow as tf
 from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2
 
+from local_runs import EPOCHS
 from pipelines.config import load_config
 from pipelines.local_runner import DEFAULT_CONFIG
 from pipelines.run_summary import summarize
@@ -63,9 +64,9 @@ def test_a_person_sees_a_line_for_each_component_a_table_and_the_paths(first_run
         assert any(re.match(rf"  {component} +[\d.]+ s$", line) for line in lines), component
     for task in TASKS:
         assert any(re.match(rf" *{task} .* none yet +passed", line) for line in lines), task
-    assert any(pushed_model in line for line in lines)
-    log = next(line for line in lines if line.startswith("Full log:")).split()[-1]
-    assert tf.io.gfile.exists(log)
+    paths = dict(re.findall(r"^(Pushed model|Full log): +(.*)$", first_run.console, re.MULTILINE))
+    assert paths["Pushed model"] == pushed_model
+    assert tf.io.gfile.exists(paths["Full log"])
 
 
 def test_nothing_of_third_parties_reaches_the_console(first_run):
@@ -201,7 +202,7 @@ def test_telemetry_of_every_epoch_and_pair_is_kept(first_run):
     folder = first_run.nodes["Trainer"].outputs["model_run"].uri
     with tf.io.gfile.GFile(f"{folder}/conflicts.jsonl") as lines:
         epochs = [json.loads(line) for line in lines]
-    assert [epoch["epoch"] for epoch in epochs] == list(range(5))
+    assert [epoch["epoch"] for epoch in epochs] == list(range(EPOCHS))
     for epoch in epochs:
         assert len(epoch["pairs"]) == 3
         for pair in epoch["pairs"]:

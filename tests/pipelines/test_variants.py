@@ -1,0 +1,61 @@
+"""Runs that differ from the default one in a single thing."""
+
+import os
+import shutil
+
+import pytest
+
+from local_runs import EPOCHS, run_pipeline
+from pipelines.local_runner import DEFAULT_CONFIG, NOT_PUSHED
+
+pytestmark = pytest.mark.slow
+
+FROM_TRAINER_ON = {"Trainer", "LatestBlessedModel", "Evaluator", "Pusher"}
+
+
+def executed(run):
+    return {name for name, node in run.nodes.items() if not node.cached}
+
+
+@pytest.mark.parametrize("surgery", ["none", "ppcgrad"])
+def test_another_surgery_trains_on_the_same_transformed_data(first_run, surgery):
+    run = run_pipeline(first_run.output, "--epochs", str(EPOCHS), "--surgery", surgery)
+    assert run.exit_code == 0, run.console
+    assert executed(run) == FROM_TRAINER_ON
+
+
+def test_the_local_orchestrator_runs_the_same_pipeline(first_run, tmp_path):
+    run = run_pipeline(tmp_path, "--epochs", str(EPOCHS), "--orchestrator", "local")
+    assert run.exit_code == 0, run.console
+    assert executed(run) == set(first_run.nodes)
+
+
+def test_an_edit_runs_what_depends_on_it_and_nothing_else(first_run, tmp_path, monkeypatch):
+    root = DEFAULT_CONFIG.parents[1]
+    for folder in ("pcgrad", "components", "pipelines"):
+        shutil.copytree(root / folder, tmp_path / folder)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, [tmp_path, tmp_path / "components"])))
+    runner = tmp_path / "pipelines" / "local_runner.py"
+
+    def run_after_editing(module):
+        with (tmp_path / "components" / "pcgrad_tfx" / module).open("a") as source:
+            source.write("# An edit.\n")
+        run = run_pipeline(first_run.output, "--epochs", str(EPOCHS), runner=runner)
+        assert run.exit_code == 0, run.console
+        return executed(run)
+
+    assert run_after_editing("model.py") == FROM_TRAINER_ON
+    assert run_after_editing("preprocessing.py") == {"Transform", *FROM_TRAINER_ON}
+
+
+def test_a_model_that_fails_its_gate_is_not_pushed_and_the_reason_is_told(first_run, tmp_path):
+    config = tmp_path / "strict.toml"
+    text = DEFAULT_CONFIG.read_text().replace(
+        '"taxi_schema', f'"{DEFAULT_CONFIG.parent}/taxi_schema'
+    )
+    config.write_text(text.replace("min_gain = 0.02", "min_gain = 0.4"))
+    run = run_pipeline(first_run.output, "--epochs", str(EPOCHS), "--config", str(config))
+    assert run.exit_code == NOT_PUSHED, run.console
+    assert "big_tip did not pass" in run.console
+    assert "min_gain 0.4" in run.console
+    assert executed(run) <= {"LatestBlessedModel", "Evaluator", "Pusher"}

@@ -1,0 +1,91 @@
+"""Every code block of the README is run."""
+
+import pathlib
+import re
+import shlex
+import subprocess
+
+import pytest
+from tfx import v1 as tfx
+
+from pipelines.config import load_config
+from pipelines.local_runner import _parser
+
+ROOT = pathlib.Path(__file__).parents[1]
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
+
+
+def blocks(language):
+    return [text for found, text in BLOCKS if found == language]
+
+
+def commands():
+    lines = "\n".join(blocks("bash")).splitlines()
+    return [part.strip() for line in lines for part in line.split("#")[0].split("&&") if part]
+
+
+def test_every_block_is_of_a_kind_that_is_tested():
+    assert {language for language, _ in BLOCKS} == {"bash", "python", "text", "toml"}
+
+
+def test_python(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    namespace = {}
+    for number, text in enumerate(blocks("python")):
+        exec(compile(text, f"README.md, Python block {number}", "exec"), namespace)
+    assert "mean_cosine" in capsys.readouterr().out
+    assert (tmp_path / "logs" / "conflicts.jsonl").exists()
+    statistics = tfx.types.standard_artifacts.Schema
+    examples = tfx.components.CsvExampleGen(input_base=str(tmp_path)).outputs["examples"]
+    transform, trainer = namespace["transform_and_train"](
+        examples, tfx.dsl.Channel(type=statistics)
+    )
+    assert (transform.id, trainer.id) == ("Transform", "Trainer")
+
+
+def test_toml(tmp_path):
+    (text,) = blocks("toml")
+    (tmp_path / "houses.toml").write_text(text)
+    config = load_config(tmp_path / "houses.toml")
+    assert [task.name for task in config.tasks] == ["price", "sold_above_asking"]
+    assert config.data.location == str(tmp_path / "houses.csv")
+
+
+def test_shell():
+    known = set()
+    for command in commands():
+        program, *arguments = shlex.split(command)
+        if program == "make":
+            subprocess.run([program, "-n", *arguments], check=True, cwd=ROOT, capture_output=True)
+        elif arguments and arguments[0] == "pipelines/local_runner.py":
+            _parser().parse_args(arguments[1:])
+        else:
+            assert command in ("pip install -r requirements.lock -e .", "pytest")
+        known.add(program)
+    assert known == {"make", "python", "pip", "pytest"}
+
+
+def test_what_a_run_prints_looks_like_what_a_run_prints():
+    (text,) = blocks("text")
+    for line in (r"  Transform +[\d.]+ s", r" *big_tip +auc +0\.\d+ .* passed", r"Pushed model: "):
+        assert re.search(f"^{line}", text, re.MULTILINE), line
+
+
+@pytest.mark.slow
+def test_the_plain_installation(tmp_path):
+    """`pip install -r requirements.lock -e .`, then the pipeline and a test, in a new clone."""
+    clone, python = tmp_path / "clone", tmp_path / "venv" / "bin" / "python"
+    script = f"""
+        set -e
+        git clone --quiet {ROOT} {clone}
+        cd {clone}
+        $PYTHON -m venv {tmp_path / "venv"}
+        {python} -m pip install --quiet -r requirements.lock -e .
+        {python} pipelines/local_runner.py --epochs 1 --output {tmp_path / "output"} || test $? = 3
+        {python} -m pytest -q tests/ci tests/pipelines/test_console.py
+    """
+    (version,) = (ROOT / ".python-version").read_text().split()
+    script = script.replace("$PYTHON", f"python{version}")
+    process = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert (tmp_path / "output" / "artifacts" / "Trainer").exists()
