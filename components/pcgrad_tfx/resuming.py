@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import posixpath
 from typing import Any
 
@@ -54,7 +55,12 @@ class EpochCheckpoint(keras.callbacks.Callback):
         return int(self._epochs)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Saves, with the logs first: a checkpoint then never lacks its epoch's logs."""
+        """Saves, unless training has diverged; a diverged state is nothing to go on from.
+
+        The logs come first: a checkpoint then never lacks its epoch's logs.
+        """
+        if logs and not math.isfinite(logs.get("loss", 0.0)):
+            return
         self._epochs.assign(epoch + 1)
         io_utils.copy_dir(self._log_dir, posixpath.join(self._folder, _LOGS))
         self._manager.save()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import json
 import math
@@ -75,8 +76,9 @@ class ConflictStatistics(keras.metrics.Metric):
 class ConflictMonitor(keras.callbacks.Callback):
     """Writes each epoch's pairwise cosines and conflicts of a `MultiTaskModel`.
 
-    To `log_dir/conflicts.jsonl`, one JSON object an epoch (undefined values are null), and as the
-    TensorBoard scalars `cosine/<task>/<task>` and `conflicting/<task>/<task>`, the epoch as step.
+    To `log_dir/conflicts.jsonl`, one JSON object an epoch (undefined values are null), and, if
+    TensorBoard is installed (newer TensorFlow releases do not bring it), as the scalars
+    `cosine/<task>/<task>` and `conflicting/<task>/<task>`, the epoch as step.
 
     Args:
         log_dir: A folder, local or remote; made if missing.
@@ -89,16 +91,20 @@ class ConflictMonitor(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Opens the log files."""
         tf.io.gfile.makedirs(self._log_dir)
-        self._writer = tf.summary.create_file_writer(self._log_dir)
+        if importlib.util.find_spec("tensorboard"):
+            self._writer = tf.summary.create_file_writer(self._log_dir)
+        else:
+            self._writer = None
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Writes the epoch's conflicts."""
         pairs = self.model.conflicts()
-        with self._writer.as_default(step=epoch):
-            for pair in pairs:
-                name = "/".join(pair["tasks"])
-                tf.summary.scalar(f"cosine/{name}", pair["mean_cosine"])
-                tf.summary.scalar(f"conflicting/{name}", pair["conflicting"])
+        if self._writer:
+            with self._writer.as_default(step=epoch):
+                for pair in pairs:
+                    name = "/".join(pair["tasks"])
+                    tf.summary.scalar(f"cosine/{name}", pair["mean_cosine"])
+                    tf.summary.scalar(f"conflicting/{name}", pair["conflicting"])
         # NaN is not JSON.
         undefined = {"mean_cosine": None, "conflicting": None}
         pairs = [pair if pair["steps"] else {**pair, **undefined} for pair in pairs]
@@ -108,4 +114,5 @@ class ConflictMonitor(keras.callbacks.Callback):
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Closes the log files."""
-        self._writer.close()
+        if self._writer:
+            self._writer.close()
