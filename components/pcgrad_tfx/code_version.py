@@ -39,6 +39,9 @@ def _collect(module: str, sources: dict[str, bytes]) -> None:
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError(f"no module {module!r}; name an installed one")
     sources[module] = pathlib.Path(spec.origin).read_bytes()
+    package = module.rpartition(".")[0]
+    if package:
+        _collect(package, sources)
     for imported in _imports(sources[module]):
         if imported.split(".")[0] in _OURS and _is_module(imported):
             _collect(imported, sources)

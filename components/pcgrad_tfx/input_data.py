@@ -84,7 +84,9 @@ class InputData:
 
         def epoch(number: tf.Tensor) -> tf.data.Dataset:
             # tf.data folds a seed with TensorFlow's global one, which is the same in every run.
-            order = tf.random.experimental.stateless_fold_in([seed, seed], number)[0]
+            order = tf.random.stateless_uniform(
+                [], [tf.cast(seed, tf.int64), number], 0, 2**31 - 1, tf.int64
+            )
             shuffled = rows.shuffle(_SHUFFLE_ROWS, order, reshuffle_each_iteration=False)
             return shuffled.batch(self._batch_size)
 

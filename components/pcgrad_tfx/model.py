@@ -77,7 +77,7 @@ def load_model_fn(path: str) -> ModelFn:
     module, _, name = path.rpartition(".")
     try:
         function = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise ValueError(
             f"custom_config: model_fn: cannot import {path!r} ({error}); name an installed "
             "function as 'package.module.function'"

@@ -30,7 +30,8 @@ def problem_lines(error: ValidationError, model: type[BaseModel]) -> Iterator[st
         if is_misspelt or problem["type"] == "default_factory_not_called":
             continue
         key = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in problem["loc"])
-        yield f"{key.removeprefix('.')}: {_explain(problem, model)}"
+        explanation = _explain(problem, model)
+        yield f"{key.removeprefix('.')}: {explanation}" if key else explanation
 
 
 _EXPECTED = {

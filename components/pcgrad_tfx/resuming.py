@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import posixpath
 from typing import Any
 
@@ -17,8 +16,6 @@ import tensorflow as tf
 from absl import logging
 from tfx import v1 as tfx
 from tfx.utils import io_utils
-
-_LOGS = "logs"
 
 
 class EpochCheckpoint(keras.callbacks.Callback):
@@ -48,26 +45,37 @@ class EpochCheckpoint(keras.callbacks.Callback):
             The number of completed epochs.
         """
         if self._manager.restore_or_initialize():
-            logs = posixpath.join(self._folder, _LOGS)
+            logs = self._logs(int(self._epochs))
             if tfx.dsl.io.fileio.exists(logs):
                 io_utils.copy_dir(logs, self._log_dir)
             logging.info("Resuming training after epoch %d.", int(self._epochs))
         return int(self._epochs)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Saves, unless training has diverged; a diverged state is nothing to go on from.
-
-        The logs come first: a checkpoint then never lacks its epoch's logs.
-        """
-        if logs and not math.isfinite(logs.get("loss", 0.0)):
+        """Saves, unless training has diverged: there is nothing to go on from then."""
+        if has_diverged(self.model):
             return
         self._epochs.assign(epoch + 1)
-        io_utils.copy_dir(self._log_dir, posixpath.join(self._folder, _LOGS))
+        # The logs are of one epoch as the checkpoint is, whichever of the two is interrupted.
+        if tfx.dsl.io.fileio.exists(self._logs(epoch + 1)):
+            tfx.dsl.io.fileio.rmtree(self._logs(epoch + 1))
+        io_utils.copy_dir(self._log_dir, self._logs(epoch + 1))
         self._manager.save()
+        if tfx.dsl.io.fileio.exists(self._logs(epoch)):
+            tfx.dsl.io.fileio.rmtree(self._logs(epoch))
 
     def delete(self) -> None:
         """Deletes the checkpoints of a training that has been saved as a model."""
         tfx.dsl.io.fileio.rmtree(self._folder)
+
+    def _logs(self, epochs: int) -> str:
+        return posixpath.join(self._folder, f"logs-{epochs}")
+
+
+def has_diverged(model: keras.Model) -> bool:
+    """Whether any weight is NaN or infinite."""
+    floating = [v for v in model.trainable_variables if tf.as_dtype(v.dtype).is_floating]
+    return not all(bool(tf.reduce_all(tf.math.is_finite(v))) for v in floating)
 
 
 def checkpoint_folder(root: str, *determinants: Any) -> str:

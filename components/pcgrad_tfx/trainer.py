@@ -23,7 +23,7 @@ from pcgrad_tfx.input_data import InputData
 from pcgrad_tfx.label_statistics import LabelStatistics, label_statistics
 from pcgrad_tfx.model import as_multi_task_model, build_model, load_model_fn
 from pcgrad_tfx.preprocessing import embedding_sizes
-from pcgrad_tfx.resuming import EpochCheckpoint, checkpoint_folder
+from pcgrad_tfx.resuming import EpochCheckpoint, checkpoint_folder, has_diverged
 from pcgrad_tfx.serving import ServedModel, load_weights, save_model
 from pcgrad_tfx.training_config import (
     DEFAULT_EPOCHS,
@@ -54,6 +54,8 @@ def run_fn(fn_args: tfx.components.FnArgs) -> None:
     config = trainer_config(fn_args.custom_config, fn_args.hyperparameters, fn_args.train_steps)
     if not fn_args.transform_graph_path:
         raise ValueError("the Trainer has no transform_graph; pass it Transform's output")
+    # Names such as "auc" then do not get a number, however often this process trains.
+    keras.utils.clear_session()
     # Not 0: with a global seed of 0 tf.data cannot shuffle by a seed that is a tensor.
     keras.utils.set_random_seed(config.seed + 1)
     tft_output = tft.TFTransformOutput(fn_args.transform_graph_path)
@@ -164,17 +166,19 @@ def _fit(
         callbacks=callbacks,
         verbose=1 if sys.stdout.isatty() else 2,
     ).history
-    _check_finite(history)
+    _check_finite(model, history)
     logging.info("Trained %s.", model.name)
 
 
-def _check_finite(history: dict[str, list[float]]) -> None:
-    for name, values in history.items():
-        if name.endswith("loss") and not all(map(math.isfinite, values)):
-            raise FloatingPointError(
-                f"training diverged: {name} is not finite; lower `learning_rate` or look for "
-                "extreme values in the labels and features"
-            )
+def _check_finite(model: keras.Model, history: dict[str, list[float]]) -> None:
+    infinite = [name for name in history if not all(map(math.isfinite, history[name]))]
+    losses = [name for name in infinite if name.endswith("loss")]
+    if losses or has_diverged(model):
+        what = losses[0] if losses else "a weight"
+        raise FloatingPointError(
+            f"training diverged: {what} is not finite; lower `learning_rate` or look for extreme "
+            "values in the labels and features"
+        )
 
 
 def _determinants(fn_args: tfx.components.FnArgs, config: TrainerConfig) -> tuple[Any, ...]:

@@ -107,7 +107,10 @@ def trainer_config(
     try:
         return TrainerConfig.model_validate({**given, **known})
     except ValidationError as error:
-        lines = (f"custom_config: {line}" for line in problem_lines(error, TrainerConfig))
+        lines = []
+        for line in problem_lines(error, TrainerConfig):
+            key = line.partition(":")[0].partition("[")[0]
+            lines.append(f"{'hyperparameters' if key in known else 'custom_config'}: {line}")
         raise ValueError("\n".join(lines)) from None
 
 

@@ -38,6 +38,18 @@ class MultiTaskModel(keras.Model):
         >>> model.compile("adam", loss={"a": "mse", "b": "mse"}, surgery=PCGrad("sum"))
     """
 
+    def __new__(cls, *args: Any, **kwargs: Any) -> MultiTaskModel:
+        """Makes functional models instances of a subclass, so that this class stays subclassable.
+
+        Otherwise Keras would turn this class itself into a functional one.
+        """
+        inputs_and_outputs = len(args) + ("inputs" in kwargs) + ("outputs" in kwargs)
+        if cls.__init__ is keras.Model.__init__ and inputs_and_outputs == 2:
+            if cls not in _FUNCTIONAL:
+                _FUNCTIONAL[cls] = _functional(cls, type(keras.Model(*args, **kwargs)))
+            return super().__new__(_FUNCTIONAL[cls])
+        return super().__new__(cls)
+
     def compile(
         self,
         optimizer: Any = "rmsprop",
@@ -227,18 +239,16 @@ class MultiTaskModel(keras.Model):
         regularization: tf.Tensor,
     ) -> dict[str, Any]:
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        parts = {}
         for name, batch in batches.items():
             # Weighted by the labelled rows, so that the epoch's mean is the mean over rows; each
             # replica holds its share of the loss and counts its share of the rows.
             self._training.loss_means[name].update_state(
-                losses[name] * replicas, batch.labelled_rows / replicas
+                losses[name] * replicas, batch.global_rows / replicas
             )
-            parts[name] = batch.labelled_part()
         self._training.regularization.update_state(regularization * replicas)
-        labels, predictions, weights = (
-            {name: part[index] for name, part in parts.items()} for index in range(3)
-        )
+        labels = {name: batch.labels for name, batch in batches.items()}
+        predictions = {name: batch.predictions for name, batch in batches.items()}
+        weights = {name: batch.sample_weight for name, batch in batches.items()}
         weighted = any(weight is not None for weight in weights.values())
         return self.compute_metrics(x, labels, predictions, weights if weighted else None)
 
@@ -275,6 +285,16 @@ class _CompiledTraining:
             yield
         finally:
             self._is_evaluating = before
+
+
+_FUNCTIONAL: dict[type[MultiTaskModel], type[MultiTaskModel]] = {}
+
+
+def _functional(cls: type[MultiTaskModel], functional: type[keras.Model]) -> type[MultiTaskModel]:
+    """The functional form of a model class, known to Keras by the same name."""
+    made = type(cls.__name__, (cls, functional), {"__module__": cls.__module__})
+    package, _, name = keras.saving.get_registered_name(cls).rpartition(">")
+    return keras.saving.register_keras_serializable(package, name)(made) if package else made
 
 
 def _losses_by_task(loss: Any, outputs: list[str]) -> dict[str, Any]:

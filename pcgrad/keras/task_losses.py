@@ -12,30 +12,24 @@ import tensorflow as tf
 
 @dataclasses.dataclass(frozen=True)
 class TaskBatch:
-    """One task's share of a batch.
+    """One task's labelled rows of a batch.
+
+    Rows without a label are left out rather than weighted with zero: whatever stood in for the
+    label might make the loss, and zero times it, NaN.
 
     Attributes:
-        labels: Labels with zeros where they are missing.
-        predictions: The model's output for the task.
-        sample_weight: The user's weights, or `None`.
-        labelled: Bool tensor [rows], or `None` where no label can be missing.
-        labelled_rows: Number of labelled rows in the global batch, float32 scalar.
+        labels: Labels [rows, …].
+        predictions: The model's output for the task, [rows, …].
+        sample_weight: The user's weights [rows, …], or `None`.
+        rows: Number of rows, float32 scalar.
+        global_rows: Number of rows on all replicas together, float32 scalar.
     """
 
     labels: tf.Tensor
     predictions: tf.Tensor
     sample_weight: tf.Tensor | None
-    labelled: tf.Tensor | None
-    labelled_rows: tf.Tensor
-
-    def labelled_part(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
-        """Labels, predictions and sample weights of the labelled rows."""
-        labels, predictions, weight = self.labels, self.predictions, self.sample_weight
-        if self.labelled is not None:
-            labels = tf.boolean_mask(labels, self.labelled)
-            predictions = tf.boolean_mask(predictions, self.labelled)
-            weight = None if weight is None else tf.boolean_mask(weight, self.labelled)
-        return labels, predictions, weight
+    rows: tf.Tensor
+    global_rows: tf.Tensor
 
 
 class TaskLosses:
@@ -79,20 +73,16 @@ class TaskLosses:
         """
         labels = self._by_task(y, "labels")
         predictions = self._by_task(y_pred, "outputs")
-        nested = isinstance(sample_weight, Mapping | list | tuple)
-        weights = self._by_task(sample_weight, "sample weights") if nested else {}
-        found = {n: _find_missing(tf.convert_to_tensor(labels[n])) for n in self.names}
-        rows = _global_sum({name: _count_rows(*part) for name, part in found.items()})
-        return {
-            name: TaskBatch(
-                labels=known,
-                predictions=predictions[name],
-                sample_weight=weights[name] if nested else sample_weight,
-                labelled=labelled,
-                labelled_rows=rows[name],
-            )
-            for name, (known, labelled) in found.items()
+        weights = dict.fromkeys(self.names, sample_weight)
+        if isinstance(sample_weight, Mapping | list | tuple):
+            weights = self._by_task(sample_weight, "sample weights")
+        parts = {
+            name: _labelled_rows(labels[name], predictions[name], weights[name])
+            for name in self.names
         }
+        rows = {name: tf.cast(tf.shape(part[0])[0], tf.float32) for name, part in parts.items()}
+        global_rows = _global_sum(rows)
+        return {name: TaskBatch(*parts[name], rows[name], global_rows[name]) for name in self.names}
 
     def __call__(self, batches: Mapping[str, TaskBatch]) -> dict[str, tf.Tensor]:
         """Computes each task's loss, without its loss weight.
@@ -111,15 +101,13 @@ class TaskLosses:
 
     def _task_loss(self, name: str, batch: TaskBatch) -> tf.Tensor:
         loss = self._losses[name]
-        weight = batch.sample_weight
-        if batch.labelled is not None:
-            weight = _masked(weight, batch.labelled)
-        value = loss(batch.labels, batch.predictions, weight)
+        # Keras leaves the values unreduced if there are no rows.
+        value = tf.reduce_sum(loss(batch.labels, batch.predictions, batch.sample_weight))
         if loss.reduction not in ("sum_over_batch_size", "mean"):
-            return tf.reduce_sum(value)
-        # Keras has divided by this replica's rows and the number of replicas.
-        rows = tf.shape(batch.labels)[0] * tf.distribute.get_strategy().num_replicas_in_sync
-        share = tf.math.divide_no_nan(tf.cast(rows, tf.float32), batch.labelled_rows)
+            return value
+        # Keras has divided by this replica's rows and by the number of replicas.
+        rows = batch.rows * tf.distribute.get_strategy().num_replicas_in_sync
+        share = tf.math.divide_no_nan(rows, batch.global_rows)
         return value * tf.cast(share, value.dtype)
 
     def _by_task(self, values: Any, what: str) -> dict[str, tf.Tensor]:
@@ -157,18 +145,20 @@ def _as_loss(identifier: Any) -> keras.losses.Loss:
     return loss if isinstance(loss, keras.losses.Loss) else _FunctionLoss(loss)
 
 
-def _find_missing(labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
-    """Labels with missing ones (NaN) replaced by zero, and which rows have one."""
+def _labelled_rows(
+    labels: Any, predictions: tf.Tensor, weight: Any
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
+    """Leaves out the rows that have a missing (NaN) label."""
+    labels = tf.convert_to_tensor(labels)
     if not labels.dtype.is_floating:
-        return labels, None
-    missing = tf.math.is_nan(labels)
-    labelled = tf.logical_not(tf.reduce_any(tf.reshape(missing, [tf.shape(labels)[0], -1]), axis=1))
-    return tf.where(missing, tf.zeros_like(labels), labels), labelled
-
-
-def _count_rows(labels: tf.Tensor, labelled: tf.Tensor | None) -> tf.Tensor:
-    rows = tf.shape(labels)[0] if labelled is None else tf.math.count_nonzero(labelled)
-    return tf.cast(rows, tf.float32)
+        return labels, predictions, weight
+    missing = tf.reshape(tf.math.is_nan(labels), [tf.shape(labels)[0], -1])
+    labelled = tf.logical_not(tf.reduce_any(missing, axis=1))
+    return (
+        tf.boolean_mask(labels, labelled),
+        tf.boolean_mask(predictions, labelled),
+        None if weight is None else tf.boolean_mask(weight, labelled),
+    )
 
 
 def _global_sum(values: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -177,12 +167,3 @@ def _global_sum(values: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     if context is None or context.num_replicas_in_sync == 1:
         return values
     return context.all_reduce(tf.distribute.ReduceOp.SUM, values)
-
-
-def _masked(weight: tf.Tensor | None, labelled: tf.Tensor) -> tf.Tensor:
-    """Sample weights that are zero where the label is missing."""
-    if weight is None:
-        return tf.cast(labelled, tf.float32)
-    weight = tf.convert_to_tensor(weight)
-    mask = tf.reshape(labelled, [-1] + [1] * (weight.shape.rank - 1))
-    return tf.where(mask, weight, tf.zeros_like(weight))

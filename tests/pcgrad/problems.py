@@ -17,8 +17,8 @@ class LinearTasks:
     """T losses Σ ⟨gradients[task][variable], variable⟩.
 
     Args:
-        gradients: By task and variable: an array, `None` where the task's loss does not contain the
-            variable, or a pair (indices, rows) for a lookup of these rows, whose gradient is sparse.
+        gradients: By task and variable: an array, `None` where the task's loss does not contain
+            the variable, or a pair (indices, rows) for a lookup of rows, whose gradient is sparse.
         shapes: The variables' shapes, needed where a gradient is a pair.
         dtypes: The variables' dtypes.
     """

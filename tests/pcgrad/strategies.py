@@ -8,6 +8,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 SHAPES = ((3,), (2, 2), ())
+LARGE_SIZES = (2049, 5000, 20_011)
+REDUCTIONS = st.sampled_from(["sum", "mean"])
+
+
+def some_tasks(*numbers: int) -> st.SearchStrategy[int]:
+    """How many tasks; few different numbers, as each is traced once."""
+    return st.sampled_from(numbers)
 
 
 @st.composite
@@ -35,13 +42,16 @@ def partial_gradients(draw: st.DrawFn, tasks: int) -> list[list[np.ndarray | Non
 def ill_conditioned_gradients(
     draw: st.DrawFn,
     tasks: int,
-    lowest_cosine: float = -0.9999,
     largest_exponent: int = 15,
+    lowest_cosine: float = -0.9999,
 ) -> np.ndarray:
-    """[T, D] float32 gradients of norms from 1e-15 to 1e15, some of them almost opposite to another."""
+    """[T, D] float32 gradients of norms from 1e-15 to 1e15, some almost opposite to another."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    size = draw(st.integers(8, 600))
+    size = draw(st.one_of(st.integers(8, 600), st.sampled_from(LARGE_SIZES)))
     rows = rng.normal(size=(tasks, size))
+    if draw(st.booleans()):
+        # Equal elements round alike: errors add up instead of averaging out.
+        rows[0] = rng.uniform(1, 2)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     for task in range(1, tasks):
         if draw(st.booleans()):

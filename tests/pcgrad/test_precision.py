@@ -33,7 +33,7 @@ def two_rows(cosine: float, size: int, seed: int = 0) -> np.ndarray:
 
 @pytest.mark.parametrize("surgery_class", SURGERIES)
 @pytest.mark.parametrize("tasks", [2, 3, 5])
-@settings(max_examples=50)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_error_relative_to_the_update_is_small(surgery_class, tasks, data):
     """At most 1e-5 for norms from 1e-15 to 1e15 and cosines down to -0.9999."""
@@ -42,6 +42,26 @@ def test_error_relative_to_the_update_is_small(surgery_class, tasks, data):
     gradients = [[row] for row in rows]
     update = LinearTasks(gradients).backward(surgery_class("sum", seed=0), step=0)
     assert distance(update, reference.update(gradients, orders, "sum")) <= 1e-5
+
+
+@pytest.mark.parametrize("surgery_class", SURGERIES)
+@settings(max_examples=30)
+@given(data=st.data())
+def test_error_of_several_variables_one_of_them_sparse(surgery_class, data):
+    rows = data.draw(ill_conditioned_gradients(2))
+    width = 8
+    dense, table = np.split(rows, [rows.shape[1] % width + width], axis=1)
+    table = table.reshape(2, -1, width)
+    if not table.size:
+        return
+    indices = np.arange(table.shape[1])
+    problem = LinearTasks(
+        [[d, (indices, t)] for d, t in zip(dense, table, strict=True)],
+        shapes=[dense.shape[1:], table.shape[1:]],
+    )
+    gradients = [list(row) for row in zip(dense, table, strict=True)]
+    expected = reference.update(gradients, [[1], [0]], "sum")
+    assert distance(problem.backward(surgery_class("sum")), expected) <= 1e-5
 
 
 @pytest.mark.parametrize("scale", [1e-15, 1.0, 1e15])

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import reference
 from pcgrad import PCGrad, PPCGrad, projection_orders
 from problems import LinearTasks, as_arrays, assert_update, distance
-from strategies import integer_gradients
+from strategies import REDUCTIONS, integer_gradients, some_tasks
 
 SURGERIES = [PCGrad, PPCGrad]
 # Three conflicting gradients for which all eight outcomes of the orders differ.
@@ -21,8 +21,8 @@ def orders_drawn(seed: int, step: int, tasks: int) -> list[list[int]]:
 
 
 @pytest.mark.parametrize("surgery_class", SURGERIES)
-@pytest.mark.parametrize("reduction", ["sum", "mean"])
-@given(gradients=integer_gradients(2))
+@settings(max_examples=30)
+@given(gradients=integer_gradients(2), reduction=REDUCTIONS)
 def test_two_tasks_equal_the_closed_form(surgery_class, reduction, gradients):
     one, two = reference.shared_vectors(gradients)
     inner = min(0.0, one @ two)
@@ -70,20 +70,22 @@ def test_three_tasks_reach_every_outcome(surgery_class):
 
 
 @pytest.mark.parametrize("surgery_class", SURGERIES)
-@pytest.mark.parametrize("reduction", ["sum", "mean"])
-@pytest.mark.parametrize("tasks", [3, 4, 6])
-@given(data=st.data(), step=st.integers(0, 2**40))
-def test_equals_the_reference_for_the_orders_drawn(surgery_class, reduction, tasks, data, step):
-    gradients = data.draw(integer_gradients(tasks))
+@settings(max_examples=60)
+@given(
+    gradients=some_tasks(3, 4, 6).flatmap(integer_gradients),
+    reduction=REDUCTIONS,
+    step=st.integers(0, 2**40),
+)
+def test_equals_the_reference_for_the_orders_drawn(surgery_class, gradients, reduction, step):
     update = LinearTasks(gradients).backward(surgery_class(reduction, seed=5), step)
-    expected = reference.update(gradients, orders_drawn(5, step, tasks), reduction)
+    expected = reference.update(gradients, orders_drawn(5, step, len(gradients)), reduction)
     assert_update(update, expected, gradients)
 
 
-@pytest.mark.parametrize("tasks", [2, 3, 5])
-@given(data=st.data(), step=st.integers(0, 1000))
-def test_parallel_equals_sequential_execution(tasks, data, step):
-    problem = LinearTasks(data.draw(integer_gradients(tasks)))
+@settings(max_examples=30)
+@given(gradients=some_tasks(2, 3, 6).flatmap(integer_gradients), step=st.integers(0, 1000))
+def test_parallel_equals_sequential_execution(gradients, step):
+    problem = LinearTasks(gradients)
     one = problem.backward(PCGrad(seed=3), step)
     other = problem.backward(PPCGrad(seed=3), step)
     assert_update(one, as_arrays(other), problem.gradients, tolerance=1e-6)
@@ -106,10 +108,8 @@ def test_projects_over_all_shared_variables_together(surgery_class):
     np.testing.assert_array_equal(update[1], [5.0])
 
 
-@pytest.mark.parametrize("tasks", [2, 3, 5])
-@given(data=st.data(), reduction=st.sampled_from(["sum", "mean"]))
-def test_simultaneous_projection_takes_the_original_inner_products(tasks, data, reduction):
-    gradients = data.draw(integer_gradients(tasks))
+@given(gradients=some_tasks(2, 3, 6).flatmap(integer_gradients), reduction=REDUCTIONS)
+def test_simultaneous_projection_takes_the_original_inner_products(gradients, reduction):
     surgery = PCGrad(reduction, projection="simultaneous")
     expected = reference.merge(
         gradients,
