@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import posixpath
 from typing import Any
 
@@ -53,7 +54,8 @@ class EpochCheckpoint(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Saves, unless training has diverged: there is nothing to go on from then."""
-        if has_diverged(self.model):
+        losses = [value for name, value in (logs or {}).items() if name.endswith("loss")]
+        if has_diverged(self.model) or not all(map(math.isfinite, losses)):
             return
         self._epochs.assign(epoch + 1)
         # The logs are of one epoch as the checkpoint is, whichever of the two is interrupted.

@@ -92,9 +92,15 @@ def agreeing_step(surgery, optimizer: str, mode: dict[str, bool]) -> keras.Model
     return model
 
 
-@pytest.mark.parametrize("surgery_class", [PCGrad, PPCGrad])
 @pytest.mark.parametrize(
-    ("mode", "optimizer"), [("eager", "sgd"), ("graph", "adam"), ("xla", "adam")]
+    ("surgery_class", "mode", "optimizer"),
+    [
+        (PCGrad, "eager", "sgd"),
+        (PPCGrad, "eager", "adam"),
+        (PCGrad, "graph", "adam"),
+        (PPCGrad, "graph", "sgd"),
+        (PCGrad, "xla", "adam"),
+    ],
 )
 def test_a_step_without_conflict_equals_the_plain_step(surgery_class, mode, optimizer):
     """For every variable: trunk, embedding, heads, regularized ones."""
@@ -108,7 +114,14 @@ def test_a_step_without_conflict_equals_the_plain_step(surgery_class, mode, opti
 
 
 @pytest.mark.parametrize(
-    ("surgery_class", "reduction"), [(PCGrad, "sum"), (PPCGrad, "sum"), (PCGrad, "mean")]
+    ("surgery_class", "reduction", "mode"),
+    [
+        (PCGrad, "sum", "eager"),
+        (PCGrad, "mean", "eager"),
+        (PPCGrad, "sum", "eager"),
+        (PCGrad, "sum", "graph"),
+        (PPCGrad, "mean", "xla"),
+    ],
 )
 def test_a_step_with_conflicts_is_surgery_plus_plain_regularization(surgery_class, reduction, mode):
     """The update by hand: task losses weighted, then projected; regularization as it is."""
@@ -143,7 +156,7 @@ def test_a_step_with_conflicts_is_surgery_plus_plain_regularization(surgery_clas
         loss=TAXI_LOSSES,
         loss_weights=loss_weights,
         surgery=surgery_class(reduction, seed=1),
-        **mode,
+        **MODES[mode],
     )
     model.train_on_batch(x, y)
     assert sum(pair["conflicting"] for pair in model.conflicts()) > 0
