@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
+from pcgrad.gramian import sum_of_gram_matrices
 from pcgrad.stacks import GradientStack, flat_chunks
 from pcgrad.task_gradients import TaskGradients
 
@@ -75,7 +76,7 @@ def merge(
     shared = tf.add_n([tf.cast(mask, tf.int32) for mask in reached]) > 1
     chunks = flat_chunks([tf.where(shared, g, tf.zeros_like(g)) for g in existing])
     stack = GradientStack(tuple(range(len(existing))), chunks, tf.shape(shared))
-    combined = stack.weighted_sum(weighting(stack.gram_matrix()))
+    combined = stack.weighted_sum(weighting(sum_of_gram_matrices([stack], len(existing))))
     return tf.where(shared, tf.cast(combined, existing[0].dtype), tf.add_n(existing))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from tfx import v1 as tfx
 
+from pcgrad_tfx.baseline import LatestComparableModelStrategy, definitions
 from pcgrad_tfx.code_version import code_version
 from pcgrad_tfx.csv_example_gen import CsvExampleGen
 from pcgrad_tfx.evaluation import eval_config
@@ -18,10 +19,11 @@ PREPROCESSING_FN = "pcgrad_tfx.preprocessing.preprocessing_fn"
 RUN_FN = "pcgrad_tfx.trainer.run_fn"
 
 
-def latest_blessed_model() -> tfx.dsl.Resolver:
-    """The node that finds the baseline: the last blessed model in ML Metadata."""
+def latest_blessed_model(tasks: Sequence[Task]) -> tfx.dsl.Resolver:
+    """The node that finds the baseline: the last blessed model of these tasks in ML Metadata."""
     return tfx.dsl.Resolver(
-        strategy_class=tfx.dsl.experimental.LatestBlessedModelStrategy,
+        strategy_class=LatestComparableModelStrategy,
+        config={"tasks": definitions(tasks)},
         model=tfx.dsl.Channel(type=tfx.types.standard_artifacts.Model),
         model_blessing=tfx.dsl.Channel(type=tfx.types.standard_artifacts.ModelBlessing),
     ).with_id("LatestBlessedModel")
@@ -67,7 +69,7 @@ def create_pipeline(
         model_fn: Import path of a function that builds the model instead of ours.
         checkpoint_root: Folder outside the artifacts, from which an interrupted training resumes.
         baseline: The node that finds the last blessed model, with an output `model`; by default
-            `latest_blessed_model()`.
+            `latest_blessed_model(tasks)`.
         enable_cache: Whether to reuse the results of unchanged components.
         metadata_connection_config: Of ML Metadata; not needed on Kubeflow.
         beam_pipeline_args: Beam's options for the data components.
@@ -113,7 +115,7 @@ def create_pipeline(
         splits_config=tfx.proto.SplitsConfig(analyze=["train"], transform=["train", "eval"]),
         disable_statistics=True,
         custom_config={
-            "tasks": [t.model_dump(mode="json", exclude={"gate", "loss_weight"}) for t in tasks],
+            "tasks": list(definitions(tasks).values()),
             "features": plain_features,
             "code_version": code_version("pcgrad_tfx.preprocessing"),
         },
@@ -136,7 +138,7 @@ def create_pipeline(
         eval_args=tfx.proto.EvalArgs(splits=["eval"], num_steps=eval_steps),
         custom_config=trainer_config,
     )
-    baseline = baseline or latest_blessed_model()
+    baseline = baseline or latest_blessed_model(tasks)
     evaluator = tfx.components.Evaluator(
         examples=example_gen.outputs["examples"],
         example_splits=["test"],

@@ -19,6 +19,7 @@ from tfx import v1 as tfx
 
 from pcgrad import PCGrad, PPCGrad
 from pcgrad.keras import ConflictMonitor, MultiTaskModel
+from pcgrad_tfx.baseline import write_definitions
 from pcgrad_tfx.input_data import InputData
 from pcgrad_tfx.label_statistics import LabelStatistics, label_statistics
 from pcgrad_tfx.model import as_multi_task_model, build_model, load_model_fn
@@ -78,6 +79,7 @@ def run_fn(fn_args: tfx.components.FnArgs) -> None:
         ServedModel(model, tft_output, data.feature_spec, config.tasks, config.features),
         fn_args.serving_model_dir,
     )
+    write_definitions(fn_args.serving_model_dir, config.tasks)
     if checkpoint:
         checkpoint.delete()
 

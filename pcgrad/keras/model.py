@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from pcgrad.gramian import gram_matrix
+from pcgrad.keras.compile_arguments import by_task, losses_by_task
 from pcgrad.keras.conflict_monitor import ConflictStatistics
 from pcgrad.keras.task_losses import TaskBatch, TaskLosses
 from pcgrad.task_gradients import Gradient, combine, task_gradients
@@ -38,17 +39,16 @@ class MultiTaskModel(keras.Model):
         >>> model.compile("adam", loss={"a": "mse", "b": "mse"}, surgery=PCGrad("sum"))
     """
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> MultiTaskModel:
-        """Makes functional models instances of a subclass, so that this class stays subclassable.
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """As in Keras: inputs and outputs make a functional model, otherwise subclass this class.
 
-        Otherwise Keras would turn this class itself into a functional one.
+        Functional models become instances of a subclass: Keras would turn this class itself, and
+        with it every other `MultiTaskModel`, into a functional one.
         """
-        inputs_and_outputs = len(args) + ("inputs" in kwargs) + ("outputs" in kwargs)
-        if cls.__init__ is keras.Model.__init__ and inputs_and_outputs == 2:
-            if cls not in _FUNCTIONAL:
-                _FUNCTIONAL[cls] = _functional(cls, type(keras.Model(*args, **kwargs)))
-            return super().__new__(_FUNCTIONAL[cls])
-        return super().__new__(cls)
+        given = len(args) + ("inputs" in kwargs) + ("outputs" in kwargs)
+        if given == 2 and type(self) not in _FUNCTIONAL.values():
+            self.__class__ = _functional(type(self))
+        super().__init__(*args, **kwargs)
 
     def compile(
         self,
@@ -84,17 +84,16 @@ class MultiTaskModel(keras.Model):
                 "Gram matrix to weights, or None"
             )
         outputs = self.named_outputs()
-        losses = _losses_by_task(loss, outputs)
-        by_task = {
-            "loss_weights": _by_task("loss_weights", loss_weights, tuple(losses)),
-            "metrics": _by_task("metrics", metrics, tuple(losses)),
-            "weighted_metrics": _by_task("weighted_metrics", weighted_metrics, tuple(losses)),
-        }
+        losses = losses_by_task(loss, outputs)
+        tasks = tuple(losses)
+        weights = by_task("loss_weights", loss_weights, tasks)
+        metrics_by_task = by_task("metrics", metrics, tasks)
+        weighted_by_task = by_task("weighted_metrics", weighted_metrics, tasks)
         # Keras gets no loss: it would build a loss of its own, which never sees a batch.
         super().compile(
             optimizer,
-            metrics=by_task["metrics"] or None,
-            weighted_metrics=by_task["weighted_metrics"] or None,
+            metrics=metrics_by_task or None,
+            weighted_metrics=weighted_by_task or None,
             **kwargs,
         )
         self.loss = loss
@@ -107,7 +106,7 @@ class MultiTaskModel(keras.Model):
             "surgery": surgery,
             **kwargs,
         }
-        task_losses = TaskLosses(losses, by_task["loss_weights"], outputs or list(losses))
+        task_losses = TaskLosses(losses, weights, outputs or list(losses))
         self._training = _CompiledTraining(task_losses, surgery, arguments)
 
     def named_outputs(self) -> list[str]:
@@ -180,8 +179,8 @@ class MultiTaskModel(keras.Model):
         """The weighted sum of the tasks' losses plus regularization, a scalar."""
         del x, training
         losses = self._training.losses
-        by_task = losses(losses.split(y, y_pred, sample_weight))
-        weighted = [value * losses.weights[name] for name, value in by_task.items()]
+        values = losses(losses.split(y, y_pred, sample_weight))
+        weighted = [value * losses.weights[name] for name, value in values.items()]
         return tf.add_n([*weighted, self._regularization()])
 
     def conflicts(self) -> list[dict[str, Any]]:
@@ -290,50 +289,17 @@ class _CompiledTraining:
 _FUNCTIONAL: dict[type[MultiTaskModel], type[MultiTaskModel]] = {}
 
 
-def _functional(cls: type[MultiTaskModel], functional: type[keras.Model]) -> type[MultiTaskModel]:
+def _functional(cls: type[MultiTaskModel]) -> type[MultiTaskModel]:
     """The functional form of a model class, known to Keras by the same name."""
-    made = type(cls.__name__, (cls, functional), {"__module__": cls.__module__})
-    package, _, name = keras.saving.get_registered_name(cls).rpartition(">")
-    return keras.saving.register_keras_serializable(package, name)(made) if package else made
-
-
-def _losses_by_task(loss: Any, outputs: list[str]) -> dict[str, Any]:
-    if isinstance(loss, Mapping):
-        by_task = {str(name): value for name, value in loss.items() if value is not None}
-    elif isinstance(loss, list | tuple):
-        names = outputs if len(outputs) == len(loss) else [str(i) for i in range(len(loss))]
-        by_task = {n: value for n, value in zip(names, loss, strict=True) if value is not None}
-    elif loss is not None and outputs:
-        by_task = dict.fromkeys(outputs, loss)
-    else:
-        by_task = {}
-    unknown = sorted(set(by_task) - set(outputs)) if outputs else []
-    if unknown:
-        raise ValueError(f"`loss` names {unknown[0]!r}; the model's outputs are {outputs}")
-    if not by_task:
-        raise ValueError(
-            f"`loss` is {loss!r}: pass one loss for each task, as a dict by output name or a list"
-        )
-    return by_task
-
-
-def _by_task(argument: str, values: Any, tasks: tuple[str, ...]) -> dict[str, Any]:
-    """Names a `compile` argument's entries by task, whichever way the user gave them."""
-    if values is None:
-        return {}
-    if isinstance(values, Mapping):
-        unknown = sorted(set(values) - set(tasks))
-        if unknown:
-            raise ValueError(f"`{argument}` names {unknown[0]!r}; the tasks are {list(tasks)}")
-        return dict(values)
-    if len(tasks) == 1 and argument != "loss_weights":
-        return {tasks[0]: values}
-    if not isinstance(values, list | tuple) or len(values) != len(tasks):
-        raise ValueError(
-            f"`{argument}` is {values!r}: pass a dict by task or a list with one entry for each of "
-            f"the tasks {list(tasks)}"
-        )
-    return dict(zip(tasks, values, strict=True))
+    if cls not in _FUNCTIONAL:
+        anything = keras.Input(())
+        functional = type(keras.Model(anything, keras.layers.Identity()(anything)))
+        made = type(cls.__name__, (cls, functional), {"__module__": cls.__module__})
+        package, _, name = keras.saving.get_registered_name(cls).rpartition(">")
+        if package:
+            keras.saving.register_keras_serializable(package, name)(made)
+        _FUNCTIONAL[cls] = made
+    return _FUNCTIONAL[cls]
 
 
 def _add(one: Gradient | None, other: Gradient | None) -> Gradient | None:

@@ -57,16 +57,16 @@ def passes(graph: tf.Graph) -> Counter[str]:
 
 
 def test_passes_over_the_parameters_grow_with_the_tasks_not_with_their_pairs(surgery_class):
-    counts = {tasks: passes(graph_of(surgery_class(), tasks)) for tasks in (3, 6, 12)}
-    assert sum(counts[3].values()) > 3
-    for kind in counts[12]:
-        by_task = (counts[12][kind] - counts[6][kind]) / 6
-        assert by_task == (counts[6][kind] - counts[3][kind]) / 3, kind
+    counts = {tasks: passes(graph_of(surgery_class(), tasks)) for tasks in (2, 4, 8)}
+    assert sum(counts[2].values()) > 3
+    for kind in counts[8]:
+        by_task = (counts[8][kind] - counts[4][kind]) / 4
+        assert by_task == (counts[4][kind] - counts[2][kind]) / 2, kind
 
 
 def test_inner_products_and_sums_are_one_operation_for_each_variable(surgery_class):
     """Whatever the number of tasks: one matrix product for G, one for the weighted sum."""
-    for tasks in (3, 12):
+    for tasks in (3, 8):
         products = [kind for kind in passes(graph_of(surgery_class(), tasks)) if "MatMul" in kind]
         count = sum(passes(graph_of(surgery_class(), tasks))[kind] for kind in products)
         # Both factors of the Gram matrix's product are the gradients.

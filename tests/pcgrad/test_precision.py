@@ -84,6 +84,19 @@ def test_sizes_around_and_far_above_the_accumulation_chunk(surgery_class, size):
     assert distance(update, reference.update(gradients, [[1], [0]], "sum")) <= 1e-5
 
 
+@pytest.mark.parametrize("size", [600, 2049, 20_011])
+def test_equal_elements_which_all_round_alike(surgery_class, size):
+    """In float32 the errors add up, and the projection magnifies them seventyfold."""
+    across = np.random.default_rng(size).normal(size=size)
+    across -= across.mean()
+    across *= np.sqrt(1 - 0.9999**2) / np.sqrt((across**2).mean())
+    for value in np.geomspace(0.1, 10, 9):
+        rows = (value * np.array([np.ones(size), across - 0.9999])).astype(np.float32)
+        gradients = [[row] for row in rows]
+        update = LinearTasks(gradients).backward(surgery_class("sum"))
+        assert distance(update, reference.update(gradients, [[1], [0]], "sum")) <= 1e-5
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("scale", [1.0, 1e4])
 def test_every_dtype_is_as_exact_as_it_can_hold(surgery_class, dtype, scale):

@@ -6,11 +6,21 @@ import shutil
 import pytest
 
 from local_runs import EPOCHS, run_pipeline
+from pipelines.config import load_config
 from pipelines.local_runner import DEFAULT_CONFIG, NOT_PUSHED
 
 pytestmark = pytest.mark.slow
 
 FROM_TRAINER_ON = {"Trainer", "LatestBlessedModel", "Evaluator", "Pusher"}
+
+
+def changed_config(folder, old="", new=""):
+    """The default configuration with another text in place of one."""
+    schema = '"taxi_schema'
+    text = DEFAULT_CONFIG.read_text().replace(schema, f'"{DEFAULT_CONFIG.parent}/{schema[1:]}')
+    config = folder / "config.toml"
+    config.write_text(text.replace(old, new))
+    return config
 
 
 def executed(run):
@@ -49,13 +59,19 @@ def test_an_edit_runs_what_depends_on_it_and_nothing_else(first_run, tmp_path, m
 
 
 def test_a_model_that_fails_its_gate_is_not_pushed_and_the_reason_is_told(first_run, tmp_path):
-    config = tmp_path / "strict.toml"
-    text = DEFAULT_CONFIG.read_text().replace(
-        '"taxi_schema', f'"{DEFAULT_CONFIG.parent}/taxi_schema'
-    )
-    config.write_text(text.replace("min_gain = 0.02", "min_gain = 0.4"))
+    config = changed_config(tmp_path, "min_gain = 0.02", "min_gain = 0.4")
     run = run_pipeline(first_run.output, "--epochs", str(EPOCHS), "--config", str(config))
     assert run.exit_code == NOT_PUSHED, run.console
     assert "big_tip did not pass" in run.console
     assert "min_gain 0.4" in run.console
     assert executed(run) <= {"LatestBlessedModel", "Evaluator", "Pusher"}
+
+
+def test_a_model_of_other_tasks_is_no_baseline(first_run, tmp_path):
+    config = changed_config(tmp_path)
+    with config.open("a") as file:
+        file.write('\n[[tasks]]\nname = "long_trip"\nkind = "binary"\ncolumn = "trip_seconds"\n')
+        file.write("above = 900\n")
+    run = run_pipeline(first_run.output, "--epochs", str(EPOCHS), "--config", str(config))
+    assert run.exit_code == 0, run.console
+    assert run.console.count("none yet") == len(load_config(config).tasks)

@@ -102,6 +102,22 @@ def test_a_subclass_works_after_a_functional_model_was_made():
     assert set(model.predict_on_batch(X)) == {"a", "b"}
 
 
+def test_a_subclass_may_make_itself_functional():
+    class Functional(MultiTaskModel):
+        def __init__(self, units: int) -> None:
+            inputs = keras.Input((X.shape[1],))
+            trunk = keras.layers.Dense(units)(inputs)
+            super().__init__(inputs, {name: keras.layers.Dense(1)(trunk) for name in ("a", "b")})
+
+    model = Functional(4)
+    assert isinstance(model, Functional)
+    model.compile("sgd", "mse", surgery=PCGrad())
+    model.train_on_batch(X, AS_DICT[1])
+    assert set(model.predict_on_batch(X)) == {"a", "b"}
+    assert Functional(5).count_params() > model.count_params()
+    test_a_subclass_works_after_a_functional_model_was_made()
+
+
 def test_every_form_trains_the_same_model():
     trained = []
     for build, loss, y in FORMS.values():
