@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from tfx import v1 as tfx
@@ -23,7 +24,7 @@ def latest_blessed_model(tasks: Sequence[Task]) -> tfx.dsl.Resolver:
     """The node that finds the baseline: the last blessed model of these tasks in ML Metadata."""
     return tfx.dsl.Resolver(
         strategy_class=LatestComparableModelStrategy,
-        config={"tasks": definitions(tasks)},
+        config={"tasks": json.dumps(definitions(tasks))},
         model=tfx.dsl.Channel(type=tfx.types.standard_artifacts.Model),
         model_blessing=tfx.dsl.Channel(type=tfx.types.standard_artifacts.ModelBlessing),
     ).with_id("LatestBlessedModel")

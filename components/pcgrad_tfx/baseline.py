@@ -60,11 +60,12 @@ class LatestComparableModelStrategy(tfx.dsl.experimental.LatestBlessedModelStrat
     """Like `LatestBlessedModelStrategy`, among the models that learned the same tasks.
 
     Args:
-        tasks: `definitions` of the tasks.
+        tasks: `definitions` of the tasks as JSON: a pipeline's specification has no place for
+            the null values in it.
     """
 
-    def __init__(self, tasks: Mapping[str, Any]) -> None:
-        self._tasks = tasks
+    def __init__(self, tasks: str) -> None:
+        self._tasks = json.loads(tasks)
 
     def resolve_artifacts(
         self, store: MetadataStore, input_dict: dict[str, list[types.Artifact]]

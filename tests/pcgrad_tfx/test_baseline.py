@@ -1,5 +1,7 @@
 """Only a blessed model of the same tasks is a baseline."""
 
+import json
+
 import pytest
 from tfx.types import standard_artifacts
 
@@ -42,7 +44,7 @@ def blessed(tmp_path):
 
 
 def found(artifacts, wanted):
-    strategy = LatestComparableModelStrategy(definitions(wanted))
+    strategy = LatestComparableModelStrategy(json.dumps(definitions(wanted)))
     return [model.id for model in strategy.resolve_artifacts(None, artifacts)["model"]]
 
 
