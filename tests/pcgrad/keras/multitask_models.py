@@ -10,6 +10,13 @@ import numpy as np
 
 from pcgrad.keras import MultiTaskModel
 
+# The ways in which Keras can run a step, as arguments of `compile`.
+MODES = {
+    "graph": {"jit_compile": False},
+    "eager": {"run_eagerly": True},
+    "xla": {"jit_compile": True},
+}
+
 # A batch of these rows makes labels into gradients, see `linear_model`.
 UNIT_ROWS = np.eye(2, dtype=np.float32)
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from multitask_models import (
+    MODES,
     TAXI_LOSSES,
     UNIT_ROWS,
     assert_same,
@@ -19,16 +20,6 @@ from pcgrad import PCGrad, PPCGrad
 from pcgrad.keras import MultiTaskModel
 
 NAN = np.nan
-MODES = {
-    "graph": {"jit_compile": False},
-    "eager": {"run_eagerly": True},
-    "xla": {"jit_compile": True},
-}
-
-
-@pytest.fixture(params=MODES)
-def mode(request: pytest.FixtureRequest) -> dict[str, bool]:
-    return MODES[request.param]
 
 
 def step_of(model: MultiTaskModel, y: dict[str, np.ndarray], **arguments) -> np.ndarray:

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 import reference
 from multitask_models import (
+    MODES,
     TAXI_LOSSES,
     UNIT_ROWS,
     assert_same,
@@ -18,17 +19,6 @@ from multitask_models import (
 )
 from pcgrad import PCGrad, PPCGrad, equal_weights, projection_orders
 from pcgrad.keras import MultiTaskModel
-
-MODES = {
-    "graph": {"jit_compile": False},
-    "eager": {"run_eagerly": True},
-    "xla": {"jit_compile": True},
-}
-
-
-@pytest.fixture(params=MODES)
-def mode(request: pytest.FixtureRequest) -> dict[str, bool]:
-    return MODES[request.param]
 
 
 def trained(cls: type[keras.Model], mode: dict[str, bool]) -> tuple[keras.Model, dict]:
