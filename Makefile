@@ -22,7 +22,7 @@ $(STAMP) lock: | $(UV)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all lint format lock venv setup clean FORCE
+.PHONY: help run test test-all bench lint format lock venv setup clean FORCE
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ test: $(STAMP) ## Run the tests, without the slow ones
 
 test-all: $(STAMP) ## Run all tests
 	$(BIN)/python -m pytest -m "" $(ARGS)
+
+bench: $(STAMP) ## Time the training step against others; an hour or two, ARGS="--networks a" …
+	$(BIN)/python benchmarks/step_time.py $(ARGS)
 
 lint: $(STAMP) ## Check style, format and types
 	$(BIN)/ruff check

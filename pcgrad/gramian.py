@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
 import tensorflow as tf
 
-from pcgrad.stacks import GradientStack, stack_gradients
-from pcgrad.task_gradients import TaskGradients
+from pcgrad.stacks import GradientStack, accumulation_dtype, stack_gradients
+from pcgrad.task_gradients import TaskGradients, cast
 
 # Down to this cosine the error of float32 products hardly grows in the projection.
-_OPPOSED = -0.7
+_OPPOSED = -0.5
 
 
 def gram_matrix(gradients: TaskGradients) -> tf.Tensor:
@@ -53,7 +52,7 @@ def sum_of_gram_matrices(stacks: Sequence[GradientStack], count: int) -> tf.Tens
         return products
 
     gramian = total()
-    if all(stack.chunks.dtype == tf.float64 for stack in stacks):
+    if all(stack.dtype == tf.float64 for stack in stacks):
         return gramian
     opposed = tf.reduce_any(cosines(gramian) < _OPPOSED)
     return tf.cond(opposed, lambda: total(tf.float64), lambda: gramian)
@@ -87,13 +86,14 @@ def _global_stacks(gradients: TaskGradients) -> list[GradientStack]:
     if context is None or context.num_replicas_in_sync == 1:
         return list(gradients.shared.values())
     local = {
-        index: stack.chunks if stack.indices is None else gradients.of_variable(index)
-        for index, stack in gradients.shared.items()
+        index: {
+            task: cast(gradient, accumulation_dtype(gradient.dtype))
+            for task, gradient in gradients.of_variable(index).items()
+        }
+        for index in gradients.shared
     }
     summed = context.all_reduce(tf.distribute.ReduceOp.SUM, local)
     return [
-        dataclasses.replace(stack, chunks=summed[index])
-        if stack.indices is None
-        else stack_gradients(summed[index], gradients.variables[index].shape)
-        for index, stack in gradients.shared.items()
+        stack_gradients(by_task, gradients.variables[index].shape)
+        for index, by_task in summed.items()
     ]

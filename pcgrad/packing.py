@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 
 from pcgrad.gramian import sum_of_gram_matrices
-from pcgrad.stacks import GradientStack, flat_chunks
+from pcgrad.stacks import stack_gradients
 from pcgrad.task_gradients import TaskGradients
 
 
@@ -74,8 +74,8 @@ def merge(
         for mask, gradient in zip(reached, gradients, strict=True)
     ]
     shared = tf.add_n([tf.cast(mask, tf.int32) for mask in reached]) > 1
-    chunks = flat_chunks([tf.where(shared, g, tf.zeros_like(g)) for g in existing])
-    stack = GradientStack(tuple(range(len(existing))), chunks, tf.shape(shared))
+    own = {task: tf.where(shared, g, tf.zeros_like(g)) for task, g in enumerate(existing)}
+    stack = stack_gradients(own, shared.shape)
     combined = stack.weighted_sum(weighting(sum_of_gram_matrices([stack], len(existing))))
     return tf.where(shared, tf.cast(combined, existing[0].dtype), tf.add_n(existing))
 

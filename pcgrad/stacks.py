@@ -1,20 +1,28 @@
-"""The gradients of several tasks with respect to one variable, laid out for inner products.
+"""The gradients of several tasks with respect to one variable, and their inner products.
 
-The layout is [chunks, tasks, elements]: products are taken chunk by chunk in float32 at least and
-summed over the chunks in float64, which is nearly as exact as float64 throughout, at the price of
-float32.
+Products are taken chunk by chunk in float32 at least and summed over the chunks in float64, which
+is nearly as exact as float64 throughout, at the price of float32. Large gradients of few tasks stay
+where they are, and each pair is multiplied. Otherwise the gradients are copied into one tensor
+[chunks, tasks, elements], where one matrix product takes all pairs at once.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping
 
 import tensorflow as tf
 
 # Elements of one task in one chunk: long enough for a matrix product to be efficient, short enough
 # for its float32 sum to be exact to a few units in the last place.
-_CHUNK = 256
+_CHUNK = 512
+
+# As measured: up to so many tasks it is faster to multiply gradients of at least `_LARGE` elements
+# pair by pair, and to add them one by one, than to copy them for a matrix product.
+_PAIRWISE_TASKS = 5
+_ADDED_TASKS = 8
+_LARGE = 2**16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,27 +31,45 @@ class GradientStack:
 
     Attributes:
         tasks: The indices, among all T, of the t tasks that reach the variable.
-        chunks: [chunks, t, elements], float32 or float64; zeros pad the last elements.
-        shape: The shape of the dense gradient, or of the touched rows of a sparse one.
-        indices: The rows touched, [rows], each once; `None` for a dense gradient.
-        dense_shape: The variable's shape if the gradient is sparse.
+        gradients: t tensors of the variable's shape, float32 or float64. Of a sparse gradient: the
+            values of the rows touched, [chunks, elements], several rows in one chunk, zeros at the
+            end.
+        variable_shape: The variable's shape.
+        rows: The indices of the rows touched, each once; `None` for a dense gradient.
+        chunks: The gradients in one tensor [chunks, t, elements], zeros at the end; `None` if no
+            product needs it.
     """
 
     tasks: tuple[int, ...]
-    chunks: tf.Tensor
-    shape: tf.Tensor | tf.TensorShape
-    indices: tf.Tensor | None = None
-    dense_shape: tf.Tensor | None = None
+    gradients: tuple[tf.Tensor, ...]
+    variable_shape: tf.TensorShape
+    rows: tf.Tensor | None
+    chunks: tf.Tensor | None
+
+    @property
+    def dtype(self) -> tf.DType:
+        """float32 or float64."""
+        return self.gradients[0].dtype
 
     def gram_matrix(self, dtype: tf.DType | None = None) -> tf.Tensor:
         """The t×t inner products of the tasks' gradients, float64.
 
         Args:
-            dtype: Of the products within a chunk; that of the chunks by default.
+            dtype: Of the products within a chunk; that of the gradients by default.
         """
-        chunks = self.chunks if dtype is None else tf.cast(self.chunks, dtype)
-        products = tf.matmul(chunks, chunks, transpose_b=True)
-        return tf.reduce_sum(tf.cast(products, tf.float64), axis=0)
+        dtype = dtype or self.dtype
+        if self.chunks is not None:
+            chunks = tf.cast(self.chunks, dtype)
+            products = tf.matmul(chunks, chunks, transpose_b=True)
+            return tf.reduce_sum(tf.cast(products, tf.float64), axis=0)
+        count = len(self.tasks)
+        chunks = [_in_chunks(tf.cast(gradient, dtype)) for gradient in self.gradients]
+        products = {
+            (i, j): tf.reduce_sum(tf.cast(tf.reduce_sum(chunks[i] * chunks[j], axis=1), tf.float64))
+            for i, j in itertools.combinations_with_replacement(range(count), 2)
+        }
+        ordered = [products[min(i, j), max(i, j)] for i in range(count) for j in range(count)]
+        return tf.reshape(tf.stack(ordered), [count, count])
 
     def weighted_sum(self, weights: tf.Tensor) -> tf.Tensor | tf.IndexedSlices:
         """The sum over the tasks of weight × gradient.
@@ -54,13 +80,20 @@ class GradientStack:
         Returns:
             A gradient shaped like the variable; sparse if the stack is.
         """
-        own = tf.gather(tf.cast(weights, self.chunks.dtype), self.tasks)
-        summed = tf.matmul(own[tf.newaxis, tf.newaxis, :], self.chunks)
-        if self.indices is not None:
-            values = tf.reshape(summed, self.shape)
-            return tf.IndexedSlices(values, self.indices, self.dense_shape)
-        padded = tf.reshape(summed, [-1])
-        return tf.reshape(padded[: tf.reduce_prod(self.shape)], self.shape)
+        weights = tf.cast(weights, self.dtype)
+        if weights.shape[0] != len(self.tasks):
+            weights = tf.gather(weights, self.tasks)
+        if _is_large(self.gradients[0]) and len(self.tasks) <= _ADDED_TASKS:
+            parts = tf.unstack(weights, num=len(self.tasks))
+            summed = tf.add_n([w * g for w, g in zip(parts, self.gradients, strict=True)])
+        else:
+            products = tf.matmul(tf.reshape(weights, [1, 1, len(self.tasks)]), self.chunks)
+            summed = _without_padding(products, self.gradients[0])
+        if self.rows is None:
+            return summed
+        values = tf.reshape(summed, [-1, *self.variable_shape[1:]])[: tf.size(self.rows)]
+        shape = tf.constant(self.variable_shape.as_list(), self.rows.dtype)
+        return tf.IndexedSlices(values, self.rows, shape)
 
 
 def stack_gradients(
@@ -77,73 +110,110 @@ def stack_gradients(
     """
     tasks = tuple(gradients)
     values = list(gradients.values())
+    rows = None
     if all(isinstance(gradient, tf.IndexedSlices) for gradient in values):
-        return _stack_sparse(tasks, values, shape)
-    return _stack_dense(tasks, [tf.convert_to_tensor(gradient) for gradient in values], shape)
+        rows, values = _sum_repeated_rows(values, shape)
+    values = [tf.convert_to_tensor(gradient) for gradient in values]
+    values = [tf.cast(gradient, accumulation_dtype(gradient.dtype)) for gradient in values]
+    if rows is None and shape.is_fully_defined():
+        # A static size lets most variables do without padding.
+        values = [tf.reshape(value, shape) for value in values]
+    chunks = None
+    if not _is_large(values[0]) or len(tasks) > _PAIRWISE_TASKS:
+        chunks = tf.stack([_in_chunks(value) for value in values], axis=1)
+    return GradientStack(tasks, tuple(values), shape, rows, chunks)
 
 
-def flat_chunks(gradients: list[tf.Tensor]) -> tf.Tensor:
-    """Lays out equally long flat gradients.
-
-    Args:
-        gradients: t tensors of shape [n].
-
-    Returns:
-        [chunks, t, elements] with chunks × elements ≥ n, zeros at the end, in at least float32.
-    """
-    size = gradients[0].shape[0]
-    elements = _chunk_elements(size)
-    rows = []
-    for gradient in gradients:
-        flat = tf.cast(gradient, _accumulation_dtype(gradient.dtype))
-        if size is None or size % elements:
-            flat = tf.pad(flat, [[0, -tf.shape(flat)[0] % elements]])
-        rows.append(tf.reshape(flat, [-1, elements]))
-    return tf.stack(rows, axis=1)
-
-
-def _accumulation_dtype(dtype: tf.DType) -> tf.DType:
+def accumulation_dtype(dtype: tf.DType) -> tf.DType:
     """The dtype in which inner products of gradients of a dtype are taken: float32 at least."""
     return tf.float64 if dtype == tf.float64 else tf.float32
 
 
-def _stack_dense(
-    tasks: tuple[int, ...], gradients: list[tf.Tensor], shape: tf.TensorShape
-) -> GradientStack:
-    if not shape.is_fully_defined():
-        shape = tf.shape(gradients[0])
-        flat = [tf.reshape(gradient, [-1]) for gradient in gradients]
-    else:
-        # The static size lets most variables do without padding.
-        flat = [tf.reshape(gradient, [shape.num_elements()]) for gradient in gradients]
-    return GradientStack(tasks, flat_chunks(flat), shape)
+def _sum_repeated_rows(
+    slices: list[tf.IndexedSlices], dense_shape: tf.TensorShape
+) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    """Aligns sparse gradients on the union of the rows they touch.
 
-
-def _stack_sparse(
-    tasks: tuple[int, ...], slices: list[tf.IndexedSlices], shape: tf.TensorShape
-) -> GradientStack:
-    """Sums each task's repeated rows and aligns the tasks on the union of the rows touched."""
-    inner = shape[1:]
-    values = [tf.reshape(s.values, [-1, *inner]) for s in slices]
+    Returns:
+        The rows, each once, and each gradient's sums over its repeated rows, [chunks, elements]:
+        some rows in one chunk, zeros at the end.
+    """
+    # Most often all tasks look up the same rows, and these need to be compared only once.
+    lookups: list[tf.Tensor] = []
+    lookup_of = []
+    for one in slices:
+        known = [i for i, other in enumerate(lookups) if _are_same(one.indices, other)]
+        if not known:
+            lookups.append(one.indices)
+        lookup_of.append(known[0] if known else len(lookups) - 1)
     # The widest dtype, for tables looked up with int32 in one task and int64 in another.
-    wide = any(s.indices.dtype == tf.int64 for s in slices)
-    indices = [tf.cast(s.indices, tf.int64 if wide else tf.int32) for s in slices]
+    wide = any(indices.dtype == tf.int64 for indices in lookups)
+    indices = [tf.cast(lookup, tf.int64 if wide else tf.int32) for lookup in lookups]
     rows, position = tf.unique(tf.concat(indices, axis=0))
-    task = tf.repeat(tf.range(len(slices)), tf.stack([tf.size(i) for i in indices]))
-    # Each touched row is a chunk: one pass sums the repeated rows and makes the layout. (XLA must
-    # be able to bound the number of segments, which arithmetic beyond a product would prevent.)
-    summed = tf.math.unsorted_segment_sum(
-        tf.cast(tf.concat(values, axis=0), _accumulation_dtype(values[0].dtype)),
-        position * len(slices) + task,
-        tf.size(rows) * len(slices),
+    positions = [position]
+    if len(indices) > 1:
+        positions = tf.split(position, [tf.size(one) for one in indices])
+    # The number of rows touched is known too late for XLA; this bound is known from the shapes.
+    width = dense_shape[1:].num_elements()
+    in_one_chunk = max(1, _CHUNK // max(1, width))
+    most = sum(one.shape[0] or tf.shape(one)[0] for one in indices)
+    most = min(most, dense_shape[0]) if isinstance(most, int) else tf.minimum(most, dense_shape[0])
+    chunks = (most + in_one_chunk - 1) // in_one_chunk
+    summed = [
+        tf.math.unsorted_segment_sum(
+            tf.reshape(tf.cast(one.values, accumulation_dtype(one.values.dtype)), [-1, width]),
+            positions[lookup],
+            chunks * in_one_chunk,
+        )
+        for one, lookup in zip(slices, lookup_of, strict=True)
+    ]
+    return rows, [tf.reshape(one, [chunks, in_one_chunk * width]) for one in summed]
+
+
+def _are_same(one: tf.Tensor, other: tf.Tensor, depth: int = 6) -> bool:
+    """Whether two tensors of a graph certainly have the same value; False where it is not known.
+
+    Every task's backward pass makes the indices of the same lookup anew, by the same operations.
+    """
+    if one is other:
+        return True
+    if tf.executing_eagerly() or depth == 0:
+        return False
+    left, right = one.op, other.op
+    return (
+        left.type == right.type
+        and not left.op_def.is_stateful
+        and one.value_index == other.value_index
+        and left.node_def.attr == right.node_def.attr
+        and len(left.inputs) == len(right.inputs)
+        and all(map(_are_same, left.inputs, right.inputs, [depth - 1] * len(left.inputs)))
     )
-    return GradientStack(
-        tasks,
-        tf.reshape(summed, [tf.size(rows), len(slices), inner.num_elements()]),
-        tf.concat([tf.shape(rows), inner], axis=0),
-        rows,
-        tf.constant(shape.as_list(), rows.dtype),
-    )
+
+
+def _is_large(gradient: tf.Tensor) -> bool:
+    size = gradient.shape.num_elements()
+    return size is None or size >= _LARGE
+
+
+def _in_chunks(gradient: tf.Tensor) -> tf.Tensor:
+    """[chunks, elements], with zeros at the end."""
+    size = gradient.shape.num_elements()
+    width = gradient.shape[-1] if gradient.shape.rank else None
+    if size is None and width and _CHUNK // 8 <= width <= 2 * _CHUNK:
+        return tf.reshape(gradient, [-1, width])
+    elements = _chunk_elements(size)
+    flat = tf.reshape(gradient, [-1])
+    if size is None or size % elements:
+        flat = tf.pad(flat, [[0, -tf.size(flat) % elements]])
+    return tf.reshape(flat, [-1, elements])
+
+
+def _without_padding(chunks: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:
+    """What `_in_chunks` laid out, in the shape that it came in."""
+    size = gradient.shape.num_elements()
+    if size is None or size != chunks.shape.num_elements():
+        chunks = tf.reshape(chunks, [-1])[: tf.size(gradient)]
+    return tf.reshape(chunks, tf.shape(gradient) if size is None else gradient.shape)
 
 
 def _chunk_elements(size: int | None) -> int:

@@ -121,8 +121,12 @@ def simultaneous_projection(gramian: tf.Tensor) -> tf.Tensor:
         [T, T], float64: off the diagonal C_ij = -min(0, G_ij) / G_jj, on it 1.
     """
     squared_norms = tf.linalg.diag_part(gramian)
-    removed = _coefficient(gramian, squared_norms[tf.newaxis, :])
+    removed = tf.math.divide_no_nan(tf.minimum(gramian, 0), squared_norms)
     return tf.linalg.set_diag(-removed, tf.ones_like(squared_norms))
+
+
+# So few visits cost less than a loop around them, and their graph is as small.
+_UNROLLED = 8
 
 
 def _visit_all(
@@ -130,24 +134,27 @@ def _visit_all(
 ) -> tf.Tensor:
     """Runs all visits of some tasks: `orders` and `start` [rows, T], `tasks` [rows]."""
     count = gramian.shape[0]
-    squared_norms = tf.linalg.diag_part(gramian)
+    # By position: the tasks to visit, and the factor that turns an inner product into the
+    # coefficient to remove: none for the task itself, nor where the gradient is zero.
+    targets = tf.transpose(orders)
+    squared_norms = tf.gather(tf.linalg.diag_part(gramian), targets)
+    others = tf.cast(targets != tasks, gramian.dtype)
+    factors = tf.math.divide_no_nan(others, squared_norms)
 
     def visit(position: tf.Tensor, running: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        target = tf.gather(orders, position, axis=1)
+        target = tf.gather(targets, position)
         inner = tf.reduce_sum(running * tf.gather(gramian, target), axis=1)
-        removed = _coefficient(inner, tf.gather(squared_norms, target))
-        removed = tf.where(target == tasks, tf.zeros_like(removed), removed)
+        removed = tf.minimum(inner, 0) * tf.gather(factors, position)
         place = tf.one_hot(target, count, dtype=gramian.dtype)
         return position + 1, running - removed[:, tf.newaxis] * place
 
+    if count <= _UNROLLED:
+        for position in range(count):
+            _, start = visit(tf.constant(position), start)
+        return start
     return tf.while_loop(
         lambda position, _: position < count,
         visit,
         (tf.constant(0), start),
         maximum_iterations=count,
     )[1]
-
-
-def _coefficient(inner: tf.Tensor, squared_norm: tf.Tensor) -> tf.Tensor:
-    """How much of a gradient to remove; none where it agrees or where the gradient is zero."""
-    return tf.math.divide_no_nan(tf.minimum(inner, 0), squared_norm)

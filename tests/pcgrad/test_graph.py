@@ -46,31 +46,49 @@ def test_the_packed_form_is_what_that_test_would_find(surgery_class):
     assert [TOTAL] in [shape for operation in operations for shape in known_shapes(operation)]
 
 
-def passes(graph: tf.Graph) -> Counter[str]:
+def passes(graph: tf.Graph, tasks: int) -> Counter[str]:
     """How many operations of each kind read something of a gradient's size."""
     return Counter(
         operation.type
         for operation in graph.get_operations()
         for tensor in operation.inputs
-        if tensor.shape.is_fully_defined() and tensor.shape.num_elements() >= min(SIZES)
+        if tensor.shape.is_fully_defined()
+        and tensor.shape.num_elements() >= min(SIZES)
+        and tensor.shape[-2:] != [tasks, tasks]
     )
 
 
 def test_passes_over_the_parameters_grow_with_the_tasks_not_with_their_pairs(surgery_class):
-    counts = {tasks: passes(graph_of(surgery_class(), tasks)) for tasks in (2, 4, 8)}
-    assert sum(counts[2].values()) > 3
-    for kind in counts[8]:
-        by_task = (counts[8][kind] - counts[4][kind]) / 4
-        assert by_task == (counts[4][kind] - counts[2][kind]) / 2, kind
+    counts = {tasks: passes(graph_of(surgery_class(), tasks), tasks) for tasks in (5, 8, 14)}
+    assert sum(counts[5].values()) > 5
+    for kind in counts[14]:
+        by_task = (counts[14][kind] - counts[8][kind]) / 6
+        assert by_task == (counts[8][kind] - counts[5][kind]) / 3, kind
 
 
 def test_inner_products_and_sums_are_one_operation_for_each_variable(surgery_class):
     """Whatever the number of tasks: one matrix product for G, one for the weighted sum."""
-    for tasks in (3, 8):
-        products = [kind for kind in passes(graph_of(surgery_class(), tasks)) if "MatMul" in kind]
-        count = sum(passes(graph_of(surgery_class(), tasks))[kind] for kind in products)
+    for tasks in (5, 12):
+        found = passes(graph_of(surgery_class(), tasks), tasks)
         # Both factors of the Gram matrix's product are the gradients.
-        assert count == 3 * len(SIZES)
+        assert sum(found[kind] for kind in found if "MatMul" in kind) == 3 * len(SIZES)
+
+
+def test_large_gradients_of_few_tasks_are_not_copied(surgery_class):
+    def copies(tasks):
+        problem = LinearTasks([[np.full(70_000, 1.0 + task)] for task in range(tasks)])
+        step = tf.function(lambda: problem.backward(surgery_class(), step=0))
+        operations = step.get_concrete_function().graph.get_operations()
+        return [
+            operation
+            for operation in operations
+            if operation.type in {"Pack", "ConcatV2"}
+            and operation.outputs[0].shape.num_elements() >= 70_000
+        ]
+
+    assert not copies(2)
+    assert not copies(5)
+    assert copies(6)
 
 
 def test_the_graph_of_the_projections_does_not_grow_with_the_tasks(surgery_class):

@@ -1,0 +1,1 @@
+"""Measurements behind every claim of speed or quality; each script says what it measures."""

@@ -1,0 +1,72 @@
+"""How times and memory are measured: one core, CPU time, variants interleaved, ratios by pairs."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import statistics
+import time
+from collections.abc import Callable, Mapping
+
+import tensorflow as tf
+
+# A variant that takes very long is measured less often.
+_PATIENCE_SECONDS = 60.0
+_FEWEST_ROUNDS = 3
+
+
+def use_one_core() -> None:
+    """Pins the process to one core (on Linux) and TensorFlow to one thread; call this first."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
+def interleaved_seconds(
+    steps: Mapping[str, Callable[[], object]], rounds: int, seconds: float
+) -> dict[str, list[float]]:
+    """Times steps in turn, so that whatever disturbs the machine disturbs them all.
+
+    Args:
+        steps: Compiled steps by name; each is called twice first, which does not count.
+        rounds: How often each is timed at least; fewer times, but three, if it takes over a minute.
+        seconds: How much CPU time to spend in all, if that allows more rounds.
+
+    Returns:
+        CPU seconds by name, round by round.
+    """
+    for step in steps.values():
+        step()
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    total = 0.0
+    while any(_goes_on(values, rounds) for values in times.values()) or (
+        total < seconds and len(next(iter(times.values()))) < 10 * rounds
+    ):
+        for name, step in steps.items():
+            if sum(times[name]) > _PATIENCE_SECONDS and len(times[name]) >= _FEWEST_ROUNDS:
+                continue
+            start = time.process_time()
+            step()
+            times[name].append(time.process_time() - start)
+            total += times[name][-1]
+    return times
+
+
+def _goes_on(values: list[float], rounds: int) -> bool:
+    patient = sum(values) <= _PATIENCE_SECONDS or len(values) < _FEWEST_ROUNDS
+    return len(values) < rounds and patient
+
+
+def median_ratio(values: list[float], others: list[float]) -> float:
+    """The median over the rounds of one time divided by the other of the same round."""
+    return statistics.median(a / b for a, b in zip(values, others, strict=False))
+
+
+def memory_mb(field: str) -> float:
+    """This process's resident memory: "VmRSS" now, "VmHWM" at its peak. On Linux only."""
+    for line in pathlib.Path("/proc/self/status").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name == field:
+            return int(value.split()[0]) / 1024
+    raise ValueError(f"/proc/self/status has no {field}")

@@ -1,0 +1,107 @@
+"""Times training steps: one backward pass, T of them, gradient surgery, textbook PCGrad.
+
+One process, pinned to one core, one thread, CPU time; the variants take turns step by step; the
+medians of the ratios within a round are reported. Tracing time and growth of memory are measured in
+a fresh process for each variant.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import rich.console
+import tensorflow as tf
+
+from benchmarks import step_footprint, step_time_report
+from benchmarks.measuring import interleaved_seconds, median_ratio, use_one_core
+from benchmarks.networks import NETWORKS
+from benchmarks.steps import STEPS
+
+_RESULTS = pathlib.Path(__file__).with_name("results")
+
+
+def main() -> None:
+    """Runs the benchmark."""
+    args = _arguments()
+    use_one_core()
+    console = rich.console.Console(width=120)
+    rows = []
+    for network in args.networks:
+        for tasks in args.tasks:
+            if network == _LARGE_TABLE and tasks not in _LARGE_TABLE_TASKS:
+                continue
+            console.print(f"{network}, {tasks} tasks …")
+            row = _times(network, tasks, args)
+            if not args.no_footprint:
+                row["footprint"] = {name: _footprint(network, tasks, name) for name in args.steps}
+            rows.append(row)
+    result = {
+        "tensorflow": tf.__version__,
+        "processor": platform.processor() or platform.machine(),
+        "rows": rows,
+    }
+    console.print(step_time_report.table(rows))
+    args.output.mkdir(parents=True, exist_ok=True)
+    (args.output / "step_time.json").write_text(json.dumps(result, indent=1) + "\n")
+    step_time_report.plot(rows, args.output / "step_time.svg")
+    console.print(f"Written to {args.output}: step_time.json, step_time.svg")
+
+
+# One table of ten times the rows, to show that the cost does not depend on them.
+_LARGE_TABLE, _LARGE_TABLE_TASKS = "c, 2,000,000 rows", (5,)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    parser.add_argument("--tasks", nargs="+", type=int, default=[2, 3, 5, 10, 20, 40])
+    parser.add_argument("--steps", nargs="+", choices=STEPS, default=list(STEPS))
+    parser.add_argument("--rounds", type=int, default=15, help="at least (default: 15)")
+    parser.add_argument(
+        "--seconds", type=float, default=10, help="of CPU time to fill with more rounds"
+    )
+    parser.add_argument("--no-footprint", action="store_true", help="times of steps only")
+    parser.add_argument("--output", type=pathlib.Path, default=_RESULTS)
+    args = parser.parse_args()
+    if not {"plain", "floor", "PCGrad"} <= set(args.steps):
+        parser.error("--steps must contain plain, floor and PCGrad, which the ratios refer to")
+    return args
+
+
+def _times(network: str, tasks: int, args: argparse.Namespace) -> dict[str, Any]:
+    problem = NETWORKS[network].build(tasks)
+    steps = {name: tf.function(STEPS[name](problem)).get_concrete_function() for name in args.steps}
+    times = interleaved_seconds(steps, args.rounds, args.seconds)
+    return {
+        "network": network,
+        "title": NETWORKS[network].title,
+        "batch": NETWORKS[network].batch,
+        "tasks": tasks,
+        "rounds": {name: len(values) for name, values in times.items()},
+        "milliseconds": {name: 1e3 * statistics.median(v) for name, v in times.items()},
+        "per_plain": {name: median_ratio(v, times["plain"]) for name, v in times.items()},
+        "per_floor": {name: median_ratio(v, times["floor"]) for name, v in times.items()},
+        "per_pcgrad": {name: median_ratio(v, times["PCGrad"]) for name, v in times.items()},
+    }
+
+
+def _footprint(network: str, tasks: int, step: str) -> dict[str, float]:
+    command = [sys.executable, step_footprint.__file__, network, str(tasks), step]
+    finished = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
+    return json.loads(finished.stdout)
+
+
+if __name__ == "__main__":
+    main()
