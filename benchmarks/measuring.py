@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 import tensorflow as tf
 
 # A variant that takes very long is measured less often.
-_PATIENCE_SECONDS = 60.0
+_PATIENCE_SECONDS = 30.0
 _FEWEST_ROUNDS = 3
 
 
@@ -29,8 +29,8 @@ def interleaved_seconds(
     """Times steps in turn, so that whatever disturbs the machine disturbs them all.
 
     Args:
-        steps: Compiled steps by name; each is called twice first, which does not count.
-        rounds: How often each is timed at least; fewer times, but three, if it takes over a minute.
+        steps: Compiled steps by name; each is called once first, which does not count.
+        rounds: How often each is timed at least; after half a minute three times are enough.
         seconds: How much CPU time to spend in all, if that allows more rounds.
 
     Returns:

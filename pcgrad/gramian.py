@@ -34,8 +34,8 @@ def sum_of_gram_matrices(stacks: Sequence[GradientStack], count: int) -> tf.Tens
     """The inner products of the tasks' gradients over some variables.
 
     Where gradients are so opposed that a projection would magnify the error of float32 products
-    (seventyfold at a cosine of -0.9999), they are taken again in float64. So the error of the
-    update stays below 1e-5 of its norm at a price that only such steps pay.
+    (seventyfold at a cosine of -0.9999), and where one overflows, they are taken again in float64.
+    So the error of the update stays below 1e-5 of its norm at a price that only such steps pay.
 
     Args:
         stacks: The gradients with respect to each variable.
@@ -54,8 +54,10 @@ def sum_of_gram_matrices(stacks: Sequence[GradientStack], count: int) -> tf.Tens
     gramian = total()
     if all(stack.dtype == tf.float64 for stack in stacks):
         return gramian
-    opposed = tf.reduce_any(cosines(gramian) < _OPPOSED)
-    return tf.cond(opposed, lambda: total(tf.float64), lambda: gramian)
+    again = tf.reduce_any(cosines(gramian) < _OPPOSED)
+    # A float32 product overflows where its factors do not, a scaled loss's gradients for instance.
+    again = tf.logical_or(again, ~tf.math.is_finite(tf.linalg.trace(gramian)))
+    return tf.cond(again, lambda: total(tf.float64), lambda: gramian)
 
 
 def cosines(gramian: tf.Tensor) -> tf.Tensor:

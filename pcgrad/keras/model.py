@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from pcgrad.gramian import gram_matrix
 from pcgrad.keras.compile_arguments import by_task, losses_by_task
-from pcgrad.keras.conflict_monitor import ConflictStatistics
+from pcgrad.keras.conflict_statistics import ConflictStatistics
 from pcgrad.keras.task_losses import TaskBatch, TaskLosses
 from pcgrad.task_gradients import Gradient, combine, task_gradients
 from pcgrad.weightings import Weighting, equal_weights
@@ -29,7 +29,8 @@ class MultiTaskModel(keras.Model):
       task's loss is the mean over its labelled rows. Labels of an integer dtype are never missing.
     - With two tasks or more, `fit` reports `conflicting_pairs` (share of pairs of tasks whose
       gradients have a negative inner product) and `mean_cosine` of the pairs, means over the
-      epoch's steps. `conflicts()` has them pair by pair; `ConflictMonitor` writes them.
+      epoch's steps, and each task's mean `…_gradient_norm`. `conflicts()` has them pair by pair;
+      `ConflictMonitor` writes them.
 
     Example:
         >>> inputs = keras.Input((8,))
@@ -149,7 +150,8 @@ class MultiTaskModel(keras.Model):
             if gradient is not None
         )
         if training.conflicts is not None:
-            training.conflicts.update_state(gramian)
+            scale = self.optimizer.scale_loss(tf.ones([], tf.float64))
+            training.conflicts.update_state(gramian, scale)
         return self._update_metrics(x, batches, losses, regularization)
 
     def test_step(self, data: Any) -> dict[str, Any]:
@@ -183,21 +185,45 @@ class MultiTaskModel(keras.Model):
         weighted = [value * losses.weights[name] for name, value in values.items()]
         return tf.add_n([*weighted, self._regularization()])
 
-    def conflicts(self) -> list[dict[str, Any]]:
-        """What the last epoch of `fit` saw, pair by pair.
+    def conflicts(self, whole_run: bool = False) -> list[dict[str, Any]]:
+        """Which tasks conflicted in `fit`, pair by pair.
+
+        Args:
+            whole_run: All steps since `compile`, instead of those of the last epoch.
 
         Returns:
             For each pair of tasks a dict of `tasks` (two names), `steps` (in which its cosine was
             defined), `mean_cosine` and `conflicting` (share of these steps with a negative inner
-            product); NaN where there was no such step. Empty for a single task.
+            product); NaN where there was no such step. Of the whole run also `blocks`, and of both
+            means `…_standard_error_of_block_means`: from the means of at least 20 blocks of steps,
+            because successive steps resemble each other. Empty for a single task.
 
         Raises:
             ValueError: The model is not compiled.
         """
+        statistics = self._conflict_statistics()
+        if statistics is None:
+            return []
+        return statistics.run_pairs() if whole_run else statistics.pairs()
+
+    def gradient_norms(self) -> dict[str, float]:
+        """The mean norm, over the last epoch's steps, of each task's gradient by shared variables.
+
+        Before the surgery, after the loss weights, without the scale of a `LossScaleOptimizer`.
+
+        Returns:
+            Norm by task, NaN if it was never finite; empty for a single task.
+
+        Raises:
+            ValueError: The model is not compiled.
+        """
+        statistics = self._conflict_statistics()
+        return {} if statistics is None else statistics.norms()
+
+    def _conflict_statistics(self) -> ConflictStatistics | None:
         if not self.compiled:
             raise ValueError("the model is not compiled: call `compile` and `fit` first")
-        statistics = self._training.conflicts
-        return [] if statistics is None else statistics.pairs()
+        return self._training.conflicts
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:

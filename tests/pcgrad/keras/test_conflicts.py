@@ -11,6 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from multitask_models import UNIT_ROWS, labels, linear_model
 from pcgrad import PCGrad
 from pcgrad.keras import ConflictMonitor
+from pcgrad.keras.conflict_statistics import ConflictStatistics
 
 NAN = np.nan
 ROOT = math.sqrt(0.5)
@@ -108,6 +109,45 @@ def test_evaluation_does_not_clear_the_epochs_conflicts():
     assert model.conflicts() == expected
 
 
+def test_gradient_norms_are_means_over_the_steps_that_have_a_gradient():
+    model = linear_model(optimizer="sgd", loss_weights={"a": 3.0, "b": 1.0})
+    y = epoch_of(([2, 0], [6, 8]), ([4, 0], [NAN, NAN]), ([2, 0], [0, 2]))
+    history = fit(model, y).history
+    assert model.gradient_norms() == pytest.approx({"a": 3 * 4 / 3, "b": 3})
+    assert history["a_gradient_norm"] == pytest.approx([4])
+    assert history["b_gradient_norm"] == pytest.approx([3])
+
+
+@pytest.mark.parametrize("steps", [19, 20, 39, 40, 41, 100, 1000])
+def test_standard_errors_come_from_the_means_of_20_blocks_at_least(steps):
+    rng = np.random.default_rng(steps)
+    statistics = ConflictStatistics(["a", "b"])
+    update = tf.function(statistics.update_state)
+    cosine = np.clip(rng.normal(0.1, 0.3, size=steps), -1, 1)
+    for value in cosine:
+        update(tf.constant([[4.0, 2 * value], [2 * value, 1.0]], tf.float64))
+        if value > 0.5:
+            statistics.reset_state()  # an epoch ends
+    (pair,) = statistics.run_pairs()
+    assert pair["steps"] == steps
+    assert pair["mean_cosine"] == pytest.approx(cosine.mean(), abs=1e-6)
+    assert pair["conflicting"] == pytest.approx((cosine < 0).mean())
+    length = 1
+    while steps // length >= 40:
+        length *= 2
+    assert pair["blocks"] == steps // length
+    errors = [
+        pair[f"{key}_standard_error_of_block_means"] for key in ("mean_cosine", "conflicting")
+    ]
+    if steps < 20:
+        assert all(map(math.isnan, errors))
+        return
+    blocks = cosine[: pair["blocks"] * length].reshape(-1, length)
+    for error, values in zip(errors, (blocks, blocks < 0), strict=True):
+        means = values.mean(axis=1)
+        assert error == pytest.approx(means.std(ddof=1) / len(means) ** 0.5, rel=1e-4)
+
+
 def refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
 
@@ -166,11 +206,14 @@ def test_monitor_writes_tensorboard_scalars(tmp_path):
     }
     np.testing.assert_allclose(scalars["cosine/a/b"], [(0, -ROOT), (1, -ROOT)], rtol=1e-6)
     np.testing.assert_allclose(scalars["conflicting/a/b"], [(0, 1), (1, 1)])
+    np.testing.assert_allclose(scalars["gradient_norm/b"], [(0, 2**0.5), (1, 2**0.5)], rtol=1e-6)
     undefined = [value for tag in tags if "c" in tag.split("/")[1:] for _, value in scalars[tag]]
+    assert undefined
     assert all(math.isnan(value) for value in undefined)
 
 
 def test_monitor_of_a_single_task_has_no_pairs(tmp_path):
     model = linear_model("a", surgery=PCGrad())
     model.fit(UNIT_ROWS, labels(a=[1, 2]), verbose=0, callbacks=[ConflictMonitor(tmp_path)])
-    assert lines_of(tmp_path) == [{"epoch": 0, "pairs": []}]
+    (line,) = lines_of(tmp_path)
+    assert line == {"epoch": 0, "pairs": [], "gradient_norms": {}, "run_pairs": []}
