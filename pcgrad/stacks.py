@@ -117,7 +117,7 @@ def stack_gradients(
     values = [tf.cast(gradient, accumulation_dtype(gradient.dtype)) for gradient in values]
     if rows is None and shape.is_fully_defined():
         # A static size lets most variables do without padding.
-        values = [tf.reshape(value, shape) for value in values]
+        values = [v if v.shape == shape else tf.reshape(v, shape) for v in values]
     chunks = None
     if not _is_large(values[0]) or len(tasks) > _PAIRWISE_TASKS:
         chunks = tf.stack([_in_chunks(value) for value in values], axis=1)
@@ -202,10 +202,10 @@ def _in_chunks(gradient: tf.Tensor) -> tf.Tensor:
     if size is None and width and _CHUNK // 8 <= width <= 2 * _CHUNK:
         return tf.reshape(gradient, [-1, width])
     elements = _chunk_elements(size)
-    flat = tf.reshape(gradient, [-1])
     if size is None or size % elements:
-        flat = tf.pad(flat, [[0, -tf.size(flat) % elements]])
-    return tf.reshape(flat, [-1, elements])
+        gradient = tf.reshape(gradient, [-1])
+        gradient = tf.pad(gradient, [[0, -tf.size(gradient) % elements]])
+    return tf.reshape(gradient, [-1, elements])
 
 
 def _without_padding(chunks: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:

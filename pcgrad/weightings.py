@@ -69,7 +69,8 @@ def projection_orders(seed: tf.Tensor | int, step: tf.Tensor | int, tasks: int) 
     return tf.argsort(keys, axis=1)
 
 
-@tf.function
+# AutoGraph would take longer than the tracing.
+@tf.function(autograph=False)
 def sequential_projection(gramian: tf.Tensor, orders: tf.Tensor) -> tf.Tensor:
     """Algorithm 1 of Yu et al. (2020): all tasks' visits, one after the other.
 
@@ -84,7 +85,7 @@ def sequential_projection(gramian: tf.Tensor, orders: tf.Tensor) -> tf.Tensor:
     return _visit_all(gramian, orders, tf.range(tasks), tf.eye(tasks, dtype=gramian.dtype))
 
 
-@tf.function
+@tf.function(autograph=False)
 def parallel_projection(gramian: tf.Tensor, orders: tf.Tensor) -> tf.Tensor:
     """The same mathematics as `sequential_projection`, one task's surgery mapped over all tasks.
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -11,6 +10,7 @@ import tensorflow as tf
 
 from pcgrad.gramian import gram_matrix
 from pcgrad.keras.compile_arguments import by_task, losses_by_task
+from pcgrad.keras.compiled_training import REGULARIZATION_LOSS, CompiledTraining
 from pcgrad.keras.conflict_statistics import ConflictStatistics
 from pcgrad.keras.task_losses import TaskBatch, TaskLosses
 from pcgrad.task_gradients import Gradient, combine, task_gradients
@@ -108,7 +108,7 @@ class MultiTaskModel(keras.Model):
             **kwargs,
         }
         task_losses = TaskLosses(losses, weights, outputs or list(losses))
-        self._training = _CompiledTraining(task_losses, surgery, arguments)
+        self._training = CompiledTraining(task_losses, surgery, arguments)
 
     def named_outputs(self) -> list[str]:
         """The names of a functional model's outputs: a mapping's keys, else their layers' names.
@@ -236,7 +236,7 @@ class MultiTaskModel(keras.Model):
         results = super().get_metrics_result()
         weights = self._training.losses.weights
         tasks = [results[f"{name}_loss"] * weight for name, weight in weights.items()]
-        results["loss"] = sum(tasks) + results.pop(_REGULARIZATION)
+        results["loss"] = sum(tasks) + results.pop(REGULARIZATION_LOSS)
         return results
 
     def get_compile_config(self) -> dict[str, Any] | None:
@@ -276,40 +276,6 @@ class MultiTaskModel(keras.Model):
         weights = {name: batch.sample_weight for name, batch in batches.items()}
         weighted = any(weight is not None for weight in weights.values())
         return self.compute_metrics(x, labels, predictions, weights if weighted else None)
-
-
-_REGULARIZATION = "regularization_loss"
-
-
-class _CompiledTraining:
-    """What `compile` makes; a plain object, so that Keras does not track its metrics twice."""
-
-    def __init__(
-        self, losses: TaskLosses, surgery: Weighting | None, arguments: dict[str, Any]
-    ) -> None:
-        self.losses = losses
-        self.surgery = surgery
-        self.arguments = arguments
-        self.loss_means = {name: keras.metrics.Mean(name=f"{name}_loss") for name in losses.names}
-        self.regularization = keras.metrics.Mean(name=_REGULARIZATION)
-        several = len(losses.names) > 1
-        self.conflicts = ConflictStatistics(losses.names) if several else None
-        self._is_evaluating = False
-
-    @property
-    def metrics(self) -> list[keras.metrics.Metric]:
-        """The metrics of the current phase: evaluation neither shows nor resets the conflicts."""
-        means = [*self.loss_means.values(), self.regularization]
-        return means if self.conflicts is None or self._is_evaluating else [*means, self.conflicts]
-
-    @contextlib.contextmanager
-    def evaluating(self) -> Iterator[None]:
-        """Marks the phase of evaluation."""
-        before, self._is_evaluating = self._is_evaluating, True
-        try:
-            yield
-        finally:
-            self._is_evaluating = before
 
 
 _FUNCTIONAL: dict[type[MultiTaskModel], type[MultiTaskModel]] = {}

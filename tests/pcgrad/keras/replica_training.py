@@ -1,0 +1,315 @@
+"""One training on one replica and on several, and the variables after each of its steps.
+
+The loop is the one that docs/distribution.md gives. Everything is in float64: what remains of a
+difference is a mistake, not rounding.
+"""
+
+import contextlib
+import json
+import linecache
+import os
+import pathlib
+import pickle
+import re
+import socket
+import subprocess
+import sys
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pcgrad import PCGrad
+from pcgrad.keras import MultiTaskModel
+
+PAGE = pathlib.Path(__file__).parents[3] / "docs" / "distribution.md"
+
+TASKS = "abc"
+BATCH, EPOCHS = 8, 4  # five steps in each epoch
+# Of the last batch's rows one replica of two gets four and the other one; or all, and the other
+# none.
+ROWS = {"one row": 37, "no row": 35}
+AREAS, WIDTH = 6, 2
+TRAFFIC_TASKS, UNITS = 3, 4
+
+Variables = list[np.ndarray]
+
+
+def page_blocks() -> list[str]:
+    """The Python blocks of the documentation page."""
+    return re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.M | re.S)
+
+
+def run_block(block: str, namespace: dict[str, Any]) -> None:
+    """Runs a block of the page as if it stood in a file, where AutoGraph finds its source."""
+    name = f"{PAGE.name}, block {zlib.crc32(block.encode())}"
+    linecache.cache[name] = (len(block), None, block.splitlines(keepends=True), name)
+    exec(compile(block, name, "exec"), namespace)
+
+
+def documented_train_step() -> Callable[..., Any]:
+    """The loop of the documentation page."""
+    namespace: dict[str, Any] = {"tf": tf}
+    (block,) = (text for text in page_blocks() if "def make_train_step" in text)
+    run_block(block, namespace)
+    return namespace["make_train_step"]
+
+
+def data(rows: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Labels missing unevenly: the first half of a batch is one replica's share."""
+    rng = np.random.default_rng(0)
+    x = {"numeric": rng.normal(size=(rows, 3)), "area": rng.integers(0, AREAS, size=rows)}
+    y = {task: rng.normal(size=(rows, 1)) for task in TASKS}
+    y["a"][rng.uniform(size=rows) < 0.5] = np.nan
+    y["b"][:4] = np.nan  # no label at all on one replica
+    y["c"][8:16] = np.nan  # nor on both
+    return x, y
+
+
+@contextlib.contextmanager
+def float64() -> Iterator[None]:
+    """Variables, data and losses in float64."""
+    floatx, policy = keras.config.floatx(), keras.config.dtype_policy()
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    try:
+        yield
+    finally:
+        keras.config.set_floatx(floatx)
+        keras.config.set_dtype_policy(policy)
+
+
+def network(regularizer: str | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The inputs and outputs of a network with an embedding, a shared layer and a head per task."""
+    keras.utils.set_random_seed(0)
+    numeric = keras.Input((3,), name="numeric")
+    area = keras.Input((), dtype="int64", name="area")
+    joined = keras.layers.Concatenate()([numeric, keras.layers.Embedding(AREAS, WIDTH)(area)])
+    trunk = keras.layers.Dense(5, activation="tanh", kernel_regularizer=regularizer)(joined)
+    return {"numeric": numeric, "area": area}, {
+        task: keras.layers.Dense(1, name=task)(trunk) for task in TASKS
+    }
+
+
+def values(model: keras.Model) -> Variables:
+    return [np.array(variable) for variable in model.trainable_variables]
+
+
+def fit(strategy: tf.distribute.Strategy, rows: int) -> tuple[list[Variables], dict[str, Any]]:
+    """Trains by `fit`. Adam would hide errors of scale.
+
+    Returns:
+        The variables after each step, and the history.
+    """
+    with float64():
+        with strategy.scope():
+            model = MultiTaskModel(*network("l2"))
+            model.compile(
+                keras.optimizers.SGD(0.1),
+                loss=dict.fromkeys(TASKS, "mse"),
+                loss_weights={"a": 1.0, "b": 2.0, "c": 0.5},
+                metrics={"b": ["mae"]},
+                surgery=PCGrad("sum", seed=3),
+                jit_compile=False,
+            )
+        steps: list[Variables] = []
+        after_step = keras.callbacks.LambdaCallback(
+            on_train_batch_end=lambda batch, logs: steps.append(values(model))
+        )
+        x, y = data(rows)
+        history = model.fit(
+            x,
+            y,
+            batch_size=BATCH,
+            epochs=EPOCHS,
+            shuffle=False,
+            verbose=0,
+            validation_data=(x, y),
+            callbacks=[after_step],
+        )
+    return steps, history.history
+
+
+def loop(strategy: tf.distribute.Strategy, rows: int) -> list[Variables]:
+    """Trains by the documented loop.
+
+    Returns:
+        The variables after each step.
+    """
+    with float64():
+        with strategy.scope():
+            model = keras.Model(*network())
+            optimizer = keras.optimizers.SGD(0.1)
+            optimizer.build(model.trainable_variables)
+        train_step = documented_train_step()(strategy, model, optimizer, PCGrad("sum", seed=3))
+        batches = tf.data.Dataset.from_tensor_slices(data(rows)).batch(BATCH)
+        distributed = strategy.experimental_distribute_dataset(batches)
+        steps = []
+        for _ in range(EPOCHS):
+            for batch in distributed:
+                train_step(*batch)
+                steps.append(values(model))
+    return steps
+
+
+def keras_fit(strategy: tf.distribute.Strategy) -> None:
+    """What Keras can do itself: `fit` of a plain model."""
+    with strategy.scope():
+        model = keras.Model(*network())
+        model.compile(keras.optimizers.SGD(0.1), loss=dict.fromkeys(TASKS, "mse"))
+    x, y = data(BATCH)
+    y = {task: np.nan_to_num(labels) for task, labels in y.items()}
+    model.fit(x, y, batch_size=BATCH, shuffle=False, verbose=0)
+
+
+def traffic(strategy: tf.distribute.Strategy) -> dict[str, Any]:
+    """What one replica contributes to the collective operations of one step of the loop.
+
+    The shared variables are an embedding and two dense layers; each task has a head.
+
+    Returns:
+        From the traced graph, in the order of the step: the numbers of elements that are summed
+        over the replicas, and the shapes of the sparse gradients' values and of their indices that
+        are gathered, for which the operations are in branches of a condition, with and without
+        padding; and the numbers of gathers, of lengths and in branches.
+    """
+    names = [f"task_{index}" for index in range(TRAFFIC_TASKS)]
+    with strategy.scope():
+        inputs = {"numeric": keras.Input((3,)), "area": keras.Input((), dtype="int64")}
+        row = keras.layers.Embedding(AREAS, WIDTH)(inputs["area"])
+        trunk = keras.layers.Concatenate()([inputs["numeric"], row])
+        for _ in range(2):
+            trunk = keras.layers.Dense(UNITS)(trunk)
+        model = keras.Model(inputs, {name: keras.layers.Dense(1)(trunk) for name in names})
+        optimizer = keras.optimizers.SGD(0.1)
+        optimizer.build(model.trainable_variables)
+    step = documented_train_step()(strategy, model, optimizer, PCGrad("sum", seed=3))
+    x = {"numeric": np.zeros([BATCH, 3], "f"), "area": np.zeros([BATCH], "int64")}
+    y = {name: np.zeros([BATCH, 1], "f") for name in names}
+    batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(BATCH, drop_remainder=True)
+    (batch,) = strategy.experimental_distribute_dataset(batches)
+    graph = step.get_concrete_function(*batch).graph
+    operations = graph.get_operations()
+    device = next(op.device for op in operations if op.type == "CollectiveReduceV2")
+    own = [op for op in operations if op.device == device]
+    # Only a condition with collective operations in its branches takes a resource to order them.
+    conditions = [
+        op.inputs
+        for op in own
+        if op.type == "If" and any(value.dtype == tf.resource for value in op.inputs)
+    ]
+    bodies = graph.as_graph_def().library.function
+    replicas = len({op.device for op in operations if op.type == "CollectiveReduceV2"})
+    return {
+        "summed": [op.inputs[0].shape[0] for op in own if op.type == "CollectiveReduceV2"],
+        "values": [[v.shape.as_list() for v in i if v.dtype.is_floating] for i in conditions],
+        "indices": [[v.shape.as_list() for v in i if v.dtype == tf.int64] for i in conditions],
+        "lengths": [op.type for op in own].count("CollectiveGatherV2"),
+        "in branches": sum(
+            node.op == "CollectiveGatherV2" for body in bodies for node in body.node_def
+        )
+        / replicas,
+    }
+
+
+def assert_traffic(found: dict[str, Any]) -> None:
+    """T numbers of labels, T·D to compare the task gradients, D and the heads' for the update."""
+    shared = (3 + WIDTH) * UNITS + UNITS + UNITS * UNITS + UNITS
+    heads = TRAFFIC_TASKS * (UNITS + 1)
+    assert found["summed"] == [TRAFFIC_TASKS, TRAFFIC_TASKS * shared, shared + heads]
+    # Each task's rows as they were looked up; then the update's rows, each once.
+    looked_up = BATCH // 2
+    assert found["values"] == [[[looked_up, WIDTH]]] * TRAFFIC_TASKS + [[[None, WIDTH]]]
+    assert [shapes[0] for shapes in found["indices"]] == [[looked_up]] * TRAFFIC_TASKS + [[None]]
+    assert found["lengths"] == TRAFFIC_TASKS + 1
+    # Values and indices, in two branches of which one runs.
+    assert found["in branches"] == 2 * 2 * (TRAFFIC_TASKS + 1)
+
+
+def assert_same_steps(found: list[Variables], wanted: list[Variables], tolerance: float) -> None:
+    """All variables agree after each step, and they moved."""
+    assert len(found) == len(wanted) == 20
+    for step, (one, other) in enumerate(zip(found, wanted, strict=True)):
+        for variable, expected in zip(one, other, strict=True):
+            np.testing.assert_allclose(variable, expected, 0, tolerance, err_msg=f"step {step}")
+    assert all(np.any(first != last) for first, last in zip(wanted[0], wanted[-1], strict=True))
+
+
+def error_of(function: Callable[[], Any]) -> str:
+    """The kind of error that a function raises, without the values in the message; else empty."""
+    try:
+        function()
+    except Exception as error:
+        return f"{type(error).__name__}: {error}".partition("(")[0]
+    return ""
+
+
+def work(result: pathlib.Path) -> None:
+    """Trains as one of several worker processes; what comes out is written to a file."""
+    strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    with strategy.scope():
+        found: dict[str, Any] = {
+            "replicas": strategy.num_replicas_in_sync,
+            "loop": loop(strategy, ROWS["no row"]),
+            "traffic": traffic(strategy),
+            "keras_fit_error": error_of(lambda: keras_fit(strategy)),
+        }
+    fits: list[Any] = []
+    found["fit_error"] = error_of(lambda: fits.append(fit(strategy, ROWS["no row"])))
+    found["fit"] = fits
+    result.write_bytes(pickle.dumps(found))
+
+
+def run_workers(count: int, folder: pathlib.Path, timeout: float) -> list[dict[str, Any]]:
+    """Runs worker processes that talk over the loopback interface.
+
+    A worker waits for the others without end: if one fails, or if time is up, all are killed.
+
+    Returns:
+        What each worker found.
+
+    Raises:
+        RuntimeError: A worker failed or did not finish in time.
+    """
+    with contextlib.ExitStack() as sockets:
+        bound = [sockets.enter_context(socket.socket()) for _ in range(count)]
+        for one in bound:
+            one.bind(("127.0.0.1", 0))
+        addresses = [f"127.0.0.1:{one.getsockname()[1]}" for one in bound]
+    with contextlib.ExitStack() as stack:
+        workers = []
+        for index in range(count):
+            task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+            environment = {
+                **os.environ,
+                "TF_CONFIG": json.dumps(task),
+                "CUDA_VISIBLE_DEVICES": "-1",
+                "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            }
+            log = stack.enter_context((folder / f"{index}.log").open("w"))
+            worker = subprocess.Popen(
+                [sys.executable, __file__, str(folder / f"{index}.pickle")],
+                env=environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+            stack.callback(worker.wait)
+            stack.callback(worker.kill)
+            workers.append(worker)
+        end = time.monotonic() + timeout
+        codes = [worker.poll() for worker in workers]
+        while None in codes and not any(codes) and time.monotonic() < end:
+            time.sleep(0.2)
+            codes = [worker.poll() for worker in workers]
+    if any(code != 0 for code in codes):
+        logs = "\n".join((folder / f"{index}.log").read_text()[-5000:] for index in range(count))
+        raise RuntimeError(f"workers ended with {codes} (None: killed after {timeout} s)\n{logs}")
+    return [pickle.loads((folder / f"{index}.pickle").read_bytes()) for index in range(count)]
+
+
+if __name__ == "__main__":
+    work(pathlib.Path(sys.argv[1]))

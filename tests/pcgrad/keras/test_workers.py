@@ -1,0 +1,34 @@
+"""Two worker processes train as one process does on the whole batch."""
+
+from typing import Any
+
+import pytest
+import tensorflow as tf
+
+from replica_training import ROWS, assert_same_steps, assert_traffic, fit, loop, run_workers
+
+
+@pytest.fixture(scope="module")
+def workers(tmp_path_factory) -> list[dict[str, Any]]:
+    return run_workers(2, tmp_path_factory.mktemp("workers"), timeout=400)
+
+
+def test_the_loop_trains_as_one_process_does(workers):
+    wanted = loop(tf.distribute.get_strategy(), ROWS["no row"])
+    for worker in workers:
+        assert worker["replicas"] == 2
+        assert_same_steps(worker["loop"], wanted, 1e-12)
+
+
+def test_fit_trains_where_that_of_keras_does(workers):
+    """Keras 3.12 on TensorFlow fails on several workers before the first step of any model."""
+    for worker in workers:
+        assert worker["fit_error"] == worker["keras_fit_error"]
+        for steps, _ in worker["fit"]:
+            wanted, _ = fit(tf.distribute.get_strategy(), ROWS["no row"])
+            assert_same_steps(steps, wanted, 1e-6)
+
+
+def test_what_a_worker_sends(workers):
+    for worker in workers:
+        assert_traffic(worker["traffic"])
