@@ -85,7 +85,9 @@ def _scatter(products: tf.Tensor, tasks: tuple[int, ...], count: int) -> tf.Tens
 def _global_stacks(gradients: TaskGradients) -> list[GradientStack]:
     """The stacks of the gradients summed over all replicas, in one collective operation."""
     context = tf.distribute.get_replica_context()
-    if context is None or context.num_replicas_in_sync == 1:
+    alone = context is None or context.num_replicas_in_sync == 1
+    # A strategy fails to sum nothing: no variable is shared.
+    if alone or not gradients.shared:
         return list(gradients.shared.values())
     local = {
         index: {

@@ -69,6 +69,7 @@ class _ProjectingSurgery(abc.ABC):
         self.reduction = _one_of("reduction", reduction, _REDUCTIONS)
         self.projection = _one_of("projection", projection, _PROJECTIONS)
         self.seed = _draw_seed() if seed is None else int(seed)
+        self._seed_was_drawn = seed is None
         self._steps: tf.Variable | None = None
 
     @abc.abstractmethod
@@ -96,7 +97,7 @@ class _ProjectingSurgery(abc.ABC):
         if self.projection == "simultaneous":
             coefficients = simultaneous_projection(gramian)
         else:
-            orders = projection_orders(self.seed, self._next_step(step), tasks)
+            orders = projection_orders(self._common_seed(), self._next_step(step), tasks)
             coefficients = self._project(gramian, orders)
         weights = tf.reduce_sum(coefficients, axis=0)
         if self.reduction == "mean":
@@ -211,6 +212,17 @@ class _ProjectingSurgery(abc.ABC):
     def __repr__(self) -> str:
         arguments = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())
         return f"{type(self).__name__}({arguments})"
+
+    def _common_seed(self) -> tf.Tensor | int:
+        """The seed; of seeds that several processes drew, each its own, the first replica's."""
+        context = tf.distribute.get_replica_context()
+        alone = context is None or context.num_replicas_in_sync == 1
+        # Replicas in one process share this object; only a strategy over several has a cluster.
+        if not self._seed_was_drawn or alone or context.strategy.cluster_resolver is None:
+            return self.seed
+        is_first = tf.equal(context.replica_id_in_sync_group, 0)
+        seed = tf.where(is_first, tf.constant(self.seed, tf.int64), tf.zeros([], tf.int64))
+        return context.all_reduce(tf.distribute.ReduceOp.SUM, seed)
 
     def _next_step(self, step: tf.Tensor | int | None) -> tf.Tensor | int:
         if step is not None:

@@ -107,7 +107,10 @@ class TaskLosses:
             return value
         # Keras has divided by this replica's rows and by the number of replicas.
         rows = batch.rows * tf.distribute.get_strategy().num_replicas_in_sync
-        share = tf.math.divide_no_nan(rows, batch.global_rows)
+        # In float64, for models in float64; the numbers of rows are exact.
+        share = tf.math.divide_no_nan(
+            tf.cast(rows, tf.float64), tf.cast(batch.global_rows, tf.float64)
+        )
         return value * tf.cast(share, value.dtype)
 
     def _by_task(self, values: Any, what: str) -> dict[str, tf.Tensor]:

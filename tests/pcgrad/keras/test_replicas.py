@@ -17,7 +17,7 @@ from pcgrad import PCGrad
 from replica_training import (
     ROWS,
     assert_same_steps,
-    assert_traffic,
+    expected_traffic,
     fit,
     loop,
     page_blocks,
@@ -47,7 +47,23 @@ def trained_on_two_replicas() -> dict[str, Any]:
         "loop": loop(strategy, ROWS["one row"]),
         "traffic": traffic(strategy),
         "error": error_without_step(strategy),
+        "nothing_shared": update_without_shared_variables(strategy),
     }
+
+
+def update_without_shared_variables(strategy: tf.distribute.Strategy) -> list[float]:
+    with strategy.scope():
+        variables = [tf.Variable(2.0), tf.Variable(3.0)]
+    surgery = PCGrad()
+
+    @tf.function
+    def step() -> list[tf.Tensor]:
+        with tf.GradientTape(persistent=True) as tape:
+            losses = [tf.square(variable) for variable in variables]
+        return surgery.pc_backward(tape, losses, variables, step=0)
+
+    found = strategy.run(step)
+    return [float(strategy.experimental_local_results(one)[0]) for one in found]
 
 
 def error_without_step(strategy: tf.distribute.Strategy) -> str:
@@ -93,8 +109,7 @@ def fitted_on_one() -> tuple[Any, dict[str, list[float]]]:
 
 def test_the_steps_of_fit_are_those_of_whole_batches(on_two_replicas, fitted_on_one):
     assert on_two_replicas["replicas"] == 2
-    # Each replica's share of the rows is a float32 number.
-    assert_same_steps(on_two_replicas["fit"][0], fitted_on_one[0], 1e-6)
+    assert_same_steps(on_two_replicas["fit"][0], fitted_on_one[0], 1e-12)
 
 
 def test_the_steps_of_the_loop_are_those_of_whole_batches(on_two_replicas):
@@ -119,7 +134,7 @@ def test_steps_cannot_be_counted_by_each_replica(on_two_replicas):
 
 def test_what_a_replica_sends(on_two_replicas):
     """T·D numbers to compare the task gradients, D and the heads' to complete the update."""
-    assert_traffic(on_two_replicas["traffic"])
+    assert on_two_replicas["traffic"] == expected_traffic()
 
 
 def test_the_blocks_of_the_documentation_run_on_two_replicas():
@@ -127,3 +142,7 @@ def test_the_blocks_of_the_documentation_run_on_two_replicas():
     assert page["replicas"] == 2
     assert page["steps"] == 4  # 100 rows by 32
     assert all(np.isfinite(weight).all() for weight in page["weights"])
+
+
+def test_a_model_without_shared_variables(on_two_replicas):
+    assert on_two_replicas["nothing_shared"] == [4.0, 6.0]

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
-from replica_training import ROWS, assert_same_steps, assert_traffic, fit, loop, run_workers
+from pcgrad import PCGrad
+from replica_training import ROWS, assert_same_steps, expected_traffic, fit, loop, run_workers
 
 
 @pytest.fixture(scope="module")
@@ -20,15 +21,24 @@ def test_the_loop_trains_as_one_process_does(workers):
         assert_same_steps(worker["loop"], wanted, 1e-12)
 
 
+def test_seeds_drawn_by_each_worker_are_replaced_by_the_first_ones(workers):
+    seeds = [worker["drawn_seed"] for worker in workers]
+    assert seeds[0] != seeds[1]
+    surgery = PCGrad("sum", seed=seeds[0])
+    wanted = loop(tf.distribute.get_strategy(), ROWS["no row"], surgery)
+    for worker in workers:
+        assert_same_steps(worker["loop_with_drawn_seed"], wanted, 1e-12)
+
+
 def test_fit_trains_where_that_of_keras_does(workers):
     """Keras 3.12 on TensorFlow fails on several workers before the first step of any model."""
     for worker in workers:
         assert worker["fit_error"] == worker["keras_fit_error"]
         for steps, _ in worker["fit"]:
             wanted, _ = fit(tf.distribute.get_strategy(), ROWS["no row"])
-            assert_same_steps(steps, wanted, 1e-6)
+            assert_same_steps(steps, wanted, 1e-12)
 
 
 def test_what_a_worker_sends(workers):
     for worker in workers:
-        assert_traffic(worker["traffic"])
+        assert worker["traffic"] == expected_traffic()
