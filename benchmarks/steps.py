@@ -65,28 +65,43 @@ def surgery(method: PCGrad | PPCGrad) -> Callable[[Problem], Step]:
 def textbook(problem: Problem) -> Step:
     """PCGrad as it is usually written: flatten every task's gradients, loop over the pairs.
 
-    As in the paper's Algorithm 1, but for the heads, which are flattened in.
+    The paper's Algorithm 1 in the form that most implementations give it (among them
+    WeiChengTseng/Pytorch-PCGrad and NoteDance/PCGrad, whose results it has): one vector for each
+    task, of all variables, with a mask of those that the task reaches; all vectors are shuffled for
+    each task; what only some tasks reach is summed.
     """
     apply = _optimizer(problem)
 
     def step() -> Any:
         variables = problem.model.trainable_variables
-        flat = tf.stack([_flat(gradients, variables) for gradients in _task_gradients(problem)])
-        tasks = flat.shape[0]
+        flattened = [_flat(gradients, variables) for gradients in _task_gradients(problem)]
+        vectors = tf.stack([vector for vector, _ in flattened])
+        shared = tf.reduce_all(tf.stack([mask for _, mask in flattened]), axis=0)
         projected = []
-        for i in range(tasks):
-            order = tf.random.shuffle([j for j in range(tasks) if j != i])
-            running = flat[i]
-            for k in range(tasks - 1):
-                other = tf.gather(flat, order[k])
-                inner = tf.reduce_sum(running * other)
-                running -= tf.minimum(inner, 0.0) / tf.reduce_sum(other**2) * other
+        for vector, _ in flattened:
+            running = vector
+            # Task by task, or all T shuffled copies of everything would be in memory at once.
+            with tf.control_dependencies(projected[-1:]):
+                shuffled = tf.random.shuffle(vectors)
+            for other in tf.unstack(shuffled):
+                running = _without_conflict(running, other)
             projected.append(running)
-        parts = tf.split(tf.add_n(projected), [tf.size(v) for v in variables])
+        total = tf.add_n(projected)
+        merged = tf.where(shared, total / len(projected), total)
+        parts = tf.split(merged, [tf.size(v) for v in variables])
         apply([tf.reshape(p, v.shape) for p, v in zip(parts, variables, strict=True)])
-        return projected[0][0]
+        return merged[0]
 
     return step
+
+
+def _without_conflict(vector: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
+    inner = tf.tensordot(vector, other, axes=1)
+    return tf.cond(
+        inner < 0,
+        lambda: vector - inner * other / tf.reduce_sum(tf.square(other)),
+        lambda: vector,
+    )
 
 
 STEPS: dict[str, Callable[[Problem], Step]] = {
@@ -105,12 +120,16 @@ def _task_gradients(problem: Problem) -> list[list[Any]]:
     return [tape.gradient(loss, problem.model.trainable_variables) for loss in losses]
 
 
-def _flat(gradients: Sequence[Any], variables: Sequence[tf.Variable]) -> tf.Tensor:
-    dense = [
-        tf.zeros(variable.shape) if gradient is None else tf.convert_to_tensor(gradient)
-        for gradient, variable in zip(gradients, variables, strict=True)
-    ]
-    return tf.concat([tf.reshape(part, [-1]) for part in dense], axis=0)
+def _flat(
+    gradients: Sequence[Any], variables: Sequence[tf.Variable]
+) -> tuple[tf.Tensor, tf.Tensor]:
+    values, masks = [], []
+    for gradient, variable in zip(gradients, variables, strict=True):
+        absent = gradient is None
+        dense = tf.zeros(variable.shape) if absent else tf.convert_to_tensor(gradient)
+        values.append(tf.reshape(dense, [-1]))
+        masks.append(tf.fill(values[-1].shape, not absent))
+    return tf.concat(values, axis=0), tf.concat(masks, axis=0)
 
 
 def _optimizer(problem: Problem) -> Callable[[Iterable[Any]], None]:
