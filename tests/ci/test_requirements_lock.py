@@ -1,5 +1,6 @@
 """The pinned file holds both stacks and tells nothing about where it was made."""
 
+import importlib.metadata
 import re
 import sys
 from pathlib import Path
@@ -77,3 +78,35 @@ def test_the_project_allows_the_pythons_that_are_offered() -> None:
 
 def test_no_address_and_no_path() -> None:
     assert not re.search(r"://|file:|--index-url|--extra-index|--find-links| @ |(^|\s)/", LOCK)
+
+
+DISTRIBUTIONS = {
+    "TFX": "tfx",
+    "TensorFlow": "tensorflow",
+    "Keras": "keras",
+    "Transform": "tensorflow-transform",
+    "Model Analysis": "tensorflow-model-analysis",
+    "Beam": "apache-beam",
+    "Kubeflow Pipelines SDK": "kfp",
+}
+
+
+def readme_versions() -> list[list[str]]:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in readme.splitlines()]
+    return [row for row in rows if row and row[0] in DISTRIBUTIONS and len(row) == 3]
+
+
+def test_the_readme_names_the_versions_that_are_pinned() -> None:
+    rows = readme_versions()
+    assert [row[0] for row in rows] == list(DISTRIBUTIONS)
+    for name, older, newer in rows:
+        assert older == pins("3.10")[DISTRIBUTIONS[name]], name
+        for python in ("3.11", "3.12", "3.13"):
+            assert newer == pins(python)[DISTRIBUTIONS[name]], name
+
+
+def test_what_is_tested_here_is_what_is_pinned() -> None:
+    found = pins(f"{sys.version_info.major}.{sys.version_info.minor}")
+    for name in DISTRIBUTIONS.values():
+        assert importlib.metadata.version(name) == found[name], name
