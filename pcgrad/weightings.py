@@ -142,20 +142,28 @@ def _visit_all(
     others = tf.cast(targets != tasks, gramian.dtype)
     factors = tf.math.divide_no_nan(others, squared_norms)
 
-    def visit(position: tf.Tensor, running: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        target = tf.gather(targets, position)
-        inner = tf.reduce_sum(running * tf.gather(gramian, target), axis=1)
-        removed = tf.minimum(inner, 0) * tf.gather(factors, position)
-        place = tf.one_hot(target, count, dtype=gramian.dtype)
-        return position + 1, running - removed[:, tf.newaxis] * place
+    def visit(products: tf.Tensor, removal: tf.Tensor, running: tf.Tensor) -> tf.Tensor:
+        inner = tf.reduce_sum(running * products, axis=1, keepdims=True)
+        return running - tf.minimum(inner, 0) * removal
+
+    def removals(targets: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
+        return tf.one_hot(targets, count, dtype=gramian.dtype) * factors[..., tf.newaxis]
 
     if count <= _UNROLLED:
-        for position in range(count):
-            _, start = visit(tf.constant(position), start)
+        all_products = tf.unstack(tf.gather(gramian, targets), num=count)
+        all_removals = tf.unstack(removals(targets, factors), num=count)
+        for products, removal in zip(all_products, all_removals, strict=True):
+            start = visit(products, removal, start)
         return start
+
+    def body(position: tf.Tensor, running: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        target = tf.gather(targets, position)
+        removal = removals(target, tf.gather(factors, position))
+        return position + 1, visit(tf.gather(gramian, target), removal, running)
+
     return tf.while_loop(
         lambda position, _: position < count,
-        visit,
+        body,
         (tf.constant(0), start),
         maximum_iterations=count,
     )[1]

@@ -26,7 +26,7 @@ from pcgrad_tfx.errors import DataError
 MIN_ROWS = 100
 
 _INT64 = np.iinfo(np.int64)
-_FLOAT32 = np.finfo(np.float32)
+_LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 _OTHER_SEPARATORS = {";": "';'", "\t": "a tab", "|": "'|'"}
 
 
@@ -234,7 +234,7 @@ def _number_fault(cell: bytes) -> str | None:
         return "is not a number; correct it, or leave the cell empty if the value is missing"
     if _INT64.min < value < _INT64.max:
         return None
-    if not abs(value) <= _FLOAT32.max:  # True for nan too.
+    if not abs(value) <= _LARGEST_FLOAT32:  # True for nan too.
         return "is not a finite 32-bit number; leave the cell empty if the value is missing"
     try:
         integer = int(cell)
