@@ -8,17 +8,23 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 
-import tensorflow as tf
-
 # A variant that takes very long is measured less often.
 _PATIENCE_SECONDS = 30.0
 _FEWEST_ROUNDS = 3
 
 
-def use_one_core() -> None:
-    """Pins the process to one core (on Linux) and TensorFlow to one thread; call this first."""
+def pin_to_one_core() -> None:
+    """Pins the process to one core, on Linux."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+
+def use_one_core() -> None:
+    """Pins the process to one core and TensorFlow to one thread; call this first."""
+    pin_to_one_core()
+    # The peer's environment, which measures with the same functions, has no TensorFlow.
+    import tensorflow as tf  # noqa: PLC0415
+
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
 

@@ -110,7 +110,9 @@ def _write(rows: list[dict[str, Any]], folder: pathlib.Path) -> None:
 
 
 def _footprint(network: str, tasks: int, step: str) -> dict[str, float]:
-    command = [sys.executable, step_footprint.__file__, network, str(tasks), step]
+    # Google's libraries warn of Python 3.10 in every process.
+    python = [sys.executable, "-W", "ignore::FutureWarning"]
+    command = [*python, step_footprint.__file__, network, str(tasks), step]
     finished = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
     return json.loads(finished.stdout)
 

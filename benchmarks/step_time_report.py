@@ -19,38 +19,51 @@ _LINES = {
 }
 
 
+_HEADINGS = (
+    "network",
+    "T",
+    "floor ÷ plain",
+    "PCGrad ÷ floor",
+    "PPCGrad ÷ floor",
+    "simultaneous ÷ floor",
+    "textbook ÷ PCGrad",
+    "trace, s",
+    "memory, MB",
+    "textbook, MB",
+)
+
+
 def table(rows: Sequence[dict[str, Any]]) -> rich.table.Table:
-    """A row for each network and number of tasks."""
+    """For the console: a row for each network and number of tasks."""
     made = rich.table.Table(box=rich.box.SIMPLE_HEAD)
-    for heading in (
-        "network",
-        "T",
-        "floor ÷ plain",
-        "PCGrad ÷ floor",
-        "PPCGrad ÷ floor",
-        "simultaneous ÷ floor",
-        "textbook ÷ PCGrad",
-        "trace, s",
-        "memory, MB",
-        "textbook, MB",
-    ):
+    for heading in _HEADINGS:
         made.add_column(heading, justify="left" if heading == "network" else "right")
     for row in rows:
-        per_floor, footprint = row["per_floor"], row.get("footprint", {})
-        ours, textbook = footprint.get("PCGrad", {}), footprint.get("textbook", {})
-        made.add_row(
-            row["network"],
-            str(row["tasks"]),
-            _number(row["per_plain"].get("floor")),
-            _number(per_floor.get("PCGrad")),
-            _number(per_floor.get("PPCGrad")),
-            _number(per_floor.get("simultaneous")),
-            _number(row["per_pcgrad"].get("textbook"), 1),
-            _number(ours.get("trace_seconds")),
-            _number(ours.get("memory_growth_mb"), 0),
-            _number(textbook.get("memory_growth_mb"), 0),
-        )
+        made.add_row(*_cells(row))
     return made
+
+
+def markdown(rows: Sequence[dict[str, Any]]) -> str:
+    """For the README: the same table."""
+    lines = [_HEADINGS, ("---", *("---:" for _ in _HEADINGS[1:])), *map(_cells, rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    per_floor, footprint = row["per_floor"], row.get("footprint", {})
+    ours, textbook = footprint.get("PCGrad", {}), footprint.get("textbook", {})
+    return (
+        row["network"],
+        str(row["tasks"]),
+        _number(row["per_plain"].get("floor")),
+        _number(per_floor.get("PCGrad")),
+        _number(per_floor.get("PPCGrad")),
+        _number(per_floor.get("simultaneous")),
+        _number(row["per_pcgrad"].get("textbook"), 1),
+        _number(ours.get("trace_seconds")),
+        _number(ours.get("memory_growth_mb"), 0),
+        _number(textbook.get("memory_growth_mb"), 0),
+    )
 
 
 def plot(rows: Sequence[dict[str, Any]], path: pathlib.Path) -> None:

@@ -77,7 +77,7 @@ def textbook(problem: Problem) -> Step:
         flattened = [_flat(gradients, variables) for gradients in _task_gradients(problem)]
         vectors = tf.stack([vector for vector, _ in flattened])
         shared = tf.reduce_all(tf.stack([mask for _, mask in flattened]), axis=0)
-        projected = []
+        projected: list[tf.Tensor] = []
         for vector, _ in flattened:
             running = vector
             # Task by task, or all T shuffled copies of everything would be in memory at once.
