@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -11,6 +12,7 @@ import tensorflow as tf
 
 from pcgrad.keras import MultiTaskModel
 from pcgrad_tfx.label_statistics import LabelStatistics
+from pcgrad_tfx.problems import nearest
 from pcgrad_tfx.tasks import Task
 from pcgrad_tfx.training_config import Training
 
@@ -28,7 +30,7 @@ def build_model(
     """Builds the default multi-task model.
 
     Args:
-        feature_spec: The transformed features, each a scalar of a row.
+        feature_spec: The transformed features, each one value of a row, [] or [1].
         tasks: The tasks; each becomes an output [N, units] of its name.
         training: The sizes of the layers.
         embedding_sizes: For each feature that holds ids their number; the others are numbers.
@@ -36,21 +38,16 @@ def build_model(
             standardized value and gives the label's own unit.
 
     Returns:
-        The model, from a mapping of features [N] to a mapping of outputs; not compiled.
+        The model, from a mapping of features, [N] or [N, 1], to a mapping of outputs; not compiled.
     """
     inputs = {
-        name: keras.Input((), name=name, dtype=feature.dtype.name)
+        name: keras.Input(feature.shape, name=name, dtype=feature.dtype.name)
         for name, feature in feature_spec.items()
     }
-    columns = []
-    for name, column in inputs.items():
-        if name in embedding_sizes:
-            embedding = keras.layers.Embedding(
-                embedding_sizes[name], training.embedding_dim, name=f"{name}_embedding"
-            )
-            columns.append(embedding(column))
-        else:
-            columns.append(keras.layers.Reshape((1,), name=f"{name}_column")(column))
+    columns = [
+        _column(value, embedding_sizes.get(name), training.embedding_dim)
+        for name, value in inputs.items()
+    ]
     shared = columns[0] if len(columns) == 1 else keras.layers.Concatenate()(columns)
     for index, units in enumerate(training.hidden_units):
         shared = keras.layers.Dense(units, activation="relu", name=f"shared_{index}")(shared)
@@ -58,6 +55,44 @@ def build_model(
         task.name: _head(task, shared, training, label_statistics.get(task.name)) for task in tasks
     }
     return MultiTaskModel(inputs, outputs)
+
+
+def check_feature_spec(feature_spec: FeatureSpec, embedding_sizes: Mapping[str, int]) -> None:
+    """Checks that our model can take what somebody else's preprocessing wrote.
+
+    Args:
+        feature_spec: The transformed features.
+        embedding_sizes: The features that hold ids, and how many.
+
+    Raises:
+        ValueError: A feature that `embedding_sizes` names does not exist or holds no integers, or
+            one is neither a number nor such an id, one in each row.
+    """
+    for name in embedding_sizes:
+        if name not in feature_spec:
+            raise ValueError(
+                f"custom_config: embedding_sizes: {name!r} is not among the transformed features; "
+                f"{nearest(name, feature_spec)}"
+            )
+    for name, feature in feature_spec.items():
+        has_ids = name in embedding_sizes
+        if not isinstance(feature, tf.io.FixedLenFeature) or math.prod(feature.shape) != 1:
+            problem = "has not just one value in each row; make it a dense tensor of [N] values"
+        elif feature.dtype == tf.string:
+            problem = "holds text; look it up in a vocabulary"
+        elif has_ids and not feature.dtype.is_integer:
+            problem = f"is in `embedding_sizes`, but holds {feature.dtype.name}; cast it to int64"
+        elif not has_ids and not feature.dtype.is_floating:
+            problem = (
+                f"holds {feature.dtype.name}; if these are ids, name it in `embedding_sizes`, else "
+                "cast it to float32"
+            )
+        else:
+            continue
+        raise ValueError(
+            f"the transformed feature {name!r} {problem} in your preprocessing_fn, or bring your "
+            "own model by `model_fn`"
+        )
 
 
 def load_model_fn(path: str) -> ModelFn:
@@ -119,6 +154,14 @@ def as_multi_task_model(model: keras.Model, tasks: Sequence[Task], path: str) ->
             f"{sorted(names)}"
         )
     return model
+
+
+def _column(value: keras.KerasTensor, ids: int | None, width: int) -> keras.KerasTensor:
+    """A number as [N, 1], an id as its vector [N, width]."""
+    if ids is None:
+        return keras.layers.Reshape((1,), name=f"{value.name}_column")(value)
+    vector = keras.layers.Embedding(ids, width, name=f"{value.name}_embedding")(value)
+    return vector if len(vector.shape) == 2 else keras.layers.Reshape((width,))(vector)
 
 
 def _head(task: Task, shared: Any, training: Training, statistics: LabelStatistics | None) -> Any:

@@ -22,7 +22,12 @@ from pcgrad.keras import ConflictMonitor, MultiTaskModel
 from pcgrad_tfx.baseline import write_definitions
 from pcgrad_tfx.input_data import InputData
 from pcgrad_tfx.label_statistics import LabelStatistics, label_statistics
-from pcgrad_tfx.model import as_multi_task_model, build_model, load_model_fn
+from pcgrad_tfx.model import (
+    as_multi_task_model,
+    build_model,
+    check_feature_spec,
+    load_model_fn,
+)
 from pcgrad_tfx.preprocessing import embedding_sizes
 from pcgrad_tfx.resuming import EpochCheckpoint, checkpoint_folder, has_diverged
 from pcgrad_tfx.serving import ServedModel, load_weights, save_model
@@ -103,8 +108,12 @@ def _build(
         tuned = hyperparameter_values(hyperparameters)
         model = build(data.feature_spec, config.tasks, tuned)
         return as_multi_task_model(model, config.tasks, config.model_fn)
-    assert config.features is not None  # checked with the configuration
-    sizes = embedding_sizes(config.features, tft_output)
+    if config.features is not None:
+        sizes = embedding_sizes(config.features, tft_output)
+    else:
+        assert config.embedding_sizes is not None  # checked with the configuration
+        sizes = config.embedding_sizes
+        check_feature_spec(data.feature_spec, sizes)
     return build_model(data.feature_spec, config.tasks, config, sizes, statistics)
 
 

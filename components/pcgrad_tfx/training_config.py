@@ -47,7 +47,9 @@ class TrainerConfig(Training):
 
     Attributes:
         tasks: The tasks; required.
-        features: The features that Transform made; required without `model_fn`.
+        features: The features, where Transform ran our `preprocessing_fn`.
+        embedding_sizes: Where it ran another one: the transformed features that hold ids, which
+            run from 0, and how many ids each has; all others are numbers.
         model_fn: The import path, "package.module.function", of a function that builds the model;
             see `pcgrad_tfx.model.load_model_fn`.
         checkpoint_root: A folder outside all artifacts, under which an interrupted training is
@@ -58,6 +60,9 @@ class TrainerConfig(Training):
 
     tasks: tuple[Task, ...] = Field(description="the tasks")
     features: Features | None = Field(None, description="the features that Transform made")
+    embedding_sizes: dict[str, Annotated[int, Field(ge=1)]] | None = Field(
+        None, description="transformed feature = number of its ids"
+    )
     model_fn: str | None = Field(None, description="import path of a function building the model")
     checkpoint_root: str | None = Field(None, description="folder for resuming")
     code_version: str | None = Field(None, description="fingerprint of the training code")
@@ -65,8 +70,16 @@ class TrainerConfig(Training):
     @model_validator(mode="after")
     def _check_whole(self) -> TrainerConfig:
         check_tasks(self.tasks)
-        if self.features is None and self.model_fn is None:
-            raise ValueError("`features` is missing; pass it, or your own model by `model_fn`")
+        if self.features is not None and self.embedding_sizes is not None:
+            raise ValueError(
+                "`features` says how many ids there are; remove `embedding_sizes`, or, if "
+                "Transform ran a preprocessing_fn of your own, `features`"
+            )
+        if self.features is None and self.embedding_sizes is None and self.model_fn is None:
+            raise ValueError(
+                "`features` is missing; pass it, or `embedding_sizes` if Transform ran a "
+                "preprocessing_fn of your own, or your own model by `model_fn`"
+            )
         return self
 
 

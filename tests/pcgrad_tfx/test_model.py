@@ -7,7 +7,12 @@ import tensorflow as tf
 
 from pcgrad.keras import MultiTaskModel
 from pcgrad_tfx.label_statistics import LabelStatistics
-from pcgrad_tfx.model import as_multi_task_model, build_model, load_model_fn
+from pcgrad_tfx.model import (
+    as_multi_task_model,
+    build_model,
+    check_feature_spec,
+    load_model_fn,
+)
 from pcgrad_tfx.tasks import Task
 from pcgrad_tfx.training_config import Training
 from transformed import dropout_model
@@ -47,6 +52,43 @@ def test_outputs_are_probabilities_and_labels_in_their_own_unit():
     # Standardized values of a new head are of order 1.
     assert (np.abs(outputs["fare"] - 5000) < 5 * 10).all()
     assert np.ptp(outputs["fare"]) > 1
+
+
+def test_features_of_one_value_with_and_without_a_dimension_give_the_same():
+    """Somebody else's Transform may write [N, 1]."""
+    wide = {name: tf.io.FixedLenFeature([1], feature.dtype) for name, feature in SPEC.items()}
+    check_feature_spec(wide, {"company_xf": 5})
+    answers = build(wide)({name: value[:, tf.newaxis] for name, value in FEATURES.items()})
+    for name, value in build()(FEATURES).items():
+        np.testing.assert_array_equal(answers[name], value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sizes", "message"),
+    [
+        ({}, {"compani_xf": 5}, 'embedding_sizes: .compani_xf. .*did you mean "company_xf"'),
+        ({}, {}, "'company_xf' holds int64; if these are ids, name it in `embedding_sizes`"),
+        ({}, {"company_xf": 5, "miles_xf": 2}, "'miles_xf' is in `embedding_sizes`, but .*float32"),
+        (
+            {"miles_xf": tf.io.FixedLenFeature([2], tf.float32)},
+            {"company_xf": 5},
+            "'miles_xf' has not just one value in each row",
+        ),
+        (
+            {"miles_xf": tf.io.VarLenFeature(tf.float32)},
+            {"company_xf": 5},
+            "'miles_xf' has not just one value in each row",
+        ),
+        (
+            {"day_xf": tf.io.FixedLenFeature([], tf.string)},
+            {"company_xf": 5},
+            "'day_xf' holds text",
+        ),
+    ],
+)
+def test_features_that_the_model_cannot_take(changes, sizes, message):
+    with pytest.raises(ValueError, match=rf"\A.*{message}.*\Z"):
+        check_feature_spec(SPEC | changes, sizes)
 
 
 @pytest.mark.parametrize("feature", SPEC)

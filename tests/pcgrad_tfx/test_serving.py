@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2
 
 from pcgrad_tfx.features import transformed_name
 from pcgrad_tfx.serving import load_weights
@@ -45,6 +46,38 @@ def test_an_answer_to_a_raw_row_is_the_trained_models_to_its_transformed_row(
     outputs = trained.model(features, training=False)
     wanted = {name: value.numpy() for name, value in outputs.items()}
     assert_same(trained.serve([without_labels(row) for row in ROWS[split]]), wanted)
+
+
+def answer_as_tensorflow_serving(folder, request):
+    """In a session of the graph, with what the signature says of tensors' names and dtypes."""
+    response = predict_pb2.PredictResponse()
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        graph = tf.compat.v1.saved_model.load(session, ["serve"], str(folder))
+        signature = graph.signature_def[request.model_spec.signature_name or "serving_default"]
+        assert request.inputs.keys() == signature.inputs.keys()
+        fed = {}
+        for name, tensor in request.inputs.items():
+            assert tensor.dtype == signature.inputs[name].dtype
+            fed[signature.inputs[name].name] = tf.make_ndarray(tensor)
+        fetched = {name: tensor.name for name, tensor in signature.outputs.items()}
+        for name, value in session.run(fetched, fed).items():
+            assert value.dtype == tf.as_dtype(signature.outputs[name].dtype)
+            response.outputs[name].CopyFrom(tf.make_tensor_proto(value))
+    return predict_pb2.PredictResponse.FromString(response.SerializeToString())
+
+
+def test_a_request_to_tensorflow_serving(trained):
+    rows = [without_labels(raw_row(i)) for i in range(5)]
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = "trips"
+    request.inputs["examples"].CopyFrom(tf.make_tensor_proto([to_example(row) for row in rows]))
+    received = predict_pb2.PredictRequest.FromString(request.SerializeToString())
+    response = answer_as_tensorflow_serving(trained.model_dir, received)
+    answers = {name: tf.make_ndarray(value) for name, value in response.outputs.items()}
+    assert {name: value.dtype for name, value in answers.items()} == dict.fromkeys(
+        ("big_tip", "price", "payment"), np.float32
+    )
+    assert_same(answers, trained.serve(rows))
 
 
 def test_labels_in_a_request_do_not_matter(trained):

@@ -160,6 +160,20 @@ def test_a_model_of_ones_own_and_its_hyperparameters(transformed_data, tmp_path)
 
 
 @pytest.mark.usefixtures("not_exported")
+def test_our_model_after_a_preprocessing_of_ones_own(trained, transformed_data, tmp_path):
+    """The user tells which features are ids; the model is the one that `features` leads to."""
+    sizes = {
+        name: layer.input_dim
+        for name in ("company_xf", "hour_xf")
+        for layer in [trained.model.get_layer(f"{name}_embedding")]
+    }
+    own = transformed_data.train(
+        tmp_path, trainer_config(epochs=2, features=None, embedding_sizes=sizes)
+    )
+    assert_same_weights(own.weights, trained.weights, atol=1e-5)
+
+
+@pytest.mark.usefixtures("not_exported")
 def test_warm_start(trained, transformed_data, tmp_path):
     """So slow that the weights stay, and each step counts from 0 again."""
     config = trainer_config(learning_rate=1e-12, seed=7)
@@ -196,6 +210,7 @@ OWN = config_of((Task(name="tip", kind="binary", column="tips"),), FEATURES)["ta
         ({"batch_sise": 8}, {}, 'batch_sise: unknown key; did you mean "batch_size"'),
         ({"tasks": None}, {}, "tasks: is missing"),
         ({"features": None}, {}, "`features` is missing"),
+        ({"features": None, "embedding_sizes": {}}, {}, "'company_xf' holds int64; if these are"),
         ({"epochs": 2}, {"train_steps": 3}, "train_args.num_steps = 3 and epochs = 2 both say"),
         ({}, {"hyperparameters": {"width": 5}}, "hyperparameters: width: unknown key"),
         ({"tasks": OWN}, {}, "task 'tip': label_key 'tip_label' is not among the transformed"),

@@ -42,7 +42,9 @@ def test_a_configuration_survives_json():
         ({"tasks": []}, "there is no task; add one"),
         ({"tasks": [TASK, TASK]}, "two tasks are named 'fare'"),
         ({"tasks": [{**TASK, "kind": "ranking"}]}, r'tasks\[0\]\.kind: "ranking" .*regression'),
-        ({"features": None}, "`features` is missing; pass it, or your own model by `model_fn`"),
+        ({"features": None}, "`features` is missing; pass it, or `embedding_sizes` .*`model_fn`"),
+        ({"embedding_sizes": {}}, "`features` says how many ids there are; remove .*"),
+        ({"features": None, "embedding_sizes": {"a": 0}}, "embedding_sizes.a: 0 .*equal to 1"),
         ({"features": {"numeric": []}}, "features: no column is a feature"),
     ],
 )
