@@ -41,10 +41,11 @@ test-all: $(STAMP) ## Run all tests
 bench: $(STAMP) ## Time the training step against others; an hour or two, ARGS="--networks a" …
 	$(BIN)/python benchmarks/step_time.py $(ARGS)
 
-lint: $(STAMP) ## Check style, format and types
+lint: $(STAMP) ## Check style, format, types and the Dockerfile
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/hadolint Dockerfile
 
 format: $(STAMP) ## Format the code and make the safe fixes
 	$(BIN)/ruff check --fix
