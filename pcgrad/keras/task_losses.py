@@ -157,11 +157,13 @@ def _labelled_rows(
         return labels, predictions, weight
     missing = tf.reshape(tf.math.is_nan(labels), [tf.shape(labels)[0], -1])
     labelled = tf.logical_not(tf.reduce_any(missing, axis=1))
-    return (
-        tf.boolean_mask(labels, labelled),
-        tf.boolean_mask(predictions, labelled),
-        None if weight is None else tf.boolean_mask(weight, labelled),
-    )
+    kept = tf.boolean_mask(predictions, labelled)
+    # Keras's losses and metrics find the mask of a sequence here; there is no public name for it.
+    mask = getattr(predictions, "_keras_mask", None)
+    if mask is not None:
+        kept._keras_mask = tf.boolean_mask(mask, labelled)
+    weight = None if weight is None else tf.boolean_mask(weight, labelled)
+    return tf.boolean_mask(labels, labelled), kept, weight
 
 
 def _global_sum(values: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:

@@ -230,3 +230,33 @@ def test_one_array_of_sample_weights_counts_for_every_task():
     y = labels(a=[1, NAN], b=[2, 4])
     weights = np.array([2.0, 0.5], np.float32)
     np.testing.assert_allclose(step_of(model, y, sample_weight=weights), [2 + 2, 1])
+
+
+def sequence_model(cls):
+    keras.utils.set_random_seed(1)
+    inputs = keras.Input((3, 2))
+    shared = keras.layers.Dense(4)(keras.layers.Masking()(inputs))
+    model = cls(inputs, {task: keras.layers.Dense(1, name=task)(shared) for task in "ab"})
+    model.compile(keras.optimizers.SGD(0.1), dict.fromkeys("ab", "mse"), metrics={"a": ["mae"]})
+    return model
+
+
+def test_masked_positions_of_a_sequence_do_not_count():
+    """Whether labels are missing or not."""
+    rng = np.random.default_rng(6)
+    x = rng.normal(size=(8, 3, 2)).astype(np.float32)
+    x[::2, 1:] = 0
+    y = {task: rng.normal(size=(8, 3, 1)).astype(np.float32) for task in "ab"}
+    wanted = sequence_model(keras.Model)
+    wanted.fit(x[:6], {task: y[task][:6] for task in y}, batch_size=6, verbose=0)
+    for value in y.values():
+        value[6:] = np.nan
+    for rows in (6, 8):
+        model = sequence_model(MultiTaskModel)
+        part = x[:rows], {task: y[task][:rows] for task in y}
+        model.fit(*part, batch_size=rows, verbose=0)
+        assert_same(model.get_weights(), wanted.get_weights(), tolerance=1e-5)
+        found = model.evaluate(*part, verbose=0, return_dict=True)
+        reference = wanted.evaluate(x[:6], {t: y[t][:6] for t in y}, verbose=0, return_dict=True)
+        for name in ("a_mae", "a_loss", "b_loss"):
+            assert found[name] == pytest.approx(reference[name], rel=1e-4), name
