@@ -1,6 +1,7 @@
 """The benchmark of training steps: what it measures is the same training, and it reports it all."""
 
 import json
+import pathlib
 import subprocess
 import sys
 
@@ -9,7 +10,10 @@ import pytest
 import tensorflow as tf
 
 from benchmarks.networks import NETWORKS
+from benchmarks.step_time_report import markdown
 from benchmarks.steps import STEPS
+
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("network", ["a", "c", "d"])
@@ -56,6 +60,13 @@ def test_the_report(tmp_path):
         assert set(row["milliseconds"]) == set(steps)
         assert all(value > 0 for value in row["milliseconds"].values())
     assert "<svg" in (tmp_path / "step_time.svg").read_text()
+
+
+def test_the_readme_shows_what_was_measured():
+    committed = ROOT / "benchmarks" / "results" / "step_time.json"
+    rows = json.loads(committed.read_text())["rows"]
+    assert {row["network"] for row in rows} == set(NETWORKS)
+    assert markdown(rows) in (ROOT / "README.md").read_text()
 
 
 def test_the_footprint():
