@@ -1,0 +1,28 @@
+"""What tests of all storeys share."""
+
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory):
+    """The wheel, built from this source."""
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*command, "--wheel-dir", folder, ROOT], check=True, stdout=subprocess.PIPE)
+    (built,) = folder.iterdir()
+    return built
+
+
+@pytest.fixture(scope="session")
+def wheel_path(wheel, tmp_path_factory):
+    """A folder that the wheel is installed in and nothing else, for PYTHONPATH."""
+    folder = tmp_path_factory.mktemp("installed")
+    command = [sys.executable, "-m", "pip", "install", "--no-deps", "--target", folder, wheel]
+    subprocess.run(command, check=True, stdout=subprocess.PIPE)
+    return folder
