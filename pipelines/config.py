@@ -25,6 +25,7 @@ from pydantic import (
 
 from pcgrad_tfx.features import Features, check_features
 from pcgrad_tfx.problems import problem_lines
+from pcgrad_tfx.schema_text import parse_schema
 from pcgrad_tfx.tasks import Task, check_tasks
 from pcgrad_tfx.training_config import Training
 
@@ -43,6 +44,23 @@ def _resolve(path: str, info: ValidationInfo) -> str:
     if "://" in path or info.context is None:
         return path
     return str(info.context["folder"] / Path(path).expanduser())
+
+
+def _read_schema(path: str) -> str:
+    """The text of a schema file, checked."""
+    if not Path(path).is_file():
+        raise ValueError(f"{path!r} is no file; correct it, or remove the key to infer one")
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise ValueError(f"{path!r}: {error.strerror}; make it readable") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{path!r}: not UTF-8 text; save it as UTF-8") from None
+    try:
+        parse_schema(text)
+    except ValueError as error:
+        raise ValueError(f"{path!r}: {error}") from None
+    return text
 
 
 NonEmpty = Annotated[str, Field(min_length=1)]
@@ -114,8 +132,8 @@ class PipelineConfig(BaseModel):
     Attributes:
         name: The pipeline's name, also that of its folder.
         data: Where the data are.
-        schema_path: The curated schema, a text-format file; key `schema` in the TOML file. It is
-            inferred from the data where there is none.
+        schema_text: The text of the curated schema; in the TOML file, key `schema` names the file
+            that holds it. It is inferred from the data where there is none.
         tasks: What the model learns.
         features: What it learns from.
         training: How it is trained.
@@ -129,20 +147,13 @@ class PipelineConfig(BaseModel):
         description="letters, digits, - and _, beginning with a letter or digit",
     )
     data: Data = Field(description="where the data are")
-    schema_path: ResolvedPath | None = Field(
-        None, alias="schema", description="a curated schema in text format"
+    schema_text: Annotated[ResolvedPath, AfterValidator(_read_schema)] | None = Field(
+        None, alias="schema", description="the file of a curated schema in text format"
     )
     tasks: tuple[Task, ...] = Field(description="what the model learns")
     features: Features = Field(description="what it learns from")
     training: Training = Field(Training(), description="how it is trained")
     evaluation: Evaluation = Field(Evaluation(), description="how it is judged")
-
-    @field_validator("schema_path")
-    @classmethod
-    def _check_schema_exists(cls, path: str | None) -> str | None:
-        if path is not None and "://" not in path and not Path(path).is_file():
-            raise ValueError(f"{path!r} is no file; correct it, or remove the key to infer one")
-        return path
 
     @field_validator("tasks")
     @classmethod

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import hashlib
 import importlib
 import os
 import pathlib
-import re
-import shutil
 import sys
 import time
 import traceback
@@ -19,7 +16,14 @@ from typing import TYPE_CHECKING
 # The repository need not be installed, or be the working directory, for `pipelines` to be found.
 sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1])]
 
+from pcgrad_tfx.errors import root_message
 from pcgrad_tfx.features import required_columns
+from pipelines.beam_options import (
+    IN_PROCESS_RUNNER,
+    add_beam_options,
+    beam_pipeline_args,
+    check_beam_options,
+)
 from pipelines.config import PipelineConfig, load_config
 
 if TYPE_CHECKING:
@@ -29,9 +33,6 @@ if TYPE_CHECKING:
     from pipelines.run_summary import RunSummary
 
 DEFAULT_CONFIG = pathlib.Path(__file__).with_name("taxi.toml")
-
-# Beam's "DirectRunner" is not one engine: it may download and start another one.
-IN_PROCESS_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 
 PUSHED, FAILED, NOT_PUSHED = 0, 1, 3
 
@@ -54,10 +55,8 @@ def main(arguments: list[str] | None = None) -> int:
         The exit code: 0 if the model was pushed, 1 on failure, 3 if the model was not good enough.
     """
     args = _parser().parse_args(arguments)
-    if "dask" in (args.beam_runner or "").lower():
-        print("--beam-runner: Beam's DaskRunner loses data silently; choose another runner")
-        return FAILED
     try:
+        check_beam_options(args)
         config = load_config(args.config).with_overrides(
             surgery=args.surgery, epochs=args.epochs, batch_size=args.batch_size, seed=args.seed
         )
@@ -94,15 +93,7 @@ def _parser() -> argparse.ArgumentParser:
         "--orchestrator", choices=["beam", "local"], default="beam",
         help="BeamDagRunner or LocalDagRunner (default: %(default)s)",
     )  # fmt: skip
-    running.add_argument(
-        "--beam-runner", metavar="NAME",
-        help="runner of the data components: PortableRunner, FlinkRunner, SparkRunner, "
-        "DataflowRunner … (default: Beam's in-process runner)",
-    )  # fmt: skip
-    running.add_argument(
-        "--beam-arg", metavar="ARG", action="append", default=[],
-        help="an option for that runner, as --beam-arg=--NAME=VALUE; may be repeated",
-    )  # fmt: skip
+    add_beam_options(running)
     running.add_argument(
         "--verbose", action="store_true", help="show all messages instead of logging them"
     )
@@ -174,12 +165,12 @@ def _run_pipeline(
         tasks=config.tasks,
         features=config.features,
         training=config.training,
-        schema_path=_schema_by_content(config.schema_path, output),
+        schema=config.schema_text,
         slices=slices,
         push_destination=str(output / "pushed_model"),
         checkpoint_root=str(output / "checkpoints"),
         metadata_connection_config=connection,
-        beam_pipeline_args=[f"--runner={args.beam_runner or IN_PROCESS_RUNNER}", *args.beam_arg],
+        beam_pipeline_args=beam_pipeline_args(args),
     )
     try:
         _dag_runner(args.orchestrator).run(pipeline)
@@ -195,17 +186,6 @@ def _dag_runner(orchestrator: str) -> tfx.orchestration.LocalDagRunner:
         "local": ("tfx.orchestration.local.local_dag_runner", "LocalDagRunner"),
     }[orchestrator]
     return getattr(importlib.import_module(module), name)()
-
-
-def _schema_by_content(schema_path: str | None, output: pathlib.Path) -> str | None:
-    """Copies the schema to a path named by its content: TFX caches its import by the path alone."""
-    if schema_path is None:
-        return None
-    content = pathlib.Path(schema_path).read_bytes()
-    copy = output / "schema" / hashlib.sha256(content).hexdigest()[:16] / "schema.pbtxt"
-    copy.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(schema_path, copy)
-    return str(copy)
 
 
 def _report(
@@ -236,23 +216,6 @@ def _shown(path: str | pathlib.Path) -> str:
     """A path as a person types it: relative if it lies in the working directory."""
     path, here = pathlib.Path(path), pathlib.Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
-
-
-_RAISED = re.compile(r"^[\w.]*(?:Error|Exception): ", re.MULTILINE)
-
-
-def root_message(error: BaseException) -> str:
-    """What went wrong at the root, without what the runners wrap around it."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    text = str(error)
-    if "Traceback (most recent call last)" in text:
-        # Beam may carry a worker's exception as the text of its traceback.
-        text = _RAISED.split(text)[-1]
-    text = re.sub(r" *\[while running '[^']*'\]", "", text).strip()
-    # These errors' texts say nothing alone.
-    bare = isinstance(error, LookupError) or not text
-    return f"{type(error).__name__}: {text}".removesuffix(": ") if bare else text
 
 
 if __name__ == "__main__":

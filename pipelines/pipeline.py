@@ -6,10 +6,13 @@ import json
 from collections.abc import Sequence
 
 from tfx import v1 as tfx
+from tfx.dsl.components.base.base_node import BaseNode
+from tfx.v1.dsl.experimental import RuntimeParameter
 
 from pcgrad_tfx.baseline import LatestComparableModelStrategy, definitions
 from pcgrad_tfx.code_version import code_version
 from pcgrad_tfx.csv_example_gen import CsvExampleGen
+from pcgrad_tfx.curated_schema import CuratedSchema
 from pcgrad_tfx.evaluation import eval_config
 from pcgrad_tfx.features import Features, required_columns
 from pcgrad_tfx.tasks import Task
@@ -34,24 +37,28 @@ def create_pipeline(
     *,
     pipeline_name: str,
     pipeline_root: str,
-    data_root: str,
+    data_root: str | RuntimeParameter,
     tasks: Sequence[Task],
     features: Features,
     training: Training,
-    push_destination: str,
+    push_destination: str | RuntimeParameter,
     data_pattern: str = "*.csv",
-    schema_path: str | None = None,
+    schema: str | None = None,
     slices: Sequence[Sequence[str]] = (),
     train_steps: int | None = None,
     eval_steps: int | None = None,
     model_fn: str | None = None,
     checkpoint_root: str | None = None,
-    baseline: tfx.dsl.Resolver | None = None,
+    parameters: BaseNode | None = None,
+    baseline: BaseNode | None = None,
     enable_cache: bool = True,
     metadata_connection_config: tfx.types.metadata_store_pb2.ConnectionConfig | None = None,
     beam_pipeline_args: Sequence[str] = (),
 ) -> tfx.dsl.Pipeline:
     """Creates the pipeline.
+
+    Runtime parameters are for Kubeflow and Vertex AI, where every run can have other values of
+    them; the local runners take their defaults.
 
     Args:
         pipeline_name: Name under which ML Metadata knows it.
@@ -60,24 +67,28 @@ def create_pipeline(
         tasks: What to learn.
         features: What to learn from.
         training: How to train.
-        push_destination: Folder that the blessed model is pushed to, as a numbered version.
+        push_destination: Folder that the blessed model is pushed to, as a numbered version. A
+            runtime parameter holds the JSON of a `PushDestination`:
+            `{"filesystem": {"base_directory": "…"}}`.
         data_pattern: Which files of `data_root` to read.
-        schema_path: A curated schema, text format; inferred from the data without one, in which
-            case only an empty split is found, no other anomaly.
+        schema: The text of a curated schema; inferred from the data without one, in which case
+            only an empty split is found, no other anomaly.
         slices: Raw columns to slice the evaluation by; gates look at the overall slice.
         train_steps: Steps of training instead of `training.epochs`.
         eval_steps: Batches of each evaluation during training; all by default.
         model_fn: Import path of a function that builds the model instead of ours.
         checkpoint_root: Folder outside the artifacts, from which an interrupted training resumes.
-        baseline: The node that finds the last blessed model, with an output `model`; by default
-            `latest_blessed_model(tasks)`.
+        parameters: A node with an output `hyperparameters`, which override `training`; say
+            `TrainingParameters`.
+        baseline: The node that finds the last blessed model, with the outputs `model` and
+            `model_blessing`; by default `latest_blessed_model(tasks)`.
         enable_cache: Whether to reuse the results of unchanged components.
         metadata_connection_config: Of ML Metadata; not needed on Kubeflow.
         beam_pipeline_args: Beam's options for the data components.
 
     Returns:
         The pipeline: CsvExampleGen, StatisticsGen, schema, ExampleValidator, ValidationGate,
-        Transform, Trainer, baseline, Evaluator, Pusher.
+        Transform, parameters, Trainer, baseline, Evaluator, Pusher.
     """
     # What a component does not use stays out of its configuration, and so of its cache key.
     plain_features = features.model_dump(mode="json", exclude={"exclude"})
@@ -93,16 +104,16 @@ def create_pipeline(
         output_config=_eight_to_one_to_one(),
     )
     statistics_gen = tfx.components.StatisticsGen(examples=example_gen.outputs["examples"])
-    if schema_path:
-        schema_gen = tfx.components.ImportSchemaGen(schema_file=schema_path)
+    if schema is not None:
+        schema_gen = CuratedSchema(schema)
     else:
         # Without shapes a feature may be missing in a request, as in the training data.
         schema_gen = tfx.components.SchemaGen(
             statistics=statistics_gen.outputs["statistics"], infer_feature_shape=False
         )
-    schema = schema_gen.outputs["schema"]
+    schema_channel = schema_gen.outputs["schema"]
     example_validator = tfx.components.ExampleValidator(
-        statistics=statistics_gen.outputs["statistics"], schema=schema
+        statistics=statistics_gen.outputs["statistics"], schema=schema_channel
     )
     validation_gate = ValidationGate(
         statistics=statistics_gen.outputs["statistics"],
@@ -110,7 +121,7 @@ def create_pipeline(
     )
     transform = tfx.components.Transform(
         examples=example_gen.outputs["examples"],
-        schema=schema,
+        schema=schema_channel,
         preprocessing_fn=PREPROCESSING_FN,
         # The test split is transformed inside the served model only.
         splits_config=tfx.proto.SplitsConfig(analyze=["train"], transform=["train", "eval"]),
@@ -134,7 +145,8 @@ def create_pipeline(
         run_fn=RUN_FN,
         examples=transform.outputs["transformed_examples"],
         transform_graph=transform.outputs["transform_graph"],
-        schema=schema,
+        schema=schema_channel,
+        hyperparameters=parameters.outputs["hyperparameters"] if parameters else None,
         train_args=tfx.proto.TrainArgs(splits=["train"], num_steps=train_steps),
         eval_args=tfx.proto.EvalArgs(splits=["eval"], num_steps=eval_steps),
         custom_config=trainer_config,
@@ -146,14 +158,12 @@ def create_pipeline(
         model=trainer.outputs["model"],
         baseline_model=baseline.outputs["model"],
         eval_config=eval_config(tasks, slices=slices),
-        schema=schema,
+        schema=schema_channel,
     )
     pusher = tfx.components.Pusher(
         model=trainer.outputs["model"],
         model_blessing=evaluator.outputs["blessing"],
-        push_destination=tfx.proto.PushDestination(
-            filesystem=tfx.proto.PushDestination.Filesystem(base_directory=push_destination)
-        ),
+        push_destination=_folder(push_destination),
     )
     return tfx.dsl.Pipeline(
         pipeline_name=pipeline_name,
@@ -165,6 +175,7 @@ def create_pipeline(
             example_validator,
             validation_gate,
             transform,
+            *([parameters] if parameters else []),
             trainer,
             baseline,
             evaluator,
@@ -185,4 +196,12 @@ def _eight_to_one_to_one() -> tfx.proto.Output:
                 for name, share in shares.items()
             ]
         )
+    )
+
+
+def _folder(destination: str | RuntimeParameter) -> tfx.proto.PushDestination | RuntimeParameter:
+    if isinstance(destination, RuntimeParameter):
+        return destination
+    return tfx.proto.PushDestination(
+        filesystem=tfx.proto.PushDestination.Filesystem(base_directory=destination)
     )

@@ -1,4 +1,8 @@
-"""The error of the package that is meant for the person who owns the data."""
+"""Errors that a person should see: what went wrong, in one line."""
+
+from __future__ import annotations
+
+import re
 
 
 class DataError(ValueError):
@@ -7,3 +11,20 @@ class DataError(ValueError):
     The message's first line stands alone: it names the file or split, the line and column where
     there is one, and the remedy. Nobody has to read a traceback to act on it.
     """
+
+
+_RAISED = re.compile(r"^[\w.]*(?:Error|Exception): ", re.MULTILINE)
+
+
+def root_message(error: BaseException) -> str:
+    """What went wrong at the root, without what the runners wrap around it."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    text = str(error)
+    if "Traceback (most recent call last)" in text:
+        # Beam may carry a worker's exception as the text of its traceback.
+        text = _RAISED.split(text)[-1]
+    text = re.sub(r" *\[while running '[^']*'\]", "", text).strip()
+    # These errors' texts say nothing alone.
+    bare = isinstance(error, LookupError) or not text
+    return f"{type(error).__name__}: {text}".removesuffix(": ") if bare else text

@@ -8,7 +8,9 @@ import tensorflow as tf
 from tfx import v1 as tfx
 from tfx.components.example_gen.csv_example_gen import executor as stock_executor
 from tfx.orchestration import metadata
+from tfx.v1.dsl.experimental import RuntimeParameter
 
+from dag_runs import run
 from pcgrad_tfx.csv_checks import check_csv
 from pcgrad_tfx.csv_example_gen import CsvExampleGen
 from pcgrad_tfx.csv_example_gen.executor import Executor
@@ -27,9 +29,9 @@ OUTPUT = tfx.proto.Output(
 )
 
 
-def example_gen(folder: Path, **options) -> CsvExampleGen:
+def example_gen(folder: Path | RuntimeParameter, **options) -> CsvExampleGen:
     options = {"required": ["name"], "numeric": ["id", "fare"], "output_config": OUTPUT} | options
-    return CsvExampleGen(str(folder), **options)
+    return CsvExampleGen(str(folder) if isinstance(folder, Path) else folder, **options)
 
 
 def generate(executor_class, component: CsvExampleGen, folder: Path) -> Path:
@@ -164,3 +166,13 @@ def test_an_unchanged_second_run_comes_from_the_cache_and_a_changed_file_does_no
     (data / "data.csv").write_text(HEADER + ROWS + "1,two,Ann\n")
     with pytest.raises(DataError, match=r"data\.csv:302: column 'fare': 'two' is not"):
         run()
+
+
+def test_a_run_can_name_another_folder_which_is_checked_as_well(data, tmp_path):
+    (data / "data.csv").write_text(HEADER + ROWS)
+    data_root = RuntimeParameter("data_root", ptype=str, default="/nowhere")
+    (examples,) = run(tmp_path, example_gen(data_root), data_root=str(data))("Examples")
+    assert len(read_split(Path(examples.uri), "train")) > 200
+    (data / "data.csv").write_text(HEADER + ROWS + "1,two,Ann\n")
+    with pytest.raises(DataError, match=r"data\.csv:302: column 'fare': 'two' is not"):
+        run(tmp_path, example_gen(data_root), data_root=str(data))

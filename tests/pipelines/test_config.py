@@ -23,6 +23,7 @@ column = "fare"
 [features]
 numeric = ["miles"]
 """
+SCHEMA = '# Trips.\nfeature { name: "miles" type: FLOAT }\n'
 
 
 @pytest.fixture
@@ -38,16 +39,16 @@ def write(tmp_path):
 def test_minimal_file_gets_defaults(write):
     config = load_config(write(MINIMAL))
     assert config.training.surgery == "pcgrad"
-    assert config.schema_path is None
+    assert config.schema_text is None
     assert config.evaluation.slices == ()
     assert config.tasks[0].label_key == "fare_label"
 
 
 def test_relative_paths_start_at_the_file(write, tmp_path):
-    (tmp_path / "schema.pbtxt").touch()
+    (tmp_path / "schema.pbtxt").write_text(SCHEMA)
     config = load_config(write('schema = "schema.pbtxt"\n' + MINIMAL))
     assert config.data.location == str(tmp_path / "trips.csv")
-    assert config.schema_path == str(tmp_path / "schema.pbtxt")
+    assert config.schema_text == SCHEMA
 
 
 def test_file_named_relative_to_the_working_folder(write, tmp_path, monkeypatch):
@@ -274,6 +275,41 @@ def test_missing_schema(write, tmp_path):
         f"{path}: schema: '{tmp_path / 'none.pbtxt'}' is no file; correct it, or remove the key to"
         " infer one"
     )
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (
+            b'feature {\n  name: "miles"\n  typ: FLOAT\n}\n',
+            (
+                'no schema in text format: 3:3: Message type "tensorflow.metadata.v0.Feature" has'
+                ' no field named "typ"; correct it'
+            ),
+        ),
+        (
+            b"trip_miles,fare\n1.5,8.25\n",
+            (
+                'no schema in text format: 1:1: Message type "tensorflow.metadata.v0.Schema" has'
+                ' no field named "trip_miles"; correct it'
+            ),
+        ),
+        (b"# To be written.\n", "the schema describes no feature; add those of the data"),
+        (b"\xff\xfe", "not UTF-8 text; save it as UTF-8"),
+    ],
+    ids=["misspelt field", "other format", "nothing", "no text"],
+)
+def test_a_schema_that_is_none(write, tmp_path, content, problem):
+    schema = tmp_path / "schema.pbtxt"
+    schema.write_bytes(content)
+    path = write('schema = "schema.pbtxt"\n' + MINIMAL)
+    with pytest.raises(ConfigError) as error:
+        load_config(path)
+    assert str(error.value) == f"{path}: schema: '{schema}': {problem}"
+
+
+def test_the_taxi_schema_is_read():
+    assert load_config(TAXI).schema_text == TAXI.with_name("taxi_schema.pbtxt").read_text()
 
 
 def test_no_toml(write):

@@ -5,8 +5,7 @@ import sys
 
 import pytest
 
-from pipelines import local_runner
-from pipelines.local_runner import DEFAULT_CONFIG, FAILED, main, root_message
+from pipelines.local_runner import DEFAULT_CONFIG, FAILED, main
 
 HEADER = "tips,fare,company,hour"
 GOOD_ROWS = [f"{i % 4}.5,{10 + i % 7}.0,Company {i % 3},{i % 24}" for i in range(200)]
@@ -108,40 +107,3 @@ def test_wrong_arguments_get_one_line(arguments, expected, capfd):
     assert main(arguments) == FAILED
     (line,) = capfd.readouterr().out.splitlines()
     assert expected in line
-
-
-@pytest.mark.parametrize(
-    ("error", "message"),
-    [
-        (ValueError("no column 'a'"), "no column 'a'"),
-        (ValueError("no column 'a' [while running 'Run[Transform]']"), "no column 'a'"),
-        (
-            RuntimeError(
-                "Traceback (most recent call last):\n"
-                '  File "beam.py", line 1, in process\n'
-                "pcgrad_tfx.errors.DataError: split 'train': out of range\n\n"
-                "Split  Column\ntrain  hour [while running 'Run[ValidationGate]']"
-            ),
-            "split 'train': out of range\n\nSplit  Column\ntrain  hour",
-        ),
-        (KeyError("hour"), "KeyError: 'hour'"),
-        (AssertionError(), "AssertionError"),
-    ],
-)
-def test_the_message_is_that_of_the_root(error, message):
-    assert root_message(error) == message
-
-
-def test_the_cause_of_an_error_comes_first():
-    error = RuntimeError("around it")
-    error.__cause__ = ValueError("the reason")
-    assert root_message(error) == "the reason"
-
-
-def test_the_schema_is_imported_by_content(tmp_path):
-    schema = tmp_path / "schema.pbtxt"
-    schema.write_text("# one")
-    first = local_runner._schema_by_content(str(schema), tmp_path)
-    assert local_runner._schema_by_content(str(schema), tmp_path) == first
-    schema.write_text("# two")
-    assert local_runner._schema_by_content(str(schema), tmp_path) != first

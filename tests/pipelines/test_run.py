@@ -21,7 +21,7 @@ from pipelines.run_summary import summarize
 CONFIG = load_config(DEFAULT_CONFIG)
 TASKS = {task.name: task for task in CONFIG.tasks}
 COMPONENTS = {
-    "CsvExampleGen", "StatisticsGen", "ImportSchemaGen", "ExampleValidator", "ValidationGate",
+    "CsvExampleGen", "StatisticsGen", "CuratedSchema", "ExampleValidator", "ValidationGate",
     "Transform", "Trainer", "LatestBlessedModel", "Evaluator", "Pusher",
 }  # fmt: skip
 

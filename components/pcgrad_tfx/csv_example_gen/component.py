@@ -7,6 +7,7 @@ from collections.abc import Collection
 from tfx import v1 as tfx
 from tfx.components.example_gen import component
 from tfx.dsl.components.base import executor_spec
+from tfx.v1.dsl.experimental import RuntimeParameter
 
 from pcgrad_tfx.csv_checks import MIN_ROWS
 from pcgrad_tfx.csv_example_gen import executor
@@ -28,7 +29,7 @@ class CsvExampleGen(component.FileBasedExampleGen):
 
     def __init__(
         self,
-        input_base: str,
+        input_base: str | RuntimeParameter,
         *,
         required: Collection[str] = (),
         numeric: Collection[str] = (),
@@ -40,7 +41,7 @@ class CsvExampleGen(component.FileBasedExampleGen):
         """Constructs the component.
 
         Args:
-            input_base: Folder of the CSV files.
+            input_base: Folder of the CSV files, or a runtime parameter that holds it.
             required: Columns that must exist and have a value in some row.
             numeric: Columns that must exist and hold nothing but numbers and empty cells.
             min_rows: Smallest number of data rows for the hash split of `output_config`; of

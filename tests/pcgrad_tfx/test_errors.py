@@ -1,0 +1,33 @@
+"""What a person is told of an error."""
+
+import pytest
+
+from pcgrad_tfx.errors import root_message
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (ValueError("no column 'a'"), "no column 'a'"),
+        (ValueError("no column 'a' [while running 'Run[Transform]']"), "no column 'a'"),
+        (
+            RuntimeError(
+                "Traceback (most recent call last):\n"
+                '  File "beam.py", line 1, in process\n'
+                "pcgrad_tfx.errors.DataError: split 'train': out of range\n\n"
+                "Split  Column\ntrain  hour [while running 'Run[ValidationGate]']"
+            ),
+            "split 'train': out of range\n\nSplit  Column\ntrain  hour",
+        ),
+        (KeyError("hour"), "KeyError: 'hour'"),
+        (AssertionError(), "AssertionError"),
+    ],
+)
+def test_the_message_is_that_of_the_root(error, message):
+    assert root_message(error) == message
+
+
+def test_the_cause_of_an_error_comes_first():
+    error = RuntimeError("around it")
+    error.__cause__ = ValueError("the reason")
+    assert root_message(error) == "the reason"

@@ -1,0 +1,75 @@
+"""What the pipeline is made of, whatever runs it."""
+
+import pytest
+from tfx.dsl.compiler.compiler import Compiler
+from tfx.v1.dsl.experimental import RuntimeParameter
+
+from pcgrad_tfx.last_pushed import LastPushedModel
+from pcgrad_tfx.training_parameters import TrainingParameters
+from pipelines.config import load_config
+from pipelines.local_runner import DEFAULT_CONFIG
+from pipelines.pipeline import create_pipeline
+
+CONFIG = load_config(DEFAULT_CONFIG)
+
+
+def create(**options):
+    defaults = {
+        "pipeline_name": "trips",
+        "pipeline_root": "root",
+        "data_root": "data",
+        "tasks": CONFIG.tasks,
+        "features": CONFIG.features,
+        "training": CONFIG.training,
+        "push_destination": "pushed",
+    }
+    pipeline = create_pipeline(**(defaults | options))
+    Compiler().compile(pipeline)
+    return {node.id: node for node in pipeline.components}
+
+
+def producer(node, key):
+    return node.inputs[key].producer_component_id
+
+
+ALWAYS = {
+    "CsvExampleGen", "StatisticsGen", "ExampleValidator", "ValidationGate", "Transform", "Trainer",
+    "Evaluator", "Pusher",
+}  # fmt: skip
+
+
+def test_by_default_the_schema_is_inferred_and_the_baseline_is_in_ml_metadata():
+    nodes = create()
+    assert set(nodes) == ALWAYS | {"SchemaGen", "LatestBlessedModel"}
+    assert "hyperparameters" not in nodes["Trainer"].inputs
+
+
+def test_a_curated_schema_is_part_of_the_pipeline():
+    nodes = create(schema=CONFIG.schema_text)
+    assert set(nodes) == ALWAYS | {"CuratedSchema", "LatestBlessedModel"}
+    assert nodes["CuratedSchema"].exec_properties["text"] == CONFIG.schema_text
+    for name in ("ExampleValidator", "Transform", "Trainer", "Evaluator"):
+        assert producer(nodes[name], "schema") == "CuratedSchema"
+
+
+def test_an_empty_schema_is_no_missing_one():
+    with pytest.raises(ValueError, match="describes no feature"):
+        create(schema="")
+
+
+def test_nodes_of_the_callers_are_wired_in():
+    nodes = create(
+        parameters=TrainingParameters(epochs=3),
+        baseline=LastPushedModel("pushed", CONFIG.tasks),
+    )
+    assert set(nodes) == ALWAYS | {"SchemaGen", "TrainingParameters", "LastPushedModel"}
+    assert producer(nodes["Trainer"], "hyperparameters") == "TrainingParameters"
+    assert producer(nodes["Evaluator"], "baseline_model") == "LastPushedModel"
+
+
+def test_places_may_be_runtime_parameters():
+    data_root = RuntimeParameter("data_root", ptype=str, default="/data")
+    push_destination = RuntimeParameter("push_destination", ptype=str)
+    nodes = create(data_root=data_root, push_destination=push_destination)
+    assert nodes["CsvExampleGen"].exec_properties["input_base"] is data_root
+    assert nodes["Pusher"].exec_properties["push_destination"] is push_destination

@@ -1,0 +1,326 @@
+"""The Kubeflow runner's command line: what a person is told, and what a server is sent."""
+
+import http.server
+import json
+import re
+import shlex
+import socket
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from kubeflow_runs import compile_for, write_houses
+from pipelines.kubeflow_options import Resources, parse_resources, parse_volumes
+from pipelines.kubeflow_runner import DEFAULT_CONFIG, DONE, FAILED, _parser, main
+
+RUNNER = DEFAULT_CONFIG.with_name("kubeflow_runner.py")
+DOCS = RUNNER.parents[1] / "docs" / "kubeflow.md"
+KFP = ["--target=kfp", "--image=i", "--pipeline-root=minio://b", "--push-destination=gs://p"]
+VERTEX = ["--target=vertex", "--image=i", "--pipeline-root=gs://b"]
+
+
+def run_in_process(arguments, before="", after=""):
+    """Runs the script in a process of its own, with statements before and after."""
+    program = (
+        f"import runpy, sys\n{before}\n"
+        f"sys.argv = ['kubeflow_runner.py', *{arguments!r}]\n"
+        f"try:\n    runpy.run_path({str(RUNNER)!r}, run_name='__main__')\n"
+        f"finally:\n    {after or 'pass'}\n"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=False
+    )
+
+
+def test_help_is_instant_and_tells_the_exit_codes():
+    modules = "tensorflow", "tfx", "kfp", "apache_beam"
+    process = run_in_process(["--help"], after=f"print([m for m in {modules} if m in sys.modules])")
+    assert process.returncode == DONE
+    assert "exit codes:" in process.stdout
+    assert process.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "extra"),
+    [
+        ("tfx", KFP, "tfx"),
+        ("kfp", KFP, "kfp"),
+        ("kfp", VERTEX, "kfp"),
+        ("kfp.client", [*KFP, "--submit", "--host=h"], "kfp"),
+    ],
+)
+def test_a_missing_extra_is_named(module, arguments, extra):
+    process = run_in_process(arguments, before=f"sys.modules[{module!r}] = None")
+    assert process.returncode == FAILED
+    (line,) = process.stdout.splitlines()
+    assert line.endswith(f"is not installed; try: pip install 'tfx-pcgrad[{extra}]'")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--target=kfp"], "--image is missing; add it"),
+        (["--target=kfp", "--image=i"], "--pipeline-root is missing; add it"),
+        ([*KFP, "--submit"], "--host is missing; it says where to --submit"),
+        ([*VERTEX, "--submit", "--project=p"], "--region is missing; it says where to --submit"),
+        ([*KFP, "--host=h"], "--host is for --submit; add that, or remove it"),
+        ([*KFP, "--parameter=epochs=3"], "--parameter is for --submit; add that, or remove it"),
+        ([*KFP, "--compiled=taxi.yaml"], "--compiled is for --submit; add that, or remove it"),
+        (
+            ["--target=kfp", "--submit", "--host=h", "--compiled=taxi.yaml", "--seed=1"],
+            "--seed is for compiling; remove it, or --compiled",
+        ),
+        ([*KFP, "--region=r"], "--region is for --target vertex; remove it"),
+        ([*VERTEX, "--volume=v=/a"], "--volume is for --target kfp; remove it"),
+        ([*VERTEX, "--cache-examples"], "--cache-examples is for --target kfp; remove it"),
+        (
+            [*VERTEX, "--pipeline-root=minio://b"],
+            "--pipeline-root: 'minio://b' does not begin with gs://",
+        ),
+        ([*KFP, "--pipeline-root=/data"], "does not begin with minio:// or s3:// or gs://"),
+        (
+            [*KFP, "--beam-runner=FlinkRunner"],
+            "workers of that --beam-runner cannot open minio://b",
+        ),
+        ([*KFP, "--beam-runner=DaskRunner"], "DaskRunner loses data silently"),
+        (KFP[:-1], "--push-destination is missing; give gs://…, or a path on a --volume"),
+        ([*KFP, "--push-destination=s3://m"], "TensorFlow cannot open s3://m; give gs://…"),
+        ([*KFP, "--push-destination=/m"], "'/m' is on no volume and is lost with the pod"),
+        ([*KFP, "--volume=v=/mnt", "--push-destination=/mnt2/m"], "'/mnt2/m' is on no volume"),
+        ([*KFP, "--checkpoint-root=ckpt"], "--checkpoint-root: 'ckpt' is on no volume"),
+        ([*KFP, "--data=data.csv"], "--data: 'data.csv' is no absolute path; give --data gs://…"),
+        ([*KFP, "--data=minio://b/d"], "--data: TensorFlow cannot open minio://b/d"),
+        ([*KFP, "--volume=v"], "--volume: 'v' is not of the form CLAIM=/path"),
+        ([*KFP, "--volume=V_1=/mnt"], "--volume: 'V_1=/mnt' is not of the form CLAIM=/path"),
+        ([*KFP, "--volume=v=/"], "--volume: 'v=/' is not of the form CLAIM=/path"),
+        ([*KFP, "--volume=v=/s3/x"], "--volume: v=/s3/x: Kubeflow itself mounts there"),
+        ([*KFP, "--volume=v=/a", "--volume=v=/b"], "--volume: v is given twice"),
+        (
+            [*KFP, "--resources=Trainer"],
+            "--resources: 'Trainer' is not of the form COMPONENT:cpu=4",
+        ),
+        (
+            [*KFP, "--resources=Trainer:ram=4G"],
+            "unknown 'ram'; there are: cpu, memory, accelerator",
+        ),
+        ([*KFP, "--resources=Trainer:cpu=0"], "cpu '0' is not a number above 0"),
+        ([*KFP, "--resources=Trainer:memory=16"], "memory '16' is not a number with a unit (M, G"),
+        ([*KFP, "--resources=T:accelerator=gpu"], "T:accelerator=gpu: 'gpu' is not TYPE:COUNT"),
+        ([*KFP, "--retries=-1"], "--retries: -1 is below 0"),
+        ([*KFP, "--epochs=0"], "epochs: 0 should be greater than or equal to 1"),
+        ([*KFP, "--learning-rate=nan"], "learning_rate"),
+        ([*KFP, "--config=nowhere.toml"], "nowhere.toml: No such file"),
+        (
+            ["--target=kfp", "--submit", "--host=h", "--compiled=nowhere.yaml"],
+            "nowhere.yaml: No such file or directory; name a compiled pipeline",
+        ),
+        (
+            ["--target=kfp", "--submit", "--host=h", f"--compiled={DEFAULT_CONFIG}"],
+            "no compiled pipeline; make one without --compiled",
+        ),
+    ],
+)
+def test_wrong_options_get_one_line(arguments, expected, capsys):
+    assert main(arguments) == FAILED
+    (line,) = capsys.readouterr().out.splitlines()
+    assert expected in line
+
+
+def test_data_of_this_machine_are_out_of_a_pods_reach(tmp_path, capsys):
+    config = write_houses(tmp_path)
+    assert main([*KFP, f"--config={config}"]) == FAILED
+    (line,) = capsys.readouterr().out.splitlines()
+    assert f"{tmp_path / 'houses.csv'} is on this machine, where pods cannot read it" in line
+
+
+def test_a_name_that_kubernetes_does_not_take_is_refused(tmp_path, capsys):
+    config = write_houses(tmp_path)
+    config.write_text(config.read_text().replace('"houses"', '"My_Houses"'))
+    assert main([*KFP, f"--config={config}"]) == FAILED
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "name: 'My_Houses': on Kubeflow it is made of lower-case letters" in line
+
+
+def test_resources_for_no_component_are_refused(tmp_path, capsys):
+    output = tmp_path / "taxi.yaml"
+    assert main([*KFP, f"--output={output}", "--resources=Trainr:cpu=1"]) == FAILED
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line == "--resources: no component 'Trainr'; did you mean \"Trainer\"?"
+    assert not output.exists()
+
+
+def test_the_forms_of_resources_and_volumes():
+    given = ["Trainer:cpu=0.5,accelerator=nvidia.com/gpu:2", "Transform:memory=1.5Gi"]
+    assert parse_resources(given) == {
+        "Trainer": Resources(cpu=0.5, accelerator="nvidia.com/gpu", accelerators=2),
+        "Transform": Resources(memory=pytest.approx(1.610612736)),
+    }
+    assert parse_volumes(["a=/mnt/a/", "b-2=/b"]) == {"a": "/mnt/a", "b-2": "/b"}
+
+
+def documented_commands():
+    blocks = re.findall(r"^```bash\n(.*?)^```", DOCS.read_text(), re.M | re.S)
+    commands = [shlex.split(line) for block in blocks for line in block.splitlines()]
+    assert all(command[:2] == ["python", "pipelines/kubeflow_runner.py"] for command in commands)
+    return [command[2:] for command in commands]
+
+
+def test_the_documented_commands_compile(tmp_path):
+    compiled = [c for c in documented_commands() if not _parser().parse_args(c).submit]
+    assert len(compiled) >= 4
+    for number, command in enumerate(compiled):
+        assert main([*command, f"--output={tmp_path / str(number)}"]) == DONE
+
+
+# Submission.
+
+
+@pytest.fixture(scope="module")
+def taxi(tmp_path_factory):
+    """The compiled taxi pipeline."""
+    return compile_for("kfp", tmp_path_factory.mktemp("taxi") / "taxi.yaml")
+
+
+def submit(compiled, host, *arguments):
+    return main(
+        ["--target=kfp", "--submit", f"--compiled={compiled}", f"--host={host}", *arguments]
+    )
+
+
+class Server(http.server.BaseHTTPRequestHandler):
+    """As much of Kubeflow Pipelines' API as starting a run takes; notes the runs."""
+
+    runs: list[dict[str, object]]
+    refuses = False
+    health = {"multi_user": False}, 200
+
+    def do_GET(self):
+        if self.path.startswith("/apis/v2beta1/healthz"):
+            self.answer(*self.health)
+        else:
+            self.answer({})
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.path.startswith("/apis/v2beta1/experiments"):
+            self.answer({"experiment_id": "e1", "display_name": "Default"})
+        elif self.refuses:
+            self.answer({"error": "pipeline spec is invalid"}, 400)
+        else:
+            self.runs.append(body)
+            self.answer({"run_id": "r1"})
+
+    def answer(self, value, status=200):
+        content = value if isinstance(value, bytes) else json.dumps(value).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch, tmp_path):
+    """A running server: its address, and its class."""
+    monkeypatch.setenv("HOME", str(tmp_path))  # kfp keeps its context there.
+    handler = type("Handler", (Server,), {"runs": []})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_port}", handler
+        running.shutdown()
+
+
+def test_a_run_is_started_with_its_parameters(taxi, server, capsys):
+    host, handler = server
+    given = ["epochs=3", "surgery=none", "learning_rate=1e-2", "push_destination=/mnt/models/a=b"]
+    assert submit(taxi, host, *(f"--parameter={item}" for item in given)) == DONE
+    assert capsys.readouterr().out.splitlines()[-1].endswith(" r1")
+    (run,) = handler.runs
+    assert run["runtime_config"] == {
+        "parameters": {
+            "epochs": 3,
+            "surgery": "none",
+            "learning_rate": 0.01,
+            "push_destination": '{"filesystem": {"base_directory": "/mnt/models/a=b"}}',
+        },
+        "pipeline_root": "minio://mlpipeline/v2",
+    }
+    assert run["pipeline_spec"]["schemaVersion"] == "2.1.0"
+    assert run["pipeline_spec"]["pipelineInfo"] == {"name": "taxi"}
+
+
+def test_volumes_are_sent_along(tmp_path, server):
+    host, handler = server
+    options = ["--volume=models=/mnt/models", "--push-destination=/mnt/models/taxi"]
+    assert submit(compile_for("kfp", tmp_path / "taxi.yaml", *options), host) == DONE
+    (run,) = handler.runs
+    executors = run["pipeline_spec"]["platform_spec"]["platforms"]["kubernetes"]["deploymentSpec"][
+        "executors"
+    ]
+    mount = {"constant": "models", "mountPath": "/mnt/models"}
+    assert executors["Pusher_executor"] == {"pvcMount": [mount]}
+
+
+def test_a_server_that_refuses_gets_one_line(taxi, server, capsys):
+    host, handler = server
+    handler.refuses = True
+    assert submit(taxi, host) == FAILED
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line == f'{host} refuses: 400 {{"error": "pipeline spec is invalid"}}'
+
+
+@pytest.mark.parametrize(
+    ("health", "expected"),
+    [
+        ((b"<html>Please log in</html>", 200), "is there a login in front of it?"),
+        (({}, 403), "answers 403 Forbidden"),
+    ],
+)
+def test_a_server_that_wants_a_login_gets_one_line(taxi, server, health, expected, capsys):
+    host, handler = server
+    handler.health = health
+    assert submit(taxi, host) == FAILED
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line.startswith(f"--host: {host} ")
+    assert line.endswith(expected)
+    assert not handler.runs
+
+
+def test_a_server_that_cannot_be_reached_gets_one_line(taxi, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+    assert submit(taxi, f"http://127.0.0.1:{port}") == FAILED
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert f"--host: cannot reach http://127.0.0.1:{port}" in line
+    assert "Connection refused" in line
+
+
+@pytest.mark.parametrize(
+    ("parameter", "expected"),
+    [
+        ("epochs", "--parameter: 'epochs' is not of the form NAME=VALUE"),
+        ("epoch=3", "--parameter: unknown 'epoch'; did you mean \"epochs\"?"),
+        ("epochs=3.5", "--parameter: epochs: '3.5' is not a whole number"),
+        ("learning_rate=fast", "--parameter: learning_rate: 'fast' is not a number"),
+    ],
+)
+def test_a_wrong_parameter_gets_one_line(taxi, parameter, expected, capsys):
+    assert submit(taxi, "http://127.0.0.1:1", f"--parameter={parameter}") == FAILED
+    assert capsys.readouterr().out.splitlines() == [expected]
+
+
+def test_vertex_ai_needs_credentials(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
+    compiled = compile_for("vertex", tmp_path / "taxi.json")
+    command = ["--target=vertex", "--submit", f"--compiled={compiled}"]
+    assert main([*command, "--project=p", "--region=europe-west1"]) == FAILED
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line.startswith("Google Cloud: ")
+    assert line.endswith("try: gcloud auth application-default login")
