@@ -16,7 +16,7 @@ RUN python -m venv /opt/venv
 COPY requirements.lock pyproject.toml README.md LICENSE ./
 # The dependencies first: this layer stays when only the code changes.
 RUN mkdir -p pcgrad components/pcgrad_tfx \
-    && /opt/venv/bin/pip install --no-cache-dir --constraint requirements.lock ".[tfx]"
+    && /opt/venv/bin/pip install --no-cache-dir --constraint requirements.lock ".[tfx,kfp]"
 COPY pcgrad pcgrad
 COPY components components
 RUN /opt/venv/bin/pip install --no-cache-dir --no-deps --force-reinstall .

@@ -59,10 +59,12 @@ def test_shell():
             subprocess.run([program, "-n", *arguments], check=True, cwd=ROOT, capture_output=True)
         elif arguments and arguments[0] == "pipelines/local_runner.py":
             _parser().parse_args(arguments[1:])
+        elif program == "docker":
+            assert (ROOT / "Dockerfile").exists()
         else:
             assert command in ("pip install -r requirements.lock -e .", "pytest")
         known.add(program)
-    assert known == {"make", "python", "pip", "pytest"}
+    assert known == {"make", "python", "pip", "pytest", "docker"}
 
 
 def test_what_a_run_prints_looks_like_what_a_run_prints():
