@@ -8,17 +8,20 @@
 # what the commands made (.venv) stays. Needs root, debootstrap and the right to mount.
 # Exit code 75: there can be no such root here, nothing was run. Otherwise the command's own.
 set -euo pipefail
+command=$*
 project=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 root=$project/.debian13
 
 impossible() {
-    echo "error: no Debian 13 root: $1" >&2
+    printf '\n%s\n' "################################################################" \
+        "NOT RUN in a Debian 13 root, so not on the newest stack: $1." \
+        "NOT RUN: $command" "################################################################" >&2
     exit 75
 }
 
 [ $# -gt 0 ] || { echo "usage: ci/debian13.sh COMMAND [ARGUMENT …]" >&2; exit 2; }
-[ "$(id -u)" = 0 ] || impossible "that takes root"
-command -v debootstrap >/dev/null || impossible "debootstrap is not installed (apt-get install debootstrap)"
+[ "$(id -u)" = 0 ] || impossible "it takes root to make one"
+command -v debootstrap >/dev/null || impossible "debootstrap is not installed"
 unshare --mount true 2>/dev/null || impossible "this process may not mount"
 
 if [ ! -e "$root/complete" ]; then
@@ -30,7 +33,7 @@ if [ ! -e "$root/complete" ]; then
     # A compiler and headers: pyfarmhash, which TFX needs, comes as source only.
     packages=ca-certificates,g++,git,make,python3,python3-dev,python3-venv
     debootstrap --variant=minbase --include="$packages" trixie "$root" ${mirror:+"$mirror"} \
-        >"$root.log" 2>&1 || { tail -n 5 "$root.log" >&2; impossible "debootstrap failed, see .debian13.log"; }
+        >"$root.log" 2>&1 || { tail -n 5 "$root.log" >&2; impossible "debootstrap failed (.debian13.log)"; }
     mkdir "$root/project"
     touch "$root/complete"
 fi
