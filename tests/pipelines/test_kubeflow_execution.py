@@ -70,9 +70,9 @@ def test_the_examples_end_up_in_the_object_store(houses):
     }
     assert sum(rows.values()) == 600
     assert rows["train"] > rows["eval"] + rows["test"] > 0
-    # What TFX's driver resolves.
-    assert examples.metadata["span"] == 0
-    assert "houses.csv" in json.dumps(dict(examples.metadata.items()))
+    # What TFX's driver finds.
+    assert examples.metadata["custom:span"] == 0
+    assert "xor_checksum" in examples.metadata["input_fingerprint"]
 
 
 def test_a_failing_step_says_why_in_its_last_line(houses, tmp_path):
