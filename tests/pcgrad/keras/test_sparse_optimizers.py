@@ -1,8 +1,14 @@
-"""What the README says of Keras's optimizers: which of them keep a sparse gradient sparse."""
+"""Sparse gradients in Keras's optimizers: which keep them sparse, and what is clipped."""
+
+from typing import Any
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
+
+from multitask_models import assert_same
+from pcgrad.keras import MultiTaskModel
 
 ROWS = 997  # a prime, so that a shape in the graph tells what it belongs to
 
@@ -39,3 +45,35 @@ def test_some_compute_over_the_whole_table(name):
 @pytest.mark.parametrize("name", ["Adam", "AdamW", "Adamax", "Nadam", "Ftrl", "Lion", "Lamb"])
 def test_the_others_make_the_gradient_dense(name):
     assert "UnsortedSegmentSum" in operations_on_the_table(getattr(keras.optimizers, name)())
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class DenseLookup(keras.layers.Embedding):
+    """The same rows, with a dense gradient."""
+
+    def call(self, inputs: Any) -> Any:
+        return keras.ops.one_hot(inputs, self.input_dim) @ self.embeddings
+
+
+def two_steps(cls, lookup, clipping) -> list[np.ndarray]:
+    keras.utils.set_random_seed(1)
+    ids = keras.Input((4,), dtype="int64")
+    shared = keras.layers.Flatten()(lookup(6, 3)(ids))
+    model = cls(ids, {task: keras.layers.Dense(1, name=task)(shared) for task in "ab"})
+    model.compile(keras.optimizers.SGD(0.5, **clipping), "mse", run_eagerly=True)
+    rng = np.random.default_rng(2)
+    x = rng.integers(0, 6, (16, 4))
+    y = {task: rng.normal(size=(16, 1)).astype(np.float32) for task in "ab"}
+    model.fit(x, y, batch_size=8, shuffle=False, verbose=0)
+    return model.get_weights()
+
+
+@pytest.mark.parametrize(
+    "clipping", [{"clipnorm": 0.05}, {"global_clipnorm": 0.05}, {"clipvalue": 0.01}]
+)
+def test_clipping_looks_at_the_gradient_with_repeated_rows_summed(clipping):
+    """`keras.Model` clips before it sums them."""
+    wanted = two_steps(keras.Model, DenseLookup, clipping)
+    assert_same(two_steps(MultiTaskModel, keras.layers.Embedding, clipping), wanted, tolerance=1e-5)
+    theirs = two_steps(keras.Model, keras.layers.Embedding, clipping)
+    assert max(np.abs(a - b).max() for a, b in zip(theirs, wanted, strict=True)) > 1e-3
