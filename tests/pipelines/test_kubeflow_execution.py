@@ -25,21 +25,25 @@ STEPS = {
 
 
 @pytest.fixture(scope="module")
-def houses(tmp_path_factory):
-    """A small pipeline; the volume stays, pods come and go."""
+def compiled(tmp_path_factory):
+    """A small pipeline, beside its data and the volume that stays when pods go."""
     folder = tmp_path_factory.mktemp("houses")
-    config, volume = write_houses(folder), folder / "volume"
-    compiled = compile_for(
+    return compile_for(
         "kfp",
         folder / "houses.yaml",
-        f"--config={config}",
+        f"--config={write_houses(folder)}",
         f"--data={folder / 'houses.csv'}",
-        f"--volume=models={volume}",
-        f"--push-destination={volume / 'houses'}",
+        f"--volume=models={folder / 'volume'}",
+        f"--push-destination={folder / 'volume' / 'houses'}",
         "--epochs=3",
         "--cache-examples",
     )
-    return Cluster(compiled, folder)
+
+
+@pytest.fixture(scope="module")
+def houses(compiled):
+    """The cluster of the runs of the whole pipeline."""
+    return Cluster(compiled, compiled.parent)
 
 
 def report(title, steps):
@@ -57,15 +61,16 @@ def read_examples(folder):
     return list(tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator())
 
 
-def test_the_examples_end_up_in_the_object_store(houses):
-    steps = report("ExampleGen", houses.run(until="CsvExampleGen"))
+def test_the_examples_end_up_in_the_object_store(compiled, tmp_path):
+    cluster = Cluster(compiled, tmp_path)
+    steps = report("ExampleGen", cluster.run(until="CsvExampleGen"))
     (step,) = steps.values()
     assert step.exit_code == 0
     examples = step.outputs["examples"]
     assert examples.uri == step.input.outputs.artifacts["examples"].artifacts[0].uri
     assert examples.uri.startswith("minio://mlpipeline/v2/artifacts/houses/")
     rows = {
-        split: len(read_examples(houses.local_path(examples.uri) / f"Split-{split}"))
+        split: len(read_examples(cluster.local_path(examples.uri) / f"Split-{split}"))
         for split in json.loads(examples.metadata["split_names"])
     }
     assert sum(rows.values()) == 600
@@ -75,9 +80,10 @@ def test_the_examples_end_up_in_the_object_store(houses):
     assert "xor_checksum" in examples.metadata["input_fingerprint"]
 
 
-def test_a_failing_step_says_why_in_its_last_line(houses, tmp_path):
+def test_a_failing_step_says_why_in_its_last_line(compiled, tmp_path):
     (tmp_path / "houses.csv").write_text("area,district,price\n1.0,north,cheap\n")
-    (step,) = houses.run(until="CsvExampleGen", data_root=str(tmp_path)).values()
+    cluster = Cluster(compiled, tmp_path)
+    (step,) = cluster.run(until="CsvExampleGen", data_root=str(tmp_path)).values()
     assert step.exit_code == 1
     assert "'cheap' is not a number" in step.log.splitlines()[-1]
     assert not step.outputs
