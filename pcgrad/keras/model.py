@@ -170,6 +170,13 @@ class MultiTaskModel(keras.Model):
         with self._training.evaluating():
             return super().evaluate(*args, **kwargs)
 
+    def test_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """As in Keras, which may reset the metrics first: those of the conflicts stay."""
+        if not self.compiled:
+            return super().test_on_batch(*args, **kwargs)
+        with self._training.evaluating():
+            return super().test_on_batch(*args, **kwargs)
+
     def compute_loss(
         self,
         x: Any = None,

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
+from google.protobuf import json_format
 from tfx.components.evaluator import constants
 
 from kfp_launcher import Cluster
@@ -66,18 +67,18 @@ def test_the_examples_end_up_in_the_object_store(compiled, tmp_path):
     steps = report("ExampleGen", cluster.run(until="CsvExampleGen"))
     (step,) = steps.values()
     assert step.exit_code == 0
-    examples = step.outputs["examples"]
+    examples, known = step.outputs["examples"], metadata(step, "examples")
     assert examples.uri == step.input.outputs.artifacts["examples"].artifacts[0].uri
     assert examples.uri.startswith("minio://mlpipeline/v2/artifacts/houses/")
     rows = {
         split: len(read_examples(cluster.local_path(examples.uri) / f"Split-{split}"))
-        for split in json.loads(examples.metadata["split_names"])
+        for split in json.loads(known["split_names"])
     }
     assert sum(rows.values()) == 600
     assert rows["train"] > rows["eval"] + rows["test"] > 0
     # What TFX's driver finds.
-    assert examples.metadata["custom:span"] == 0
-    assert "xor_checksum" in examples.metadata["input_fingerprint"]
+    assert known["custom:span"] == 0
+    assert "xor_checksum" in known["input_fingerprint"]
 
 
 def test_a_failing_step_says_why_in_its_last_line(compiled, tmp_path):
@@ -104,8 +105,12 @@ def pushed_versions(houses):
     return sorted((houses.folder / "volume" / "houses").iterdir(), key=lambda path: int(path.name))
 
 
+def metadata(step, output):
+    return json_format.MessageToDict(step.outputs[output].metadata)
+
+
 def blessing(run):
-    return dict(run["Evaluator"].outputs["blessing"].metadata.items())
+    return metadata(run["Evaluator"], "blessing")
 
 
 def epochs(houses, run):
@@ -118,23 +123,22 @@ def epochs(houses, run):
 def test_the_first_run_pushes_a_model_without_a_baseline(houses, first_run):
     assert {name: step.exit_code for name, step in first_run.items()} == dict.fromkeys(STEPS, 0)
     assert not any(step.cached for step in first_run.values())
-    for output in first_run["LastPushedModel"].outputs.values():
-        assert output.metadata[ABSENT_PROPERTY] == 1
+    for output in ("model", "model_blessing"):
+        assert metadata(first_run["LastPushedModel"], output)[ABSENT_PROPERTY] == 1
     assert constants.ARTIFACT_PROPERTY_BASELINE_MODEL_URI_KEY not in blessing(first_run)
     assert blessing(first_run)[constants.ARTIFACT_PROPERTY_BLESSED_KEY] == 1
     version = pushed_versions(houses)[0]
     served = tf.saved_model.load(str(version)).signatures["serving_default"]
     assert set(served.structured_outputs) == {"price", "expensive"}
-    pushed = first_run["Pusher"].outputs["pushed_model"].metadata
-    assert pushed["pushed_destination"] == str(version)
+    assert metadata(first_run["Pusher"], "pushed_model")["pushed_destination"] == str(version)
 
 
 @pytest.mark.slow
 def test_no_path_of_a_pod_is_left_in_the_metadata(houses, first_run, second_run):
     for name, step in [*first_run.items(), *second_run.items()]:
-        for output in step.outputs.values():
+        for key, output in step.outputs.items():
             assert output.uri.startswith("minio://mlpipeline/v2/artifacts/houses/"), name
-            assert str(houses.folder / "pods") not in str(output.metadata), name
+            assert str(houses.folder / "pods") not in json.dumps(metadata(step, key)), name
     current = blessing(first_run)[constants.ARTIFACT_PROPERTY_CURRENT_MODEL_URI_KEY]
     assert current == first_run["Trainer"].outputs["model"].uri
 
@@ -143,8 +147,8 @@ def test_no_path_of_a_pod_is_left_in_the_metadata(houses, first_run, second_run)
 def test_the_second_run_has_the_first_ones_model_as_its_baseline(houses, first_run, second_run):
     assert not any(step.exit_code for step in second_run.values())
     first, _ = pushed_versions(houses)
+    assert ABSENT_PROPERTY not in metadata(second_run["LastPushedModel"], "model")
     found = second_run["LastPushedModel"].outputs["model"]
-    assert ABSENT_PROPERTY not in found.metadata
     copy = houses.local_path(found.uri) / "Format-Serving"
     for file in filter(Path.is_file, first.rglob("*")):
         assert (copy / file.relative_to(first)).read_bytes() == file.read_bytes()
@@ -165,15 +169,14 @@ def test_what_a_run_does_not_change_is_reused(second_run):
 
 @pytest.mark.slow
 def test_runtime_parameters_reach_the_trainer(houses, first_run, second_run):
+    assert len(epochs(houses, first_run)) == 3
+    assert len(epochs(houses, second_run)) == 2
     # The same parameters give the same numbers, so other numbers come from another surgery.
     control = report("Control, epochs=2", houses.run(until="Trainer", epochs=2))
     assert not control["Trainer"].cached
-    assert epochs(houses, control) == epochs(houses, first_run)[:2]
-    second = epochs(houses, second_run)
-    assert len(second) == 2
-    assert len(epochs(houses, first_run)) == 3
-    assert second[0]["pairs"][0]["conflicting"] > 0
-    assert second[0]["gradient_norms"] != epochs(houses, first_run)[0]["gradient_norms"]
+    norms = [epochs(houses, run)[1]["gradient_norms"] for run in (first_run, control, second_run)]
+    assert norms[1] == pytest.approx(norms[0], rel=1e-3)
+    assert norms[2] != pytest.approx(norms[0], rel=1e-3)
 
 
 @pytest.mark.slow

@@ -24,7 +24,7 @@ CLASS_WEIGHT = {0: 1.0, 1: 2.0}
 
 
 @keras.saving.register_keras_serializable(package="tests")
-def halves(gramian: tf.Tensor, step: Any = None) -> tf.Tensor:
+def half_of_each(gramian: tf.Tensor, step: Any = None) -> tf.Tensor:
     """A weighting of a user's own."""
     del step
     return 0.5 * tf.ones_like(tf.linalg.diag_part(gramian))
@@ -80,7 +80,7 @@ def _on_two_replicas(setup: Setup) -> None:
 
 FEATURES = (
     Feature("`PPCGrad`", _set(surgery=PPCGrad("sum", seed=1)), "surgery", is_own=True),
-    Feature("a weighting of one's own", _set(surgery=halves), "surgery", is_own=True),
+    Feature("a weighting of one's own", _set(surgery=half_of_each), "surgery", is_own=True),
     Feature("Sequential trunk", _set(form="sequential"), "form"),
     Feature("subclassed model", _set(form="subclassed"), "form"),
     Feature("compiled (Keras's default)", lambda s: s.compile.update(GRAPH), "mode"),
