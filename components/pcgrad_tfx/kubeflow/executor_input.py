@@ -124,5 +124,5 @@ def read_output(path: str) -> pipeline_spec_pb2.ExecutorOutput:
 
 def _all(
     lists: Iterable[pipeline_spec_pb2.ArtifactList],
-) -> Iterable[pipeline_spec_pb2.RuntimeArtifact]:
+) -> list[pipeline_spec_pb2.RuntimeArtifact]:
     return [artifact for artifacts in lists for artifact in artifacts.artifacts]
