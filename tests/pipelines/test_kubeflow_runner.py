@@ -160,9 +160,13 @@ def test_the_forms_of_resources_and_volumes():
     assert parse_volumes(["a=/mnt/a/", "b-2=/b"]) == {"a": "/mnt/a", "b-2": "/b"}
 
 
+def documented(language):
+    return re.findall(rf"^```{language}\n(.*?)^```", DOCS.read_text(), re.M | re.S)
+
+
 def documented_commands():
-    blocks = re.findall(r"^```bash\n(.*?)^```", DOCS.read_text(), re.M | re.S)
-    commands = [shlex.split(line) for block in blocks for line in block.splitlines()]
+    lines = "".join(documented("bash")).replace("\\\n", "").splitlines()
+    commands = [shlex.split(line) for line in lines]
     assert all(command[:2] == ["python", "pipelines/kubeflow_runner.py"] for command in commands)
     return [command[2:] for command in commands]
 
@@ -172,6 +176,13 @@ def test_the_documented_commands_compile(tmp_path):
     assert len(compiled) >= 4
     for number, command in enumerate(compiled):
         assert main([*command, f"--output={tmp_path / str(number)}"]) == DONE
+
+
+def test_the_documented_code_runs():
+    (text,) = documented("python")
+    namespace = {}
+    exec(compile(text, str(DOCS), "exec"), namespace)
+    assert namespace["config"].default_commands[-1] == "pcgrad_tfx.kubeflow.entrypoint"
 
 
 # Submission.

@@ -1,0 +1,103 @@
+"""What a comparison found, run by run: the file that it writes and that the report reads."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import tensorflow as tf
+from pydantic import BaseModel, ConfigDict
+
+RESULTS_FILE = "comparison.json"
+
+# The method that all others are compared with: the sum of the losses with the tasks' own weights.
+EQUAL_WEIGHTS = "equal weights"
+
+
+class Method(BaseModel):
+    """A way of training.
+
+    Attributes:
+        name: As people read it: "equal weights", "PCGrad", "PPCGrad", "static weights" (the one of
+            the grid that is best on the eval split) or "single task".
+        loss_weights: Factors of the losses, by task, that were chosen for "static weights".
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    loss_weights: dict[str, float] | None = None
+
+
+class Run(BaseModel):
+    """One method trained with one seed.
+
+    Attributes:
+        method: The method's name.
+        seed: Of the initial weights and the order of the rows.
+        eval: Each task's primary metric on the eval split; None where it is undefined.
+        test: The same on the test split.
+        pairs: `pcgrad.keras.ConflictStatistics.run_pairs` of the training, where it was followed.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: str
+    seed: int
+    eval: dict[str, float | None]
+    test: dict[str, float | None]
+    pairs: tuple[dict[str, Any], ...] = ()
+
+
+class StepTime(BaseModel):
+    """What a training step costs, in units of the step with equal weights.
+
+    Attributes:
+        method: The method's name.
+        ratio: Median of the ratios of steps that took turns.
+        low: Lower quartile.
+        high: Upper quartile.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: str
+    ratio: float
+    low: float
+    high: float
+
+
+class Comparison(BaseModel):
+    """The content of `comparison.json`.
+
+    Attributes:
+        metrics: The primary metric's name ("auc", "r_squared"), by task in their order.
+        methods: What was compared, equal weights first.
+        seeds: Of the runs; each method was trained once with each.
+        runs: All runs; of static weights those with the chosen weights.
+        step_times: Of the methods that train all tasks at once.
+        rows: Number of rows of each split.
+        settings: How all were trained, plain JSON values.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    metrics: dict[str, str]
+    methods: tuple[Method, ...]
+    seeds: tuple[int, ...]
+    runs: tuple[Run, ...]
+    step_times: tuple[StepTime, ...]
+    rows: dict[str, int]
+    settings: dict[str, Any]
+
+
+def write_comparison(comparison: Comparison, folder: str) -> None:
+    """Writes `comparison.json` into a folder, local or remote."""
+    with tf.io.gfile.GFile(os.path.join(folder, RESULTS_FILE), "w") as file:
+        file.write(comparison.model_dump_json(indent=1))
+
+
+def read_comparison(folder: str) -> Comparison:
+    """Reads what `write_comparison` wrote."""
+    with tf.io.gfile.GFile(os.path.join(folder, RESULTS_FILE)) as file:
+        return Comparison.model_validate_json(file.read())
