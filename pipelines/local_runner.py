@@ -25,6 +25,14 @@ from pipelines.beam_options import (
     check_beam_options,
 )
 from pipelines.config import PipelineConfig, load_config
+from pipelines.doctor import doctor, find_abandoned
+from pipelines.interruption import INTERRUPTED, noticed
+from pipelines.output_folder import (
+    check_metadata,
+    claim,
+    metadata_connection,
+    pipeline_root,
+)
 
 if TYPE_CHECKING:
     from tfx import v1 as tfx
@@ -34,7 +42,13 @@ if TYPE_CHECKING:
 
 DEFAULT_CONFIG = pathlib.Path(__file__).with_name("taxi.toml")
 
-PUSHED, FAILED, NOT_PUSHED = 0, 1, 3
+PUSHED = DONE = 0
+FAILED, NOT_PUSHED = 1, 3
+
+_INTERRUPTED = (
+    "Interrupted. Finished components and epochs of training are kept: the same command goes on "
+    "from there."
+)
 
 _EPILOG = f"""\
 exit codes:
@@ -42,6 +56,7 @@ exit codes:
   {FAILED}  a component or the configuration failed
   2  wrong arguments
   {NOT_PUSHED}  the model was not pushed: it did not pass a gate
+  {INTERRUPTED}  interrupted
 """
 
 
@@ -52,18 +67,28 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: Command line, `sys.argv` by default.
 
     Returns:
-        The exit code: 0 if the model was pushed, 1 on failure, 3 if the model was not good enough.
+        The exit code: 0 if the model was pushed, 1 on failure, 3 if the model was not good enough,
+        130 if interrupted.
     """
     args = _parser().parse_args(arguments)
+    # Before any import of TensorFlow or TFX, which read it or warn.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    output = pathlib.Path(args.output).resolve()
     try:
+        if args.doctor:
+            with claim(output):
+                doctor(output, clean=args.doctor == "clean")
+            return DONE
         check_beam_options(args)
         config = load_config(args.config).with_overrides(
             surgery=args.surgery, epochs=args.epochs, batch_size=args.batch_size, seed=args.seed
         )
+        with claim(output):
+            check_metadata(output)
+            return _run(config, args, output)
     except (OSError, ValueError) as error:
         print(error)
         return FAILED
-    return _run(config, args)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -95,20 +120,22 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     add_beam_options(running)
     running.add_argument(
+        "--doctor", nargs="?", const="list", choices=["list", "clean"],
+        help="instead of a run: list what killed runs left behind in the output folder, or delete "
+        "it (clean)",
+    )  # fmt: skip
+    running.add_argument(
         "--verbose", action="store_true", help="show all messages instead of logging them"
     )
     return parser
 
 
-def _run(config: PipelineConfig, args: argparse.Namespace) -> int:
-    # Before any import of TensorFlow or TFX, which read it or warn.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+def _run(config: PipelineConfig, args: argparse.Namespace, output: pathlib.Path) -> int:
     from pipelines.console import ComponentLines, quiet
 
-    output = pathlib.Path(args.output).resolve()
     started = datetime.datetime.now()
     log_file = output / "logs" / f"{started:%Y%m%d-%H%M%S}.log"
-    with quiet(log_file, args.verbose) as console:
+    with quiet(log_file, args.verbose) as console, noticed() as interruption:
         training, names = config.training, ", ".join(task.name for task in config.tasks)
         print(f"{config.name}: {names}; surgery: {training.surgery}; output in {_shown(output)}")
         components = ComponentLines(console)
@@ -117,11 +144,11 @@ def _run(config: PipelineConfig, args: argparse.Namespace) -> int:
             if not args.verbose:
                 warnings.simplefilter("ignore")
             summary = _run_pipeline(config, args, output, components)
-        except KeyboardInterrupt:
-            print("Interrupted. Finished components are kept: the same command goes on from there.")
-            return FAILED
-        except Exception as error:
+        except (Exception, KeyboardInterrupt) as error:
             traceback.print_exc()
+            if interruption.happened:
+                print(_INTERRUPTED)
+                return INTERRUPTED
             _report_failure(error, components, log_file)
             return FAILED
         _report(summary, console, log_file, time.monotonic() - begun)
@@ -142,10 +169,11 @@ def _run_pipeline(
     required, numeric = required_columns(config.features, config.tasks, slices)
     check_csv(data_root, pattern, required=required, numeric=numeric)
 
+    if left := find_abandoned(output):
+        print(f"  {len(left)} killed or interrupted: --doctor shows what they left behind")
     print("  starting TFX …", flush=True)
     from absl import logging
     from apache_beam.options.pipeline_options import StandardOptions
-    from tfx import v1 as tfx
 
     from pipelines import run_summary
     from pipelines.pipeline import create_pipeline
@@ -154,12 +182,10 @@ def _run_pipeline(
     logging.get_absl_logger().addHandler(components)
     # BeamDagRunner itself is a Beam pipeline, which takes no options.
     StandardOptions.DEFAULT_RUNNER = IN_PROCESS_RUNNER
-    connection = tfx.orchestration.metadata.sqlite_metadata_connection_config(
-        str(output / "metadata.sqlite")
-    )
+    connection = metadata_connection(output)
     pipeline = create_pipeline(
         pipeline_name=config.name,
-        pipeline_root=str(output / "artifacts"),
+        pipeline_root=str(pipeline_root(output)),
         data_root=data_root,
         data_pattern=pattern,
         tasks=config.tasks,

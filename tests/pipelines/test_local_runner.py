@@ -1,11 +1,15 @@
 """The local runner's command line, and what a person reads when something is wrong."""
 
+import signal
 import subprocess
 import sys
 
 import pytest
 
-from pipelines.local_runner import DEFAULT_CONFIG, FAILED, main
+from local_runs import RUNNER
+from pipelines.doctor import find_abandoned
+from pipelines.interruption import INTERRUPTED
+from pipelines.local_runner import DEFAULT_CONFIG, DONE, FAILED, main
 
 HEADER = "tips,fare,company,hour"
 GOOD_ROWS = [f"{i % 4}.5,{10 + i % 7}.0,Company {i % 3},{i % 24}" for i in range(200)]
@@ -41,7 +45,7 @@ def test_help_is_immediate_and_names_the_flags_and_exit_codes():
     )  # fmt: skip
     for flag in (
         "--config", "--output", "--surgery", "--epochs", "--batch-size", "--seed",
-        "--orchestrator", "--beam-runner", "--beam-arg", "--verbose", "exit codes",
+        "--orchestrator", "--beam-runner", "--beam-arg", "--doctor", "--verbose", "exit codes",
     ):  # fmt: skip
         assert flag in process.stdout
     assert process.stdout.endswith("[]\n")
@@ -107,3 +111,24 @@ def test_wrong_arguments_get_one_line(arguments, expected, capfd):
     assert main(arguments) == FAILED
     (line,) = capfd.readouterr().out.splitlines()
     assert expected in line
+
+
+def test_ctrl_c_ends_a_run_and_keeps_the_folder_usable(tmp_path):
+    command = [*write(tmp_path, GOOD_ROWS), "--epochs", "10000"]
+    with subprocess.Popen(
+        [sys.executable, str(RUNNER), *command], stdout=subprocess.PIPE, text=True
+    ) as process:
+        shown = []
+        for line in process.stdout:
+            shown.append(line)
+            if line.startswith("Epoch 2/"):
+                process.send_signal(signal.SIGINT)
+    assert process.returncode == INTERRUPTED, "".join(shown)
+    assert shown[-1].startswith("Interrupted. Finished components and epochs")
+
+    output = tmp_path / "out"
+    (trainer,) = find_abandoned(output)
+    assert trainer.component == "Trainer"
+    assert any((output / "checkpoints").rglob("*.index"))
+    assert main(["--output", str(output), "--doctor", "clean"]) == DONE
+    assert find_abandoned(output) == []
