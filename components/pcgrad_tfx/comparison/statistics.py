@@ -1,0 +1,151 @@
+"""Whether a method is better than equal weights, or whether seeds differ as much.
+
+Each method is trained with the same seeds, so that differences can be taken seed by seed: what a
+seed does to all methods alike drops out. All intervals and tests are about the noise between seeds,
+on one split of one data set; they say nothing about other test data.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy import optimize, stats
+from statsmodels.stats.multitest import multipletests
+
+from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS, Comparison
+
+# Two-sided, of tests and intervals.
+LEVEL = 0.05
+# With which probability the smallest detectable difference would be seen.
+POWER = 0.8
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """How a method does against equal weights, on a task or on all.
+
+    What is undefined is None: the metric was undefined in all runs but one at most.
+
+    Attributes:
+        method: The method's name.
+        task: The task's name, None for the mean over all tasks.
+        metric: The name of the metric, None for the mean over all tasks.
+        seeds: How many differences there are.
+        difference: Mean over the seeds of the method's metric minus that of equal weights.
+        low: Lower end of the 95% t-interval of the mean difference.
+        high: Upper end.
+        p_value: Of the paired t-test, after Holm's correction: over tasks × methods, or over the
+            methods for the mean over all tasks.
+        detectable: The smallest difference that so many seeds show with a probability of 80%, as
+            much as they differ (two-sided test at 5%, not corrected).
+    """
+
+    method: str
+    task: str | None
+    metric: str | None
+    seeds: int
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p_value: float | None = None
+    detectable: float | None = None
+
+    @property
+    def is_significant(self) -> bool:
+        """Whether the difference is larger than the noise between seeds."""
+        return self.p_value is not None and self.p_value < LEVEL
+
+
+def findings(comparison: Comparison) -> list[Finding]:
+    """Compares all methods with equal weights on the test split.
+
+    Returns:
+        For each method all tasks, and then for each method the mean over all tasks if there is
+        more than one.
+    """
+    methods = [method.name for method in comparison.methods if method.name != EQUAL_WEIGHTS]
+    by_task = [
+        _finding(comparison, method, [task], task, metric)
+        for method in methods
+        for task, metric in comparison.metrics.items()
+    ]
+    tasks = list(comparison.metrics)
+    overall = [
+        _finding(comparison, method, tasks, None, None) for method in methods if len(tasks) > 1
+    ]
+    return [*corrected(by_task), *corrected(overall)]
+
+
+def paired(differences: Iterable[float]) -> tuple[float, float, float, float, float] | None:
+    """The paired t-test of one method.
+
+    Args:
+        differences: Of the metrics, seed by seed.
+
+    Returns:
+        Mean, lower and upper end of its interval, p-value, smallest detectable difference; None
+        with less than two differences.
+    """
+    values: npt.NDArray[np.float64] = np.asarray(list(differences), np.float64)
+    if len(values) < 2:
+        return None
+    mean, error = float(values.mean()), float(values.std(ddof=1)) / math.sqrt(len(values))
+    degrees = len(values) - 1
+    half = float(stats.t.ppf(1 - LEVEL / 2, degrees)) * error
+    if error == 0:
+        # Every seed says the same: there is no noise that it could be.
+        return mean, mean, mean, 0.0 if mean else 1.0, 0.0
+    p_value = 2 * float(stats.t.sf(abs(mean) / error, degrees))
+    return mean, mean - half, mean + half, p_value, _standardized_detectable(degrees) * error
+
+
+def corrected(family: Sequence[Finding]) -> list[Finding]:
+    """With Holm's correction over a family of findings; undefined ones do not count."""
+    tested = [finding for finding in family if finding.p_value is not None]
+    if not tested:
+        return list(family)
+    _, adjusted, _, _ = multipletests([finding.p_value for finding in tested], method="holm")
+    by_finding = dict(zip(map(id, tested), map(float, adjusted), strict=True))
+    return [dataclasses.replace(finding, p_value=by_finding.get(id(finding))) for finding in family]
+
+
+def _finding(
+    comparison: Comparison, method: str, tasks: Sequence[str], task: str | None, metric: str | None
+) -> Finding:
+    values = {(run.method, run.seed): _mean(run.test, tasks) for run in comparison.runs}
+    differences = []
+    for seed in comparison.seeds:
+        ours, equal = values.get((method, seed)), values.get((EQUAL_WEIGHTS, seed))
+        if ours is not None and equal is not None:
+            differences.append(ours - equal)
+    found = Finding(method, task, metric, seeds=len(differences))
+    test = paired(differences)
+    if test is None:
+        return found
+    difference, low, high, p_value, detectable = test
+    return dataclasses.replace(
+        found, difference=difference, low=low, high=high, p_value=p_value, detectable=detectable
+    )
+
+
+def _mean(values: Mapping[str, float | None], tasks: Sequence[str]) -> float | None:
+    """The mean over tasks, None if it is undefined for one of them."""
+    known = [value for task in tasks if (value := values.get(task)) is not None]
+    return sum(known) / len(known) if len(known) == len(tasks) else None
+
+
+@functools.cache
+def _standardized_detectable(degrees: int) -> float:
+    """The smallest detectable mean, in units of its standard error."""
+    critical = float(stats.t.ppf(1 - LEVEL / 2, degrees))
+
+    def lacking(mean: float) -> float:
+        power = stats.nct.sf(critical, degrees, mean) + stats.nct.cdf(-critical, degrees, mean)
+        return float(power) - POWER
+
+    return float(optimize.brentq(lacking, 0.1, 10 * critical))

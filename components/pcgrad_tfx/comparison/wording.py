@@ -1,0 +1,111 @@
+"""What a comparison found, in plain sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS, Comparison
+from pcgrad_tfx.comparison.statistics import Finding, findings
+
+METRIC_NAMES = {"auc": "AUC", "r_squared": "R²"}
+PCGRAD, PPCGRAD = "PCGrad", "PPCGrad"
+
+# What holds for all sentences.
+CAVEAT = (
+    "Intervals and tests are about the noise between seeds, on one test split; other test data may "
+    "differ by more."
+)
+
+
+def verdict(comparison: Comparison) -> str:
+    """Whether gradient surgery helped, in one sentence; PPCGrad only if it differs."""
+    found = findings(comparison)
+    said = _sentence(comparison, PCGRAD, found)
+    outcomes = {
+        method: {(f.task, f.difference is not None and f.difference > 0)
+                 for f in found if f.method == method and f.is_significant}
+        for method in (PCGRAD, PPCGRAD)
+    }  # fmt: skip
+    if outcomes[PCGRAD] != outcomes[PPCGRAD]:
+        said = f"{said} {_sentence(comparison, PPCGRAD, found)}"
+    return said
+
+
+def sentences(comparison: Comparison) -> list[str]:
+    """A sentence about each method, and one about what surgery costs."""
+    found = findings(comparison)
+    methods = [method.name for method in comparison.methods if method.name != EQUAL_WEIGHTS]
+    said = [_sentence(comparison, method, found) for method in methods]
+    prices = [
+        f"{time.ratio:.2f} times as long with {time.method}"
+        for time in comparison.step_times
+        if time.method != EQUAL_WEIGHTS
+    ]
+    if prices:
+        said.append(f"A step takes {_listed(prices)} as with {EQUAL_WEIGHTS}.")
+    return said
+
+
+def _sentence(comparison: Comparison, method: str, found: Sequence[Finding]) -> str:
+    ours = [finding for finding in found if finding.method == method]
+    by_task = [finding for finding in ours if finding.task is not None]
+    significant = [finding for finding in by_task if finding.is_significant]
+    parts = [
+        f"{word} on {_listed(_with_numbers(finding) for finding in kind)}"
+        for word, kind in (
+            ("better", [f for f in significant if f.difference is not None and f.difference > 0]),
+            ("worse", [f for f in significant if f.difference is not None and f.difference < 0]),
+        )
+        if kind
+    ]
+    rest = [f for f in by_task if not f.is_significant and f.detectable is not None]
+    if rest:
+        where = f" on {_listed(f.task for f in rest if f.task)}" if significant else ""
+        parts.append(
+            f"no difference larger than the noise between {len(comparison.seeds)} seeds{where} "
+            f"({_listed(_detectable(rest), ' or ')} would not have been seen)"
+        )
+    undefined = [f.task for f in by_task if f.detectable is None and f.task]
+    if undefined:
+        parts.append(f"no answer on {_listed(undefined)}, whose metric is undefined on this split")
+    overall = [f for f in ours if f.task is None and f.is_significant]
+    for finding in () if significant else overall:
+        # Small differences on several tasks may add up to more than noise.
+        parts.append(f"but on the mean over the tasks {_with_numbers(finding)}")
+    return f"{method} against {EQUAL_WEIGHTS}: {'; '.join(parts)}."
+
+
+def _with_numbers(finding: Finding) -> str:
+    metric = METRIC_NAMES.get(finding.metric or "", finding.metric or "")
+    name = f"{finding.task} " if finding.task else ""
+    values = [finding.difference, finding.low, finding.high]
+    digits = _digits(min(abs(value) for value in values if value))
+    difference, low, high = (_signed(value or 0.0, digits) for value in values)
+    unit = f" {metric}" if metric else ""
+    return f"{name}({difference}{unit}, 95% CI {low} to {high})"
+
+
+def _detectable(rest: Iterable[Finding]) -> list[str]:
+    """For each metric the difference that would have been seen on every task."""
+    largest: dict[str, float] = {}
+    for finding in rest:
+        if finding.metric and finding.detectable is not None:
+            largest[finding.metric] = max(largest.get(finding.metric, 0), finding.detectable)
+    return [
+        f"smaller than {value:.{_digits(value)}f} {METRIC_NAMES.get(metric, metric)}"
+        for metric, value in largest.items()
+    ]
+
+
+def _signed(value: float, digits: int) -> str:
+    return f"{value:+.{digits}f}".replace("-", "−")
+
+
+def _digits(value: float) -> int:
+    """So many decimals that a value shows its first digit, three at least, five at most."""
+    return next((digits for digits in (3, 4) if abs(value) >= 10.0**-digits), 5)
+
+
+def _listed(texts: Iterable[str], last: str = " and ") -> str:
+    texts = list(texts)
+    return last.join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)

@@ -1,0 +1,129 @@
+"""Whether a comparison sees what is there, and nothing else."""
+
+import gc
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from comparisons import METHODS, METRICS, drawn
+from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS
+from pcgrad_tfx.comparison.statistics import LEVEL, POWER, findings, paired
+from pcgrad_tfx.comparison.wording import sentences, verdict
+
+
+@pytest.fixture
+def little_garbage():
+    """Makes collections fast: statsmodels runs one in each correction."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("little_garbage")
+def test_null_comparisons_are_rejected_as_often_as_promised():
+    """Bar: 3% to 7%. A family is rejected if any of its findings is significant."""
+    trials = 2000
+    rejected = {"by task": 0, "overall": 0, "one method": 0}
+    for seed in range(trials):
+        found = findings(drawn(seed))
+        rejected["by task"] += any(f.is_significant for f in found if f.task)
+        rejected["overall"] += any(f.is_significant for f in found if not f.task)
+        alone = findings(drawn(trials + seed, methods=METHODS[:2], metrics={"tip": "auc"}))
+        rejected["one method"] += any(f.is_significant for f in alone)
+    rates = {family: count / trials for family, count in rejected.items()}
+    print(rates)
+    assert all(0.03 <= rate <= 0.07 for rate in rates.values()), rates
+
+
+def test_a_built_in_difference_is_found_where_it_is():
+    effects = {("PCGrad", "tip"): 0.1, ("PPCGrad", "fare"): -0.1}
+    found = {(f.method, f.task): f for f in findings(drawn(1, effects=effects))}
+    assert {key for key, f in found.items() if f.is_significant and key[1]} == set(effects)
+    for key, effect in effects.items():
+        assert found[key].low < effect < found[key].high
+        assert found[key].difference == pytest.approx(effect, abs=0.03)
+
+
+def test_the_p_values_are_scipys_corrected_by_holm():
+    comparison = drawn(2, methods=METHODS[:3], metrics={"tip": "auc"})
+    values = {
+        method: [run.test["tip"] for run in comparison.runs if run.method == method]
+        for method in METHODS[:3]
+    }
+    raw = {m: stats.ttest_rel(values[m], values[EQUAL_WEIGHTS]) for m in METHODS[1:3]}
+    smaller, larger = sorted(raw, key=lambda method: raw[method].pvalue)
+    found = {finding.method: finding for finding in findings(comparison)}
+    assert found[smaller].p_value == pytest.approx(min(1, 2 * raw[smaller].pvalue))
+    expected = max(2 * raw[smaller].pvalue, raw[larger].pvalue)
+    assert found[larger].p_value == pytest.approx(min(1, expected))
+    interval = raw[larger].confidence_interval(1 - LEVEL)
+    assert (found[larger].low, found[larger].high) == pytest.approx(tuple(interval))
+
+
+@pytest.mark.parametrize("seeds", [2, 5, 10])
+def test_the_detectable_difference_is_seen_with_the_power_that_is_promised(seeds):
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=(20_000, seeds))
+    # In units of the standard error that the drawn differences have in truth.
+    example = paired(noise[0])
+    standardized = example[4] / (noise[0].std(ddof=1) / math.sqrt(seeds))
+    shifted = noise + standardized / math.sqrt(seeds)
+    seen = stats.ttest_1samp(shifted, 0, axis=1).pvalue < LEVEL
+    assert seen.mean() == pytest.approx(POWER, abs=0.015)
+
+
+@given(st.lists(st.floats(-1, 1).map(lambda x: round(x, 6)), min_size=2, max_size=12))
+def test_intervals_and_tests_agree(differences):
+    mean, low, high, p_value, detectable = paired(differences)
+    assert low <= mean <= high
+    assert 0 <= p_value <= 1
+    assert detectable >= 0
+    if abs(p_value - LEVEL) > 1e-6 and high > low:
+        assert (p_value < LEVEL) == (low > 0 or high < 0)
+
+
+def test_equal_runs_differ_by_nothing():
+    comparison = drawn(0, noise=0.0)
+    assert not any(finding.is_significant for finding in findings(comparison))
+    assert {finding.p_value for finding in findings(comparison)} == {1.0}
+
+
+def test_undefined_metrics_are_left_out():
+    comparison = drawn(3)
+    runs = [run.model_copy(update={"test": run.test | {"late": None}}) for run in comparison.runs]
+    found = findings(comparison.model_copy(update={"runs": tuple(runs)}))
+    assert {(f.task, f.seeds) for f in found if f.method == "PCGrad"} == {
+        ("tip", 5), ("late", 0), ("fare", 5), (None, 0),
+    }  # fmt: skip
+    assert all((f.p_value is None) == (f.seeds == 0) for f in found)
+    said = verdict(comparison.model_copy(update={"runs": tuple(runs)}))
+    assert "no answer on late" in said
+
+
+def test_a_null_result_is_said_with_what_would_have_been_missed():
+    assert verdict(drawn(0)) == (
+        "PCGrad against equal weights: no difference larger than the noise between 5 seeds "
+        "(smaller than 0.020 AUC or smaller than 0.019 R² would not have been seen)."
+    )
+
+
+def test_a_difference_is_said_with_its_interval():
+    effects = {("PCGrad", "tip"): 0.1, ("PCGrad", "fare"): -0.2, ("PPCGrad", "tip"): 0.1}
+    said = verdict(drawn(1, effects=effects))
+    assert said.startswith("PCGrad against equal weights: better on tip (+0.0")
+    assert "; worse on fare (−0.2" in said
+    assert "on late (smaller than" in said
+    # PPCGrad estimates the same; it is mentioned because it does not have the loss on fare.
+    assert "PPCGrad against equal weights: better on tip (+0." in said
+
+
+def test_every_method_has_a_sentence_and_surgery_its_price():
+    said = sentences(drawn(0))
+    assert [text.partition(" against")[0] for text in said[:3]] == list(METHODS[1:])
+    assert said[3] == "A step takes 1.31 times as long with PCGrad as with equal weights."
+    assert len(METRICS) == 3
