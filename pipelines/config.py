@@ -6,7 +6,7 @@ and what would be right.
 
 from __future__ import annotations
 
-import importlib.resources
+import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -23,10 +23,11 @@ from pydantic import (
     model_validator,
 )
 
+from pcgrad_tfx.comparison.settings import ComparisonSettings
 from pcgrad_tfx.features import Features, check_features
 from pcgrad_tfx.problems import problem_lines
 from pcgrad_tfx.schema_text import parse_schema
-from pcgrad_tfx.tasks import Task, check_tasks
+from pcgrad_tfx.tasks import Task, check_tasks, is_draft
 from pcgrad_tfx.training_config import Training
 
 if sys.version_info >= (3, 11):
@@ -68,19 +69,26 @@ ResolvedPath = Annotated[NonEmpty, AfterValidator(_resolve)]
 
 
 class Data(BaseModel):
-    """Where the data are: a CSV file, or a folder of CSV files with the same columns.
+    """Where the data are: a file or a folder of files with the same columns.
+
+    The files are CSV (`.csv`, `.csv.gz`) or TFRecords of tf.Example (with "tfrecord" in the name).
+    A folder with the folders train, eval and test holds data that the user has split.
 
     Attributes:
         path: The file or folder.
         package: Instead of `path`: the Python package that ships the file or folder.
         resource: Where it is in `package`.
+        missing: Texts that stand for a missing value in CSV files, besides the empty one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    path: ResolvedPath | None = Field(None, description="a CSV file or a folder of CSV files")
+    path: ResolvedPath | None = Field(None, description="a file of data or a folder of them")
     package: NonEmpty | None = Field(None, description="the Python package that ships the data")
     resource: NonEmpty | None = Field(None, description="the file or folder inside the package")
+    missing: tuple[NonEmpty, ...] = Field(
+        (), description='texts that stand for a missing value, as in ["NA"]'
+    )
 
     @model_validator(mode="after")
     def _check_one_place(self) -> Data:
@@ -98,17 +106,20 @@ class Data(BaseModel):
     def _find_resource(self) -> str:
         if self.package is None or self.resource is None:
             raise ValueError("`package` and `resource` go together; add the other one")
+        # Without importing it, which may need more packages than the data do.
         try:
-            found = importlib.resources.files(self.package) / self.resource
-        except ModuleNotFoundError:
-            raise ValueError(
-                f"package {self.package!r} is not installed; install it or use `path`"
-            ) from None
-        if not (found.is_file() or found.is_dir()):
-            raise ValueError(
-                f"package {self.package!r} ships no {self.resource!r}; correct it or use `path`"
-            )
-        return str(found)
+            package = importlib.util.find_spec(self.package)
+        except (ModuleNotFoundError, ValueError):
+            package = None
+        if package is None:
+            raise ValueError(f"package {self.package!r} is not installed; install it or use `path`")
+        for folder in package.submodule_search_locations or ():
+            found = Path(folder) / self.resource
+            if found.exists():
+                return str(found)
+        raise ValueError(
+            f"package {self.package!r} ships no {self.resource!r}; correct it or use `path`"
+        )
 
 
 class Evaluation(BaseModel):
@@ -135,9 +146,10 @@ class PipelineConfig(BaseModel):
         schema_text: The text of the curated schema; in the TOML file, key `schema` names the file
             that holds it. It is inferred from the data where there is none.
         tasks: What the model learns.
-        features: What it learns from.
+        features: What it learns from. What is not listed in the TOML file is found in the data.
         training: How it is trained.
         evaluation: How it is judged.
+        comparison: How methods are compared; they are not compared without it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -151,9 +163,12 @@ class PipelineConfig(BaseModel):
         None, alias="schema", description="the file of a curated schema in text format"
     )
     tasks: tuple[Task, ...] = Field(description="what the model learns")
-    features: Features = Field(description="what it learns from")
+    features: Features = Field(
+        default_factory=Features.model_construct, description="what it learns from"
+    )
     training: Training = Field(Training(), description="how it is trained")
     evaluation: Evaluation = Field(Evaluation(), description="how it is judged")
+    comparison: ComparisonSettings | None = Field(None, description="how methods are compared")
 
     @field_validator("tasks")
     @classmethod
@@ -166,6 +181,35 @@ class PipelineConfig(BaseModel):
     def _check_features(cls, features: Features, info: ValidationInfo) -> Features:
         check_features(features, info.data.get("tasks", ()))
         return features
+
+    @model_validator(mode="after")
+    def _check_complete(self, info: ValidationInfo) -> PipelineConfig:
+        if not is_draft(info) and (missing := self.undecided()):
+            raise ValueError(f"{missing[0]}; add it")
+        return self
+
+    def undecided(self) -> list[str]:
+        """What the file leaves to be found in the data, one phrase for each thing."""
+        phrases = []
+        if left_out := self.features.left_out:
+            listed = " and ".join(f"`{name}`" for name in left_out)
+            verb = "is" if len(left_out) == 1 else "are"
+            phrases.append(f"features: {listed} {verb} not listed")
+        phrases += [
+            f"tasks[{position}]: `classes` of task {task.name!r} are not listed"
+            for position, task in enumerate(self.tasks)
+            if task.kind == "multiclass" and task.classes is None
+        ]
+        return phrases
+
+    @field_validator("comparison")
+    @classmethod
+    def _check_comparison(
+        cls, comparison: ComparisonSettings | None, info: ValidationInfo
+    ) -> ComparisonSettings | None:
+        if comparison is not None and "tasks" in info.data:
+            comparison.grid(info.data["tasks"])
+        return comparison
 
     def with_overrides(self, **training: Any) -> PipelineConfig:
         """Returns a copy with other training settings.
@@ -184,11 +228,13 @@ class PipelineConfig(BaseModel):
         return self.model_copy(update={"training": checked})
 
 
-def load_config(path: str | Path) -> PipelineConfig:
+def load_config(path: str | Path, *, draft: bool = False) -> PipelineConfig:
     """Reads a configuration from a TOML file.
 
     Args:
         path: The file. Relative paths in it start at its folder.
+        draft: Whether it may leave out what can be found in the data: the lists of features and
+            the classes of tasks. `pipelines.inspection.inspect_data` adds them.
 
     Returns:
         The checked configuration.
@@ -207,11 +253,19 @@ def load_config(path: str | Path) -> PipelineConfig:
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
     try:
         # As JSON, strictly: TOML's own types count, so that neither "10" nor true is a number.
-        return PipelineConfig.model_validate_json(
+        config = PipelineConfig.model_validate_json(
             json.dumps(document, default=str),
             strict=True,
-            context={"folder": path.absolute().parent},
+            context={"folder": path.absolute().parent, "draft": True},
         )
     except ValidationError as error:
         lines = (f"{path}: {line}" for line in problem_lines(error, PipelineConfig))
         raise ConfigError("\n".join(lines)) from None
+    if not draft and (phrases := config.undecided()):
+        lines = (
+            f"{path}: {phrase}: they are found in the data only by the local runner; list "
+            "them here (`local_runner.py --init` writes such a file)"
+            for phrase in phrases
+        )
+        raise ConfigError("\n".join(lines))
+    return config

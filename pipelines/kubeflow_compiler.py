@@ -95,6 +95,7 @@ def _create_pipeline(
         pipeline_root=settings.pipeline_root,
         data_root=data_root,
         data_pattern=csv_location(settings.data)[1],
+        missing_values=config.data.missing,
         tasks=config.tasks,
         features=config.features,
         training=config.training,

@@ -8,16 +8,18 @@ import importlib
 import os
 import pathlib
 import sys
+import textwrap
 import time
 import traceback
 import warnings
+import webbrowser
 from typing import TYPE_CHECKING
 
 # The repository need not be installed, or be the working directory, for `pipelines` to be found.
 sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1])]
 
+from pcgrad_tfx.comparison.settings import ComparisonSettings
 from pcgrad_tfx.errors import root_message
-from pcgrad_tfx.features import required_columns
 from pipelines.beam_options import (
     IN_PROCESS_RUNNER,
     add_beam_options,
@@ -79,8 +81,18 @@ def main(arguments: list[str] | None = None) -> int:
             with claim(output):
                 doctor(output, clean=args.doctor == "clean")
             return DONE
+        if args.init:
+            if not args.verbose:
+                warnings.simplefilter("ignore")
+            from pipelines.init_config import init_config
+
+            init_config(args.init, args.config, args.label)
+            return DONE
+        if args.label:
+            raise ValueError("--label goes with --init; a configuration names its tasks itself")
+        args.config = args.config or str(DEFAULT_CONFIG)
         check_beam_options(args)
-        config = load_config(args.config).with_overrides(
+        config = load_config(args.config, draft=True).with_overrides(
             surgery=args.surgery, epochs=args.epochs, batch_size=args.batch_size, seed=args.seed
         )
         with claim(output):
@@ -99,13 +111,30 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--config", metavar="FILE", default=str(DEFAULT_CONFIG),
+        "--config", metavar="FILE",
         help="what to learn from which data, a TOML file (default: the Chicago taxi trips)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--init", metavar="DATA",
+        help="instead of a run: look at a CSV file, a folder or TFRecords, and write a proposal "
+        "for --config",
+    )  # fmt: skip
+    parser.add_argument(
+        "--label", metavar="COLUMN", action="append", default=[],
+        help="with --init: a column to predict; may be repeated",
     )  # fmt: skip
     parser.add_argument(
         "--output", metavar="DIR", default="output",
         help="folder of everything that is made (default: %(default)s)",
     )  # fmt: skip
+    parser.add_argument(
+        "--compare", action="store_true",
+        help="also compare equal weights, PCGrad, PPCGrad, static loss weights and single tasks, "
+        "several seeds each (takes some 45 trainings with three tasks)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--open", action="store_true", help="open the report in a browser when the run is done"
+    )
     training = parser.add_argument_group("training (in place of what the TOML file says)")
     training.add_argument(
         "--surgery", choices=["pcgrad", "ppcgrad", "none"], help="gradient surgery"
@@ -152,6 +181,8 @@ def _run(config: PipelineConfig, args: argparse.Namespace, output: pathlib.Path)
             _report_failure(error, components, log_file)
             return FAILED
         _report(summary, console, log_file, time.monotonic() - begun)
+        if args.open:
+            webbrowser.open(pathlib.Path(summary.report).as_uri())
     return PUSHED if summary.pushed else NOT_PUSHED
 
 
@@ -162,12 +193,12 @@ def _run_pipeline(
     components: ComponentLines,
 ) -> RunSummary:
     print("  checking the data …", flush=True)
-    from pcgrad_tfx.csv_checks import check_csv, csv_location
+    from pipelines.inspection import inspect_data
 
-    data_root, pattern = csv_location(config.data.location)
-    slices = config.evaluation.slices
-    required, numeric = required_columns(config.features, config.tasks, slices)
-    check_csv(data_root, pattern, required=required, numeric=numeric)
+    inspection = inspect_data(config, args.config)
+    config, data = inspection.config, inspection.files
+    for remark in inspection.remarks:
+        print(f"  {remark}")
 
     if left := find_abandoned(output):
         print(f"  {len(left)} killed or interrupted: --doctor shows what they left behind")
@@ -186,13 +217,17 @@ def _run_pipeline(
     pipeline = create_pipeline(
         pipeline_name=config.name,
         pipeline_root=str(pipeline_root(output)),
-        data_root=data_root,
-        data_pattern=pattern,
+        data_root=data.base,
+        data_pattern=data.patterns.get("all", ""),
+        data_splits=data.splits,
+        data_format=data.format,
+        missing_values=config.data.missing,
         tasks=config.tasks,
         features=config.features,
         training=config.training,
+        comparison=config.comparison or (ComparisonSettings() if args.compare else None),
         schema=config.schema_text,
-        slices=slices,
+        slices=config.evaluation.slices,
         push_destination=str(output / "pushed_model"),
         checkpoint_root=str(output / "checkpoints"),
         metadata_connection_config=connection,
@@ -221,6 +256,9 @@ def _report(
     from pipelines.run_summary import results_table
 
     rich_console(console).print(results_table(summary))
+    for sentence in summary.verdict:
+        print(textwrap.fill(sentence, 100))
+    print(f"Report:          {_shown(summary.report)}")
     if summary.pushed:
         print(f"Pushed model:    {_shown(summary.pushed)}")
     else:
@@ -232,7 +270,9 @@ def _report(
     print(f"Finished in {seconds:.0f} s.")
 
 
-def _report_failure(error: Exception, components: ComponentLines, log_file: pathlib.Path) -> None:
+def _report_failure(
+    error: BaseException, components: ComponentLines, log_file: pathlib.Path
+) -> None:
     where = f"{components.running} failed: " if components.running else ""
     print(f"{where}{root_message(error)}")
     print(f"Full log: {_shown(log_file)}")

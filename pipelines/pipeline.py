@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from tfx import v1 as tfx
 from tfx.dsl.components.base.base_node import BaseNode
@@ -11,10 +12,14 @@ from tfx.v1.dsl.experimental import RuntimeParameter
 
 from pcgrad_tfx.baseline import LatestComparableModelStrategy, definitions
 from pcgrad_tfx.code_version import code_version
+from pcgrad_tfx.comparison.component import Comparison
+from pcgrad_tfx.comparison.settings import ComparisonSettings
+from pcgrad_tfx.conflict_report import ConflictReport
 from pcgrad_tfx.csv_example_gen import CsvExampleGen
 from pcgrad_tfx.curated_schema import CuratedSchema
 from pcgrad_tfx.evaluation import eval_config
 from pcgrad_tfx.features import Features, required_columns
+from pcgrad_tfx.import_example_gen import ImportExampleGen
 from pcgrad_tfx.tasks import Task
 from pcgrad_tfx.training_config import Training
 from pcgrad_tfx.validation_gate import ValidationGate
@@ -43,6 +48,9 @@ def create_pipeline(
     training: Training,
     push_destination: str | RuntimeParameter,
     data_pattern: str = "*.csv",
+    data_splits: Mapping[str, str] | None = None,
+    data_format: Literal["csv", "tfrecord"] = "csv",
+    missing_values: Sequence[str] = (),
     schema: str | None = None,
     slices: Sequence[Sequence[str]] = (),
     train_steps: int | None = None,
@@ -51,6 +59,7 @@ def create_pipeline(
     checkpoint_root: str | None = None,
     parameters: BaseNode | None = None,
     baseline: BaseNode | None = None,
+    comparison: ComparisonSettings | None = None,
     enable_cache: bool = True,
     metadata_connection_config: tfx.types.metadata_store_pb2.ConnectionConfig | None = None,
     beam_pipeline_args: Sequence[str] = (),
@@ -63,14 +72,18 @@ def create_pipeline(
     Args:
         pipeline_name: Name under which ML Metadata knows it.
         pipeline_root: Folder of all artifacts.
-        data_root: Folder of the CSV files.
+        data_root: Folder of the data.
         tasks: What to learn.
         features: What to learn from.
         training: How to train.
         push_destination: Folder that the blessed model is pushed to, as a numbered version. A
             runtime parameter holds the JSON of a `PushDestination`:
             `{"filesystem": {"base_directory": "…"}}`.
-        data_pattern: Which files of `data_root` to read.
+        data_pattern: Which files of `data_root` to read; they are split 8:1:1 by hash.
+        data_splits: In place of `data_pattern` the user's own splits: the files of "train", "eval"
+            and "test".
+        data_format: How they are written: CSV, or TFRecords of tf.Example.
+        missing_values: Texts that stand for a missing value in CSV files, besides the empty one.
         schema: The text of a curated schema; inferred from the data without one, in which case
             only an empty split is found, no other anomaly.
         slices: Raw columns to slice the evaluation by; gates look at the overall slice.
@@ -82,27 +95,36 @@ def create_pipeline(
             `TrainingParameters`.
         baseline: The node that finds the last blessed model, with the outputs `model` and
             `model_blessing`; by default `latest_blessed_model(tasks)`.
+        comparison: How to compare methods; they are not compared without it.
         enable_cache: Whether to reuse the results of unchanged components.
         metadata_connection_config: Of ML Metadata; not needed on Kubeflow.
         beam_pipeline_args: Beam's options for the data components.
 
     Returns:
-        The pipeline: CsvExampleGen, StatisticsGen, schema, ExampleValidator, ValidationGate,
-        Transform, parameters, Trainer, baseline, Evaluator, Pusher.
+        The pipeline: CsvExampleGen or ImportExampleGen, StatisticsGen, schema, ExampleValidator,
+        ValidationGate, Transform, parameters, Trainer, Comparison, ConflictReport, baseline,
+        Evaluator, Pusher.
     """
     # What a component does not use stays out of its configuration, and so of its cache key.
     plain_features = features.model_dump(mode="json", exclude={"exclude"})
     required, numeric = required_columns(features, tasks, slices)
 
-    example_gen = CsvExampleGen(
-        input_base=data_root,
-        required=required,
-        numeric=numeric,
-        input_config=tfx.proto.Input(
-            splits=[tfx.proto.Input.Split(name="all", pattern=data_pattern)]
+    common = {
+        "input_base": data_root,
+        "required": required,
+        "numeric": numeric,
+        "input_config": tfx.proto.Input(
+            splits=[
+                tfx.proto.Input.Split(name=name, pattern=pattern)
+                for name, pattern in (data_splits or {"all": data_pattern}).items()
+            ]
         ),
-        output_config=_eight_to_one_to_one(),
-    )
+        "output_config": None if data_splits else _eight_to_one_to_one(),
+    }
+    if data_format == "csv":
+        example_gen = CsvExampleGen(**common, missing=missing_values)
+    else:
+        example_gen = ImportExampleGen(**common)
     statistics_gen = tfx.components.StatisticsGen(examples=example_gen.outputs["examples"])
     if schema is not None:
         schema_gen = CuratedSchema(schema)
@@ -151,6 +173,23 @@ def create_pipeline(
         eval_args=tfx.proto.EvalArgs(splits=["eval"], num_steps=eval_steps),
         custom_config=trainer_config,
     )
+    compare = None
+    if comparison is not None:
+        compare = Comparison(
+            examples=example_gen.outputs["examples"],
+            transformed_examples=transform.outputs["transformed_examples"],
+            transform_graph=transform.outputs["transform_graph"],
+            custom_config={
+                **{key: value for key, value in trainer_config.items() if key != "surgery"},
+                "code_version": code_version("pcgrad_tfx.comparison.executor"),
+                "comparison": comparison.model_dump(mode="json", exclude_none=True),
+            },
+        )
+    report = ConflictReport(
+        model_run=trainer.outputs["model_run"],
+        comparison=compare.outputs["comparison"] if compare else None,
+        name=pipeline_name,
+    )
     baseline = baseline or latest_blessed_model(tasks)
     evaluator = tfx.components.Evaluator(
         examples=example_gen.outputs["examples"],
@@ -177,6 +216,8 @@ def create_pipeline(
             transform,
             *([parameters] if parameters else []),
             trainer,
+            *([compare] if compare else []),
+            report,
             baseline,
             evaluator,
             pusher,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 from collections.abc import Mapping, Sequence
 
 import rich.table
 from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
+from pcgrad_tfx.conflict_report import PAGE_FILE, read_verdict
 from pcgrad_tfx.evaluation import TaskResult, read_results
 from pcgrad_tfx.tasks import Task
 
@@ -35,12 +37,16 @@ class RunSummary:
         pushed: Folder of the pushed model, `None` if it was not pushed.
         model: Folder of the trained model.
         training_logs: Folder of the TensorBoard logs and of `conflicts.jsonl`.
+        report: The page about conflicts.
+        verdict: Its sentences: whether the tasks conflict, whether surgery helps.
     """
 
     results: Sequence[TaskResult]
     pushed: str | None
     model: str
     training_logs: str
+    report: str
+    verdict: Sequence[str]
 
 
 def read_last_run(connection: mlmd.ConnectionConfig, pipeline_name: str) -> dict[str, NodeRun]:
@@ -83,12 +89,15 @@ def summarize(nodes: Mapping[str, NodeRun], tasks: Sequence[Task]) -> RunSummary
         nodes: What `read_last_run` returned.
         tasks: The pipeline's tasks.
     """
+    report = nodes["ConflictReport"].outputs["report"].uri
     pushed = nodes["Pusher"].outputs["pushed_model"].custom_properties
     return RunSummary(
         results=read_results(nodes["Evaluator"].outputs["evaluation"].uri, tasks),
         pushed=pushed["pushed_destination"].string_value if pushed["pushed"].int_value else None,
         model=nodes["Trainer"].outputs["model"].uri,
         training_logs=nodes["Trainer"].outputs["model_run"].uri,
+        report=str(pathlib.Path(report) / PAGE_FILE),
+        verdict=read_verdict(report),
     )
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.proto import config_pb2
 
-from pcgrad_tfx.tasks import LABELLED_ROWS, EvaluationMetric, Task, check_tasks
+from pcgrad_tfx.task_kinds import LABELLED_ROWS, EvaluationMetric
+from pcgrad_tfx.tasks import Task, check_tasks
 
 # The messages are taken from their own module: TFMA 0.52 does not export them.
 _OVERALL = config_pb2.SlicingSpec()

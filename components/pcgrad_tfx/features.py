@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
-from pcgrad_tfx.tasks import Column, Task
+from pcgrad_tfx.tasks import Column, Task, is_draft
 
 Reason = Annotated[str, Field(min_length=1)]
 BucketCount = Annotated[int, Field(ge=2)]
@@ -20,6 +20,8 @@ def transformed_name(column: str) -> str:
 
 class Features(BaseModel):
     """The columns the model may see: a whitelist, each column in one group.
+
+    A configuration file need not list them: see `pcgrad_tfx.completion`.
 
     Attributes:
         numeric: Numbers, scaled to mean 0 and variance 1.
@@ -40,8 +42,8 @@ class Features(BaseModel):
     oov_buckets: int = Field(1, ge=1, description="ids for values outside a vocabulary")
 
     @model_validator(mode="after")
-    def _check_each_column_once(self) -> Features:
-        if not self.columns:
+    def _check_each_column_once(self, info: ValidationInfo) -> Features:
+        if not self.columns and not (is_draft(info) and self.left_out):
             raise ValueError(
                 "no column is a feature; list some under `numeric`, `categorical` or `bucketized`"
             )
@@ -53,6 +55,13 @@ class Features(BaseModel):
                     f"column {column!r} is a feature and excluded; keep one of the two"
                 )
         return self
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Which of the lists are not given, so that their columns are to be found in the data."""
+        return tuple(
+            name for name in ("numeric", "categorical") if name not in self.model_fields_set
+        )
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -96,7 +105,7 @@ def required_columns(
         All columns that must exist, and those of them that must hold numbers.
     """
     labels = {column for task in tasks for column in task.source_columns}
-    classes = {task.column for task in tasks if task.classes}
-    numeric = {*features.numeric, *features.bucketized, *(labels - classes)}
+    texts = {task.column for task in tasks if task.is_text}
+    numeric = {*features.numeric, *features.bucketized, *(labels - texts)}
     sliced = {column for columns in slices for column in columns}
     return {*features.columns, *labels, *sliced}, numeric

@@ -63,7 +63,7 @@ class InputData:
             Batches of (features by name, labels by task's name, float or integer [N], NaN where a
             label is missing).
         """
-        return self._rows(files).map(self._split, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+        return self._rows(files).map(self.split, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
     def epochs(self, files: Sequence[str], seed: int, first: int, last: int) -> tf.data.Dataset:
         """The batches of several epochs one after the other, each in an order of its own.
@@ -91,7 +91,7 @@ class InputData:
             return shuffled.batch(self._batch_size)
 
         numbers = tf.data.Dataset.range(first, last)
-        return numbers.flat_map(epoch).map(self._split, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+        return numbers.flat_map(epoch).map(self.split, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
     def _rows(self, files: Sequence[str]) -> tf.data.Dataset:
         options = tfxio.TensorFlowDatasetOptions(
@@ -99,9 +99,10 @@ class InputData:
         )
         return self._data_accessor.tf_dataset_factory(list(files), options, self._schema)
 
-    def _split(
+    def split(
         self, row: Mapping[str, tf.Tensor]
     ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        """Features and labels of a batch of transformed rows, as `batches` gives them."""
         features = reshape_features(row, self.feature_spec)
         labels = {}
         for task in self._tasks:

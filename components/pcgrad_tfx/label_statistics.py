@@ -8,16 +8,19 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from pcgrad_tfx.log_scale import to_log
 from pcgrad_tfx.tasks import Task
 
 
 @dataclasses.dataclass(frozen=True)
 class LabelStatistics:
-    """A regression label over the training data.
+    """A regression label over the training data, on the scale on which it is learned.
+
+    That is the label's own unit, or log(1 + label) if the task has a `log_scale`.
 
     Attributes:
-        mean: In the label's own unit; 0 without any label.
-        deviation: Standard deviation in the label's own unit; 1 where it would be 0.
+        mean: 0 without any label.
+        deviation: Standard deviation; 1 where it would be 0.
     """
 
     mean: float
@@ -41,12 +44,19 @@ def label_statistics(
     Returns:
         The number of rows, and the statistics of each regression task by name.
     """
-    names = [task.name for task in tasks if task.kind == "regression"]
+    regressions = {task.name: task for task in tasks if task.kind == "regression"}
+    names = list(regressions)
+
+    def known_labels(labels: dict[str, tf.Tensor], name: str) -> tf.Tensor:
+        label = labels[name]
+        known = tf.boolean_mask(label, tf.math.is_finite(label))
+        return to_log(known) if regressions[name].log_scale else known
+
     # Sums of differences from the first batch's mean: sums of squares would cancel.
     origin = dict.fromkeys(names, 0.0)
     for _, labels in dataset.take(1):
         for name in names:
-            known = tf.boolean_mask(labels[name], tf.math.is_finite(labels[name]))
+            known = known_labels(labels, name)
             origin[name] = float(tf.reduce_mean(known)) if len(known) else 0.0
 
     def count(state: tf.Tensor, batch: tuple[tf.Tensor, dict[str, tf.Tensor]]) -> tf.Tensor:
@@ -54,8 +64,7 @@ def label_statistics(
         rows = tf.shape(next(iter(labels.values())))[0]
         sums = [tf.stack([tf.cast(rows, tf.float64), 0.0, 0.0])]
         for name in names:
-            finite = tf.math.is_finite(labels[name])
-            known = tf.cast(tf.boolean_mask(labels[name], finite), tf.float64) - origin[name]
+            known = tf.cast(known_labels(labels, name), tf.float64) - origin[name]
             size = tf.cast(tf.size(known), tf.float64)
             sums.append(tf.stack([size, tf.reduce_sum(known), tf.reduce_sum(known**2)]))
         return state + tf.stack(sums)

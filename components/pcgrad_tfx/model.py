@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -12,9 +13,12 @@ import tensorflow as tf
 
 from pcgrad.keras import MultiTaskModel
 from pcgrad_tfx.label_statistics import LabelStatistics
+from pcgrad_tfx.log_scale import FromLog, MeanSquaredLogError
 from pcgrad_tfx.problems import nearest
 from pcgrad_tfx.tasks import Task
 from pcgrad_tfx.training_config import Training
+
+_LAYER_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.-]*")
 
 FeatureSpec: TypeAlias = Mapping[str, tf.io.FixedLenFeature]
 ModelFn: TypeAlias = Callable[[FeatureSpec, Sequence[Task], Mapping[str, Any]], keras.Model]
@@ -34,20 +38,22 @@ def build_model(
         tasks: The tasks; each becomes an output [N, units] of its name.
         training: The sizes of the layers.
         embedding_sizes: For each feature that holds ids their number; the others are numbers.
-        label_statistics: Mean and deviation of each regression task's label: its head learns a
-            standardized value and gives the label's own unit.
+        label_statistics: Mean and deviation of each regression task's label, on its logarithmic
+            scale if it has one: its head learns a standardized value and gives the label's own
+            unit.
 
     Returns:
         The model, from a mapping of features, [N] or [N, 1], to a mapping of outputs; not compiled.
     """
-    inputs = {
-        name: keras.Input(feature.shape, name=name, dtype=feature.dtype.name)
-        for name, feature in feature_spec.items()
-    }
-    columns = [
-        _column(value, embedding_sizes.get(name), training.embedding_dim)
-        for name, value in inputs.items()
-    ]
+    inputs, columns = {}, []
+    for position, (name, feature) in enumerate(feature_spec.items()):
+        # Keras allows no slash in a name, TensorFlow for a layer that computes not much else.
+        layer = name if _LAYER_NAME.fullmatch(name) else f"feature_{position}"
+        inputs[name] = keras.Input(
+            feature.shape, name=layer if "/" in name else name, dtype=feature.dtype.name
+        )
+        ids = embedding_sizes.get(name)
+        columns.append(_column(inputs[name], layer, ids, training.embedding_dim))
     shared = columns[0] if len(columns) == 1 else keras.layers.Concatenate()(columns)
     for index, units in enumerate(training.hidden_units):
         shared = keras.layers.Dense(units, activation="relu", name=f"shared_{index}")(shared)
@@ -55,6 +61,11 @@ def build_model(
         task.name: _head(task, shared, training, label_statistics.get(task.name)) for task in tasks
     }
     return MultiTaskModel(inputs, outputs)
+
+
+def task_loss(task: Task) -> str | keras.losses.Loss:
+    """A task's loss, as `compile` takes it."""
+    return MeanSquaredLogError() if task.log_scale else task.loss
 
 
 def check_feature_spec(feature_spec: FeatureSpec, embedding_sizes: Mapping[str, int]) -> None:
@@ -156,11 +167,11 @@ def as_multi_task_model(model: keras.Model, tasks: Sequence[Task], path: str) ->
     return model
 
 
-def _column(value: keras.KerasTensor, ids: int | None, width: int) -> keras.KerasTensor:
+def _column(value: keras.KerasTensor, name: str, ids: int | None, width: int) -> keras.KerasTensor:
     """A number as [N, 1], an id as its vector [N, width]."""
     if ids is None:
-        return keras.layers.Reshape((1,), name=f"{value.name}_column")(value)
-    vector = keras.layers.Embedding(ids, width, name=f"{value.name}_embedding")(value)
+        return keras.layers.Reshape((1,), name=f"{name}_column")(value)
+    vector = keras.layers.Embedding(ids, width, name=f"{name}_embedding")(value)
     return vector if len(vector.shape) == 2 else keras.layers.Reshape((width,))(vector)
 
 
@@ -171,6 +182,9 @@ def _head(task: Task, shared: Any, training: Training, statistics: LabelStatisti
         own = layer(own)
     if statistics is None:
         return keras.layers.Dense(task.units, activation=task.activation, name=task.name)(own)
-    standardized = keras.layers.Dense(task.units, name=f"{task.name}_standardized")(own)
-    unit = keras.layers.Rescaling(statistics.deviation, statistics.mean, name=task.name)
-    return unit(standardized)
+    value = keras.layers.Dense(task.units, name=f"{task.name}_standardized")(own)
+    if not task.log_scale:
+        unit = keras.layers.Rescaling(statistics.deviation, statistics.mean, name=task.name)
+        return unit(value)
+    scaled = keras.layers.Rescaling(statistics.deviation, statistics.mean, name=f"{task.name}_log")
+    return FromLog(name=task.name)(scaled(value))

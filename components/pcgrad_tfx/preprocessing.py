@@ -9,6 +9,7 @@ label's column: without those columns the graph still gives every feature.
 from __future__ import annotations
 
 import difflib
+import urllib.parse
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
@@ -59,7 +60,7 @@ def preprocessing_fn(
     for column, buckets in features.bucketized.items():
         outputs[transformed_name(column)] = _bucketize(_numbers(inputs, column), buckets)
     for task in tasks:
-        label, valid = _class_id(inputs, task) if task.classes else _number_label(inputs, task)
+        label, valid = (_text_label if task.is_text else _number_label)(inputs, task)
         dtype = tf.as_dtype(task.label_dtype)
         outputs[task.label_key] = tf.where(valid, tf.cast(label, dtype), tf.zeros([], dtype))
         outputs[task.mask_key] = tf.cast(valid, tf.float32)
@@ -78,9 +79,8 @@ def embedding_sizes(features: Features, tft_output: tft.TFTransformOutput) -> di
     """
     sizes = {}
     for column in features.categorical:
-        name = transformed_name(column)
-        vocabulary = tft_output.vocabulary_size_by_name(name)
-        sizes[name] = 1 + vocabulary + features.oov_buckets
+        vocabulary = tft_output.vocabulary_size_by_name(_vocabulary_name(column))
+        sizes[transformed_name(column)] = 1 + vocabulary + features.oov_buckets
     for column, buckets in features.bucketized.items():
         sizes[transformed_name(column)] = buckets
     return sizes
@@ -101,10 +101,15 @@ def _look_up(values: tf.Tensor, column: str, features: Features) -> tf.Tensor:
     vocabulary = tft.vocabulary(
         tf.boolean_mask(values, valid),
         top_k=features.vocabulary_size,
-        vocab_filename=transformed_name(column),
+        vocab_filename=_vocabulary_name(column),
     )
     ids = tft.apply_vocabulary(values, vocabulary, num_oov_buckets=features.oov_buckets)
     return tf.where(valid, ids + 1, 0)
+
+
+def _vocabulary_name(column: str) -> str:
+    """The name of a vocabulary's file: that of the feature, without what a file's cannot have."""
+    return urllib.parse.quote(transformed_name(column), safe=" ()[]{}&+,;=@!'")
 
 
 def _bucketize(values: tf.Tensor, buckets: int) -> tf.Tensor:
@@ -117,8 +122,11 @@ def _bucketize(values: tf.Tensor, buckets: int) -> tf.Tensor:
     return tft.apply_buckets(filled, boundaries)
 
 
-def _class_id(inputs: Mapping[str, RawColumn], task: Task) -> tuple[tf.Tensor, tf.Tensor]:
-    is_class = _texts(inputs, task.column)[:, tf.newaxis] == tf.constant(task.classes)
+def _text_label(inputs: Mapping[str, RawColumn], task: Task) -> tuple[tf.Tensor, tf.Tensor]:
+    values = _texts(inputs, task.column)
+    if task.positive is not None:
+        return values == task.positive, values != ""
+    is_class = values[:, tf.newaxis] == tf.constant(task.classes)
     return tf.argmax(tf.cast(is_class, tf.int32), axis=1), tf.reduce_any(is_class, axis=1)
 
 
@@ -137,6 +145,8 @@ def _number_label(inputs: Mapping[str, RawColumn], task: Task) -> tuple[tf.Tenso
         value = tf.cast(_exceeds(value, task.above, rounding), value.dtype)
     elif task.kind == "binary":
         valid &= (value == 0) | (value == 1)
+    elif task.log_scale:
+        valid &= value >= 0
     return value, valid
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, get_args
 
@@ -96,4 +97,5 @@ def nearest(given: Any, choices: Iterable[str]) -> str:
     """Names the choice that is spelt most like what was given, else all choices."""
     names = list(choices)
     near = difflib.get_close_matches(str(given), names, n=1, cutoff=0.5)
-    return f'did you mean "{near[0]}"?' if near else f"there are: {', '.join(names)}"
+    listed = textwrap.shorten(", ".join(names), 300, placeholder=" …")
+    return f'did you mean "{near[0]}"?' if near else f"there are: {listed}"

@@ -1,111 +1,19 @@
 """What a task is: the one source of its labels, head, loss, metrics and serving output.
 
 A `Task` is plain data that survives JSON, so it can travel through TFX's `custom_config`. What
-the kinds of task have in common stands in `KINDS`, once; Transform, Trainer and Evaluator read
-it from there.
+the kinds of task have in common stands in `pcgrad_tfx.task_kinds`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+
+from pcgrad_tfx.task_kinds import KINDS, EvaluationMetric, Kind
 
 Column = Annotated[str, Field(min_length=1)]
-
-
-@dataclass(frozen=True)
-class EvaluationMetric:
-    """A metric that the Evaluator computes with TFMA.
-
-    Attributes:
-        name: The metric's name in TFMA's results.
-        class_name: The class that computes it.
-        module: Where the class is, for classes that are neither TFMA's nor Keras's own.
-    """
-
-    name: str
-    class_name: str
-    module: str = ""
-
-
-@dataclass(frozen=True)
-class Kind:
-    """What all tasks of one kind have in common.
-
-    Attributes:
-        activation: The head's activation; None is linear.
-        loss: The head's loss, as Keras names it.
-        keras_metrics: The metrics shown during training, as Keras names them.
-        label_dtype: The dtype of the transformed label, "float32" or "int64".
-        primary_metric: What the gate looks at, higher is better.
-        constant_value: What `primary_metric` gives a model that always predicts the same.
-        detail_metrics: Metrics that are reported beside it.
-        per_class: Whether `primary_metric` is computed one class against the rest and averaged
-            over the classes.
-    """
-
-    activation: str | None
-    loss: str
-    keras_metrics: tuple[str, ...]
-    label_dtype: str
-    primary_metric: EvaluationMetric
-    constant_value: float
-    detail_metrics: tuple[EvaluationMetric, ...]
-    per_class: bool = False
-
-
-_AUC = EvaluationMetric("auc", "AUC")
-LABELLED_ROWS = EvaluationMetric("example_count", "ExampleCount")
-
-KINDS: Mapping[str, Kind] = {
-    "binary": Kind(
-        activation="sigmoid",
-        loss="binary_crossentropy",
-        keras_metrics=("AUC",),
-        label_dtype="float32",
-        primary_metric=_AUC,
-        constant_value=0.5,
-        detail_metrics=(
-            EvaluationMetric("binary_crossentropy", "BinaryCrossEntropy"),
-            EvaluationMetric("binary_accuracy", "BinaryAccuracy"),
-            EvaluationMetric("mean_label", "MeanLabel"),
-            LABELLED_ROWS,
-        ),
-    ),
-    # The accuracy of a constant prediction depends on the class frequencies, so a gate on it
-    # would mean something else for every data set; for the AUC averaged over the classes it is
-    # 0.5 for all of them.
-    "multiclass": Kind(
-        activation="softmax",
-        loss="sparse_categorical_crossentropy",
-        keras_metrics=("SparseCategoricalAccuracy",),
-        label_dtype="int64",
-        primary_metric=_AUC,
-        constant_value=0.5,
-        detail_metrics=(
-            EvaluationMetric("sparse_categorical_accuracy", "SparseCategoricalAccuracy"),
-            LABELLED_ROWS,
-        ),
-        per_class=True,
-    ),
-    "regression": Kind(
-        activation=None,
-        loss="mean_squared_error",
-        keras_metrics=("MeanAbsoluteError",),
-        label_dtype="float32",
-        primary_metric=EvaluationMetric("r_squared", "RSquared", "pcgrad_tfx.metrics"),
-        constant_value=0.0,
-        detail_metrics=(
-            EvaluationMetric("mean_absolute_error", "MeanAbsoluteError"),
-            EvaluationMetric("root_mean_squared_error", "RootMeanSquaredError"),
-            EvaluationMetric("mean_label", "MeanLabel"),
-            LABELLED_ROWS,
-        ),
-    ),
-}
 
 
 class Gate(BaseModel):
@@ -128,7 +36,8 @@ class Task(BaseModel):
 
     A label is missing where `column` (or `divide_by`) is missing or not finite, where
     `divide_by` is not positive, where `column` is not above `valid_above`, where a value is
-    not one of `classes`, and, for a binary task without `above`, where it is neither 0 nor 1.
+    not one of `classes`, for a binary task without `above` and `positive`, where it is neither 0
+    nor 1, and, with `log_scale`, where it is negative.
 
     Attributes:
         name: The task's name, and that of the model's serving output.
@@ -136,10 +45,14 @@ class Task(BaseModel):
         column: The source column of the label.
         divide_by: The label is `column / divide_by`.
         above: Binary tasks: the label is 1 where the value is greater than this, else 0.
-            Without it the column itself must be 0 or 1.
+            Without it and `positive` the column itself must be 0 or 1.
+        positive: Binary tasks: the label is 1 where `column` has this value, 0 where it has
+            another one; numbers and truth values as they stand in the data, "1" or "True".
         valid_above: There is no label where `column` is at or below this.
         classes: Multiclass tasks: the values of `column` in the order of their ids, integers
             written as decimal text.
+        log_scale: Regression tasks: the network learns log(1 + label), and the loss is taken
+            there; predictions and metrics are in the label's own unit.
         loss_weight: The factor of this task's loss.
         gate: When a model may be pushed.
         label_key: The name of the transformed label, by default the task's with "_label".
@@ -156,10 +69,12 @@ class Task(BaseModel):
     column: Column = Field(description="the source column of the label")
     divide_by: Column | None = Field(None, description="the column to divide the label by")
     above: float | None = Field(None, description="the threshold of a binary label")
+    positive: Column | None = Field(None, description="the value that makes the label 1")
     valid_above: float | None = Field(None, description="what a valid value must exceed")
     classes: tuple[Column, ...] | None = Field(
         None, description="the class names in order, integers in quotes"
     )
+    log_scale: bool = Field(False, description="whether the logarithm of the label is learned")
     loss_weight: float = Field(1.0, gt=0, description="the factor of the task's loss")
     gate: Gate = Field(Gate(), description="when a model may be pushed")
     label_key: Column = Field(
@@ -168,11 +83,15 @@ class Task(BaseModel):
     )
 
     @model_validator(mode="after")
-    def _check_fields_fit_kind(self) -> Task:
+    def _check_fields_fit_kind(self, info: ValidationInfo) -> Task:
         if self.above is not None and self.kind != "binary":
             raise ValueError(f"`above` makes a binary label, but kind is {self.kind!r}; remove it")
+        if self.positive is not None:
+            self._check_positive()
+        if self.log_scale and self.kind != "regression":
+            raise ValueError(f"`log_scale` is for kind 'regression', not {self.kind!r}; remove it")
         if self.kind == "multiclass":
-            self._check_classes()
+            self._check_classes(may_be_missing=is_draft(info))
         elif self.classes is not None:
             raise ValueError(f"`classes` is for kind 'multiclass', not {self.kind!r}; remove it")
         if self.divide_by == self.column:
@@ -181,13 +100,23 @@ class Task(BaseModel):
             raise ValueError("a binary label made with `divide_by` needs a threshold; add `above`")
         return self
 
-    def _check_classes(self) -> None:
-        if self.classes is None or len(self.classes) < 3:
+    def _check_positive(self) -> None:
+        if self.kind != "binary":
+            raise ValueError(
+                f"`positive` makes a binary label, but kind is {self.kind!r}; remove it"
+            )
+        for key in ("above", "divide_by", "valid_above"):
+            if getattr(self, key) is not None:
+                raise ValueError(f"`positive` names a value, `{key}` is for numbers; remove one")
+
+    def _check_classes(self, may_be_missing: bool) -> None:
+        if self.classes is None and may_be_missing:
+            pass
+        elif self.classes is None or len(self.classes) < 3:
             raise ValueError(
                 "kind 'multiclass' needs `classes` with at least 3 names; with 2 use 'binary'"
             )
-        repeated = _first_repeated(self.classes)
-        if repeated is not None:
+        elif (repeated := _first_repeated(self.classes)) is not None:
             raise ValueError(f"`classes` names {repeated!r} twice; name each class once")
         for key in ("divide_by", "valid_above"):
             if getattr(self, key) is not None:
@@ -204,6 +133,11 @@ class Task(BaseModel):
         return (self.column,) if self.divide_by is None else (self.column, self.divide_by)
 
     @property
+    def is_text(self) -> bool:
+        """Whether the label is a value that is looked up, not a number that is computed with."""
+        return self.kind == "multiclass" or self.positive is not None
+
+    @property
     def units(self) -> int:
         """The number of the head's outputs."""
         return len(self.classes) if self.classes is not None else 1
@@ -215,7 +149,7 @@ class Task(BaseModel):
 
     @property
     def loss(self) -> str:
-        """The loss, as Keras names it."""
+        """The loss, as Keras names it; with `log_scale` it is taken on that scale."""
         return self._kind.loss
 
     @property
@@ -256,6 +190,15 @@ class Task(BaseModel):
     @property
     def _kind(self) -> Kind:
         return KINDS[self.kind]
+
+
+def is_draft(info: ValidationInfo) -> bool:
+    """Whether what is validated is yet to be completed from the data.
+
+    A draft may lack what can be found there, the classes of a task and the lists of features;
+    whoever validates with the context `{"draft": True}` completes it.
+    """
+    return bool(info.context and info.context.get("draft"))
 
 
 def check_tasks(tasks: Sequence[Task]) -> None:

@@ -17,28 +17,20 @@ import tensorflow_transform as tft
 from absl import logging
 from tfx import v1 as tfx
 
-from pcgrad import PCGrad, PPCGrad
 from pcgrad.keras import ConflictMonitor, MultiTaskModel
 from pcgrad_tfx.baseline import write_definitions
 from pcgrad_tfx.input_data import InputData
-from pcgrad_tfx.label_statistics import LabelStatistics, label_statistics
-from pcgrad_tfx.model import (
-    as_multi_task_model,
-    build_model,
-    check_feature_spec,
-    load_model_fn,
-)
-from pcgrad_tfx.preprocessing import embedding_sizes
+from pcgrad_tfx.label_statistics import label_statistics
 from pcgrad_tfx.resuming import EpochCheckpoint, checkpoint_folder, has_diverged
 from pcgrad_tfx.serving import ServedModel, load_weights, save_model
+from pcgrad_tfx.training import build, compile_model
 from pcgrad_tfx.training_config import (
     DEFAULT_EPOCHS,
     TrainerConfig,
     hyperparameter_values,
     trainer_config,
 )
-
-_SURGERIES = {"pcgrad": PCGrad, "ppcgrad": PPCGrad, "none": None}
+from pcgrad_tfx.training_record import TrainingRecord
 
 
 def run_fn(fn_args: tfx.components.FnArgs) -> None:
@@ -71,8 +63,8 @@ def run_fn(fn_args: tfx.components.FnArgs) -> None:
         raise ValueError(f"there is no row in {fn_args.train_files}; check the train split")
 
     with _strategy().scope():
-        model = _build(config, data, tft_output, statistics, fn_args.hyperparameters)
-        _compile(model, config, statistics)
+        model = build(config, data.feature_spec, tft_output, statistics, fn_args.hyperparameters)
+        compile_model(model, config, config.tasks, statistics)
         if fn_args.base_model:
             load_weights(model, fn_args.base_model)
         checkpoint = None
@@ -96,50 +88,6 @@ def _strategy() -> tf.distribute.Strategy:
     return tf.distribute.get_strategy()
 
 
-def _build(
-    config: TrainerConfig,
-    data: InputData,
-    tft_output: tft.TFTransformOutput,
-    statistics: dict[str, LabelStatistics],
-    hyperparameters: dict[str, Any] | None,
-) -> MultiTaskModel:
-    if config.model_fn:
-        build = load_model_fn(config.model_fn)
-        tuned = hyperparameter_values(hyperparameters)
-        model = build(data.feature_spec, config.tasks, tuned)
-        return as_multi_task_model(model, config.tasks, config.model_fn)
-    if config.features is not None:
-        sizes = embedding_sizes(config.features, tft_output)
-    else:
-        assert config.embedding_sizes is not None  # checked with the configuration
-        sizes = config.embedding_sizes
-        check_feature_spec(data.feature_spec, sizes)
-    return build_model(data.feature_spec, config.tasks, config, sizes, statistics)
-
-
-def _compile(
-    model: MultiTaskModel, config: TrainerConfig, statistics: dict[str, LabelStatistics]
-) -> None:
-    surgery = _SURGERIES[config.surgery]
-    scale = {name: found.loss_scale for name, found in statistics.items()}
-    model.compile(
-        keras.optimizers.Adam(config.learning_rate),
-        loss={task.name: task.loss for task in config.tasks},
-        loss_weights={t.name: t.loss_weight * scale.get(t.name, 1.0) for t in config.tasks},
-        metrics={
-            task.name: [keras.metrics.get(name) for name in task.keras_metrics]
-            for task in config.tasks
-        },
-        # "sum", so that without a conflict a step is the plain step.
-        surgery=surgery and surgery(reduction="sum", seed=config.seed),
-    )
-    if not model.built:
-        raise ValueError(
-            f"{config.model_fn} returned a model without variables; call it once or give it inputs"
-        )
-    model.optimizer.build(model.trainable_variables)
-
-
 def _fit(
     model: MultiTaskModel,
     config: TrainerConfig,
@@ -154,6 +102,7 @@ def _fit(
         keras.callbacks.TerminateOnNaN(),
         keras.callbacks.TensorBoard(fn_args.model_run_dir, write_graph=False),
         ConflictMonitor(fn_args.model_run_dir),
+        TrainingRecord(fn_args.model_run_dir, config.model_dump(mode="json"), {"train": rows}),
     ]
     if fn_args.train_steps:
         epochs = math.ceil(fn_args.train_steps / steps_per_epoch)

@@ -1,18 +1,21 @@
 """What check_csv accepts, and the one line it gives for everything it refuses."""
 
+import gzip
 from importlib import resources
 from pathlib import Path
 
 import pytest
 
-from pcgrad_tfx.csv_checks import CsvSummary, check_csv, csv_location
+from pcgrad_tfx.csv_checks import check_csv, csv_location
 from pcgrad_tfx.errors import DataError
+from pcgrad_tfx.row_checks import DataSummary
+from pcgrad_tfx.row_sample import RowSample
 
 ROW = b"1,2.5,Ann\n"
 GOOD = b"id,fare,name\n" + 100 * ROW
 
 
-def check(path: Path, **options) -> CsvSummary:
+def check(path: Path, **options) -> DataSummary:
     return check_csv(*csv_location(str(path)), required=["name"], numeric=["id", "fare"], **options)
 
 
@@ -25,7 +28,7 @@ def refusal(path: Path) -> str:
 def test_a_good_file_is_summarized(tmp_path):
     file = tmp_path / "data.csv"
     file.write_bytes(GOOD)
-    assert check(file) == CsvSummary((str(file),), ("id", "fare", "name"), 100)
+    assert check(file) == DataSummary((str(file),), ("id", "fare", "name"), 100)
 
 
 def test_the_files_of_a_folder_are_read_together_and_others_left_alone(tmp_path):
@@ -68,6 +71,39 @@ def test_what_tfx_reads_well_is_accepted(tmp_path, row):
     file = tmp_path / "data.csv"
     file.write_bytes(GOOD + row)
     assert check(file).rows == 101
+
+
+def test_a_compressed_file_is_read_as_what_is_in_it(tmp_path):
+    file = tmp_path / "data.csv.gz"
+    file.write_bytes(gzip.compress(GOOD + b'1,2.5,"Ann\nthe second"\n'))
+    assert check(file) == DataSummary((str(file),), ("id", "fare", "name"), 101)
+    file.write_bytes(gzip.compress(GOOD + b"1,abc,Ann\n"))
+    assert refusal(file).startswith(f"{file}:102: column 'fare': 'abc' is not a number")
+    file.write_bytes(gzip.compress(GOOD)[:-20])
+    assert refusal(file).startswith(f"{file}: cannot be read (")
+    file.write_bytes(GOOD)
+    assert refusal(file).startswith(f"{file}: cannot be read (Not a gzipped file")
+
+
+def test_texts_that_stand_for_a_missing_value_count_as_empty(tmp_path):
+    file = tmp_path / "data.csv"
+    file.write_bytes(GOOD + b"NA, NA ,?\n")
+    assert check(file, missing=["NA", "?"]).rows == 101
+    assert f"{file}:102: column " in refusal(file)
+    assert "write missing = ['NA'] under [data]" in refusal(file)
+    file.write_bytes(GOOD.replace(b"2.5", b"NA"))
+    with pytest.raises(DataError, match="column 'fare': empty in every row"):
+        check(file, missing=["NA"])
+
+
+def test_a_sample_is_given_every_row(tmp_path):
+    file = tmp_path / "data.csv"
+    file.write_bytes(GOOD + b"NA,3.5,Bob\n")
+    sample = RowSample(exact=["name"])
+    check(file, missing=["NA"], sample=sample)
+    assert sample.rows == 101
+    assert sample.values == {"name": {"Ann", "Bob"}}
+    assert sample.frame().iloc[-1].tolist() == ["", "3.5", "Bob"]
 
 
 def test_blank_lines_are_skipped_as_tfx_skips_them(tmp_path):

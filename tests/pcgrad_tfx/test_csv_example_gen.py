@@ -1,16 +1,17 @@
 """CsvExampleGen: bad files stop it, on good ones it does what TFX's own does."""
 
+import gzip
 import importlib
 from pathlib import Path
 
 import pytest
-import tensorflow as tf
 from tfx import v1 as tfx
 from tfx.components.example_gen.csv_example_gen import executor as stock_executor
 from tfx.orchestration import metadata
 from tfx.v1.dsl.experimental import RuntimeParameter
 
 from dag_runs import run
+from example_gen_runs import OUTPUT, SPLITS, generate, read_split
 from pcgrad_tfx.csv_checks import check_csv
 from pcgrad_tfx.csv_example_gen import CsvExampleGen
 from pcgrad_tfx.csv_example_gen.executor import Executor
@@ -18,34 +19,11 @@ from pcgrad_tfx.errors import DataError
 
 HEADER = "id,fare,name\n"
 ROWS = "".join(f"{i},{i / 2},Ann\n" for i in range(300))
-SPLITS = ("train", "eval", "test")
-OUTPUT = tfx.proto.Output(
-    split_config=tfx.proto.SplitConfig(
-        splits=[
-            tfx.proto.SplitConfig.Split(name=name, hash_buckets=buckets)
-            for name, buckets in zip(SPLITS, (8, 1, 1), strict=True)
-        ]
-    )
-)
 
 
 def example_gen(folder: Path | RuntimeParameter, **options) -> CsvExampleGen:
     options = {"required": ["name"], "numeric": ["id", "fare"], "output_config": OUTPUT} | options
     return CsvExampleGen(str(folder) if isinstance(folder, Path) else folder, **options)
-
-
-def generate(executor_class, component: CsvExampleGen, folder: Path) -> Path:
-    """Runs an executor on a component's properties, as an orchestrator would."""
-    examples = tfx.types.standard_artifacts.Examples()
-    examples.uri = str(folder)
-    executor_class().Do({}, {"examples": [examples]}, dict(component.exec_properties))
-    return folder
-
-
-def read_split(folder: Path, split: str) -> list[str]:
-    files = [str(path) for path in (folder / f"Split-{split}").iterdir()]
-    records = tf.data.TFRecordDataset(files, compression_type="GZIP").as_numpy_iterator()
-    return sorted(str(tf.train.Example.FromString(record)) for record in records)
 
 
 @pytest.fixture
@@ -65,6 +43,26 @@ def test_it_generates_what_tfx_generates(data, tmp_path):
         assert read_split(ours, split) == read_split(stock, split) != []
     rows = check_csv(str(data), "*.csv", required=["name"], numeric=["id", "fare"]).rows
     assert rows == sum(len(read_split(ours, split)) for split in SPLITS) == 304
+
+
+def test_a_compressed_file_gives_the_same_examples(data, tmp_path):
+    (data / "data.csv").write_text(HEADER + ROWS)
+    plain = generate(Executor, example_gen(data), tmp_path / "plain")
+    (data / "data.csv").unlink()
+    (data / "data.csv.gz").write_bytes(gzip.compress((HEADER + ROWS).encode()))
+    packed = generate(Executor, example_gen(data), tmp_path / "packed")
+    for split in SPLITS:
+        assert read_split(packed, split) == read_split(plain, split) != []
+
+
+def test_texts_for_missing_values_leave_numbers_numbers(data, tmp_path):
+    gaps = "NA,1.5,Ann\n8,NA,NA\n"
+    (data / "data.csv").write_text(HEADER + ROWS + gaps)
+    named = generate(Executor, example_gen(data, missing=["NA"]), tmp_path / "named")
+    (data / "data.csv").write_text(HEADER + ROWS + gaps.replace("NA", ""))
+    empty = generate(Executor, example_gen(data), tmp_path / "empty")
+    for split in SPLITS:
+        assert read_split(named, split) == read_split(empty, split) != []
 
 
 @pytest.mark.parametrize(

@@ -18,11 +18,11 @@ TASKS = (
 )
 
 
-def statistics_of(fares, batch_size=4):
+def statistics_of(fares, batch_size=4, tasks=TASKS):
     labels = {"long": np.zeros(len(fares), np.float32), "fare": np.asarray(fares, np.float32)}
     features = {"miles": np.zeros(len(fares), np.float32)}
     dataset = tf.data.Dataset.from_tensor_slices((features, labels)).batch(batch_size)
-    rows, statistics = label_statistics(dataset, TASKS)
+    rows, statistics = label_statistics(dataset, tasks)
     assert rows == len(fares)
     assert set(statistics) == {"fare"}
     return statistics["fare"]
@@ -103,3 +103,11 @@ def test_no_row():
     rows, statistics = label_statistics(dataset, TASKS[1:])
     assert rows == 0
     assert (statistics["fare"].mean, statistics["fare"].deviation) == (0, 1)
+
+
+def test_on_a_logarithmic_scale_the_statistics_are_those_of_the_logarithms():
+    fares = np.random.default_rng(0).lognormal(5, 2, 50)
+    fares[:5] = NAN
+    found = statistics_of(fares, tasks=(TASKS[0], TASKS[1].model_copy(update={"log_scale": True})))
+    mean, deviation = expected(np.log1p(fares))
+    np.testing.assert_allclose([found.mean, found.deviation], [mean, deviation], rtol=1e-5)

@@ -7,11 +7,13 @@ import tensorflow as tf
 
 from pcgrad.keras import MultiTaskModel
 from pcgrad_tfx.label_statistics import LabelStatistics
+from pcgrad_tfx.log_scale import MeanSquaredLogError
 from pcgrad_tfx.model import (
     as_multi_task_model,
     build_model,
     check_feature_spec,
     load_model_fn,
+    task_loss,
 )
 from pcgrad_tfx.tasks import Task
 from pcgrad_tfx.training_config import Training
@@ -52,6 +54,39 @@ def test_outputs_are_probabilities_and_labels_in_their_own_unit():
     # Standardized values of a new head are of order 1.
     assert (np.abs(outputs["fare"] - 5000) < 5 * 10).all()
     assert np.ptp(outputs["fare"]) > 1
+
+
+def test_a_head_on_a_logarithmic_scale_gives_amounts():
+    tasks = [task.model_copy(update={"log_scale": task.name == "fare"}) for task in TASKS]
+    keras.utils.set_random_seed(1)
+    # Of the logarithms; e^5 - 1 is 147.
+    statistics = {"fare": LabelStatistics(mean=5.0, deviation=0.1)}
+    model = build_model(SPEC, tasks, Training(), {"company_xf": 5}, statistics)
+    fares = model(FEATURES)["fare"].numpy()
+    assert (np.abs(np.log(fares / 147)) < 5 * 0.1).all()
+    assert np.ptp(fares) > 1
+    assert isinstance(task_loss(tasks[1]), MeanSquaredLogError)
+    assert task_loss(TASKS[1]) == "mean_squared_error"
+
+
+HOSTILE = ["Delta 13 C (o/oo)", "key words", "%", "ключ", "_a", "a/b", "a b", "feature 1"]
+
+
+@pytest.mark.filterwarnings("ignore:When providing `inputs` as a dict")  # for names with a slash
+@pytest.mark.parametrize("dtype", [tf.float32, tf.int64])
+def test_columns_may_have_any_name(dtype):
+    spec = {f"{name}_xf": tf.io.FixedLenFeature([], dtype) for name in HOSTILE}
+    sizes = {} if dtype.is_floating else dict.fromkeys(spec, 3)
+    model = build_model(spec, TASKS, Training(), sizes, {"fare": LabelStatistics(0.0, 1.0)})
+    features = {name: tf.cast([0, 1, 2], dtype) for name in spec}
+
+    @tf.function
+    def answer(features):
+        return model(features)
+
+    # Within a function TensorFlow checks the names of the layers.
+    for name, value in answer(features).items():
+        np.testing.assert_allclose(value, model(features)[name], rtol=1e-5, atol=1e-6)
 
 
 def test_features_of_one_value_with_and_without_a_dimension_give_the_same():

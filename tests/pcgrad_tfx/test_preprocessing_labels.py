@@ -57,6 +57,29 @@ def test_binary_label_that_is_a_column(transformed):
     assert label_of(transformed, "shared", rows) == [(0, 1), (1, 1), MISSING, MISSING]
 
 
+def test_binary_label_from_a_text(transformed):
+    rows = [{"payment": [name]} for name in ("Card", "Cash", "card", "")]
+    assert label_of(transformed, "by_card", [*rows, {}]) == [
+        (1, 1),
+        (0, 1),
+        (0, 1),
+        MISSING,
+        MISSING,
+    ]
+
+
+def test_binary_label_from_a_number_that_is_a_name(transformed):
+    rows = [{"zone": [8]}, {"zone": [7]}, {"zone": [88]}, {}]
+    assert label_of(transformed, "zone_8", rows) == [(1, 1), (0, 1), (0, 1), MISSING]
+
+
+def test_label_on_a_logarithmic_scale_is_in_its_own_unit_and_never_negative(transformed):
+    rows = [{"fare": [7.25]}, {"fare": [0.0]}, {"fare": [-1.0]}, {"fare": [NAN]}, {}]
+    assert label_of(transformed, "log_fare", rows) == [(7.25, 1), (0, 1), MISSING, MISSING, MISSING]
+    rows = [{"tips": [3.0], "seconds": [2]}, {"tips": [-3.0], "seconds": [2]}]
+    assert label_of(transformed, "log_rate", rows) == [(1.5, 1), MISSING]
+
+
 def test_regression_label_is_in_its_own_unit_and_must_be_valid(transformed):
     rows = [{"fare": [7.25]}, {"fare": [0.0]}, {"fare": [-1.0]}, {"fare": [NAN]}, {}]
     assert label_of(transformed, "fare", rows) == [(7.25, 1), MISSING, MISSING, MISSING, MISSING]

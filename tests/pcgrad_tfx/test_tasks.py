@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tensorflow_model_analysis.proto import config_pb2
 
-from pcgrad_tfx.tasks import KINDS, Gate, Task, check_tasks, parse_tasks
+from pcgrad_tfx.task_kinds import KINDS
+from pcgrad_tfx.tasks import Gate, Task, check_tasks, parse_tasks
 
 BINARY = {"name": "tip", "kind": "binary", "column": "tips"}
 REGRESSION = {"name": "fare", "kind": "regression", "column": "fare"}
@@ -30,7 +31,14 @@ common = {
 classes = st.lists(st.text(min_size=1), min_size=3, unique=True).map(tuple)
 tasks = st.one_of(
     st.builds(Task, kind=st.just("binary"), above=numbers, **common),
-    st.builds(Task, kind=st.just("regression"), valid_above=numbers, **common),
+    st.builds(Task, kind=st.just("binary"), positive=st.text(min_size=1), **common),
+    st.builds(
+        Task,
+        kind=st.just("regression"),
+        valid_above=numbers,
+        log_scale=st.booleans(),
+        **common,
+    ),
     st.builds(Task, kind=st.just("multiclass"), classes=classes, **common),
 )
 
@@ -111,11 +119,27 @@ def test_lowest_value_is_above_the_constant_prediction():
         (MULTICLASS | {"classes": ("a", "b", "a")}, "`classes` names 'a' twice"),
         (MULTICLASS | {"divide_by": "fare"}, "`divide_by` is for numbers"),
         (MULTICLASS | {"valid_above": 0}, "`valid_above` is for numbers"),
+        (BINARY | {"positive": ""}, "positive"),
+        (BINARY | {"positive": "yes", "above": 1}, "`above` is for numbers; remove one"),
+        (BINARY | {"positive": "yes", "valid_above": 1}, "`valid_above` is for numbers"),
+        (REGRESSION | {"positive": "yes"}, "`positive` makes a binary label"),
+        (MULTICLASS | {"positive": "a"}, "`positive` makes a binary label"),
+        (BINARY | {"log_scale": True}, "`log_scale` is for kind 'regression', not 'binary'"),
+        (MULTICLASS | {"log_scale": True}, "`log_scale` is for kind 'regression'"),
     ],
 )
 def test_wrong_task(fields, message):
     with pytest.raises(ValueError, match=message):
         Task(**fields)
+
+
+def test_a_draft_may_lack_its_classes_but_nothing_else():
+    draft = {"draft": True}
+    fields = {key: value for key, value in MULTICLASS.items() if key != "classes"}
+    assert Task.model_validate(fields, context=draft).classes is None
+    for wrong in ({"classes": ("a", "b")}, {"divide_by": "fare"}, {"kind": "binry"}):
+        with pytest.raises(ValueError, match=r"classes|divide_by|kind"):
+            Task.model_validate(fields | wrong, context=draft)
 
 
 def test_task_cannot_be_changed():

@@ -52,6 +52,10 @@ TASKS = (
     Task(name="rate", kind="regression", column="tips", divide_by="seconds"),
     Task(name="payment", kind="multiclass", column="payment", classes=("Cash", "Card", "Other")),
     Task(name="zone", kind="multiclass", column="zone", classes=("7", "8", "9")),
+    Task(name="by_card", kind="binary", column="payment", positive="Card"),
+    Task(name="zone_8", kind="binary", column="zone", positive="8"),
+    Task(name="log_fare", kind="regression", column="fare", log_scale=True),
+    Task(name="log_rate", kind="regression", column="tips", divide_by="seconds", log_scale=True),
     Task(name="stars", kind="multiclass", column="stars", classes=("1", "2", "3")),
 )
 LABEL_COLUMNS = {column for task in TASKS for column in task.source_columns}

@@ -22,6 +22,7 @@ kind = "regression"
 column = "fare"
 [features]
 numeric = ["miles"]
+categorical = []
 """
 SCHEMA = '# Trips.\nfeature { name: "miles" type: FLOAT }\n'
 
@@ -156,9 +157,53 @@ MISTAKES = {
         replaced('column = "fare"', ""),
         "tasks[0].column: is missing; add it (the source column of the label)",
     ),
+    "no features, without the data": (
+        replaced('[features]\nnumeric = ["miles"]\ncategorical = []', ""),
+        (
+            "features: `numeric` and `categorical` are not listed: they are found in the data only"
+            " by the local runner; list them here (`local_runner.py --init` writes such a file)"
+        ),
+    ),
+    "no categorical features, without the data": (
+        replaced("categorical = []", ""),
+        (
+            "features: `categorical` is not listed: they are found in the data only"
+            " by the local runner; list them here (`local_runner.py --init` writes such a file)"
+        ),
+    ),
+    "no classes, without the data": (
+        replaced('"regression"', '"multiclass"'),
+        (
+            "tasks[0]: `classes` of task 'fare' are not listed: they are found in the data only"
+            " by the local runner; list them here (`local_runner.py --init` writes such a file)"
+        ),
+    ),
+    "both lists of features empty": (
+        replaced('["miles"]', "[]"),
+        (
+            "features: no column is a feature; list some under `numeric`, `categorical` or"
+            " `bucketized`"
+        ),
+    ),
     "missing table": (
-        replaced('[features]\nnumeric = ["miles"]', ""),
-        "features: is missing; add it (what it learns from)",
+        replaced('[data]\npath = "trips.csv"', ""),
+        "data: is missing; add it (where the data are)",
+    ),
+    "a number as positive value": (
+        replaced('"regression"', '"binary"\npositive = 1'),
+        "tasks[0].positive: 1 is not a text in quotes (the value that makes the label 1)",
+    ),
+    "a positive value and a threshold": (
+        replaced('"regression"', '"binary"\npositive = "yes"\nabove = 3'),
+        "tasks[0]: `positive` names a value, `above` is for numbers; remove one",
+    ),
+    "a logarithm of classes": (
+        replaced('"regression"', '"binary"\nlog_scale = true'),
+        "tasks[0]: `log_scale` is for kind 'regression', not 'binary'; remove it",
+    ),
+    "missing values that are no list": (
+        replaced('"trips.csv"', '"trips.csv"\nmissing = "NA"'),
+        ('data.missing: "NA" is not a list (texts that stand for a missing value, as in ["NA"])'),
     ),
     "number in quotes": (
         MINIMAL + '[training]\nepochs = "3"',

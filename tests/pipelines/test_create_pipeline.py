@@ -1,9 +1,12 @@
 """What the pipeline is made of, whatever runs it."""
 
+import json
+
 import pytest
 from tfx.dsl.compiler.compiler import Compiler
 from tfx.v1.dsl.experimental import RuntimeParameter
 
+from pcgrad_tfx.comparison.settings import ComparisonSettings
 from pcgrad_tfx.last_pushed import LastPushedModel
 from pcgrad_tfx.training_parameters import TrainingParameters
 from pipelines.config import load_config
@@ -34,7 +37,7 @@ def producer(node, key):
 
 ALWAYS = {
     "CsvExampleGen", "StatisticsGen", "ExampleValidator", "ValidationGate", "Transform", "Trainer",
-    "Evaluator", "Pusher",
+    "ConflictReport", "Evaluator", "Pusher",
 }  # fmt: skip
 
 
@@ -65,6 +68,19 @@ def test_nodes_of_the_callers_are_wired_in():
     assert set(nodes) == ALWAYS | {"SchemaGen", "TrainingParameters", "LastPushedModel"}
     assert producer(nodes["Trainer"], "hyperparameters") == "TrainingParameters"
     assert producer(nodes["Evaluator"], "baseline_model") == "LastPushedModel"
+
+
+def test_a_comparison_is_run_where_one_is_asked_for():
+    settings = ComparisonSettings(seeds=3, single_task=False)
+    nodes = create(comparison=settings, checkpoint_root="checkpoints")
+    assert set(nodes) == ALWAYS | {"SchemaGen", "LatestBlessedModel", "Comparison"}
+    assert producer(nodes["ConflictReport"], "comparison") == "Comparison"
+    assert producer(nodes["Comparison"], "examples") == "CsvExampleGen"
+    config = json.loads(nodes["Comparison"].exec_properties["custom_config"])
+    assert config["comparison"] == {"seeds": 3, "single_task": False}
+    # It has all surgeries, so another one for the Trainer does not invalidate it.
+    assert "surgery" not in config
+    assert config["checkpoint_root"] == "checkpoints"
 
 
 def test_places_may_be_runtime_parameters():

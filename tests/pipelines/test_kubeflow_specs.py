@@ -30,7 +30,7 @@ PARAMETERS = {
 }
 COMMON = {
     "CsvExampleGen", "StatisticsGen", "CuratedSchema", "ExampleValidator", "ValidationGate",
-    "Transform", "TrainingParameters", "Trainer", "Evaluator", "Pusher",
+    "Transform", "TrainingParameters", "Trainer", "ConflictReport", "Evaluator", "Pusher",
 }  # fmt: skip
 BASELINE = {
     "kfp": {"LastPushedModel"},

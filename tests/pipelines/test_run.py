@@ -22,7 +22,7 @@ CONFIG = load_config(DEFAULT_CONFIG)
 TASKS = {task.name: task for task in CONFIG.tasks}
 COMPONENTS = {
     "CsvExampleGen", "StatisticsGen", "CuratedSchema", "ExampleValidator", "ValidationGate",
-    "Transform", "Trainer", "LatestBlessedModel", "Evaluator", "Pusher",
+    "Transform", "Trainer", "ConflictReport", "LatestBlessedModel", "Evaluator", "Pusher",
 }  # fmt: skip
 
 

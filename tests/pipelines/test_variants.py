@@ -11,7 +11,7 @@ from pipelines.local_runner import DEFAULT_CONFIG, NOT_PUSHED
 
 pytestmark = pytest.mark.slow
 
-FROM_TRAINER_ON = {"Trainer", "LatestBlessedModel", "Evaluator", "Pusher"}
+FROM_TRAINER_ON = {"Trainer", "ConflictReport", "LatestBlessedModel", "Evaluator", "Pusher"}
 
 
 def changed_config(folder, old="", new=""):

@@ -9,16 +9,18 @@ from tfx.components.example_gen import component
 from tfx.dsl.components.base import executor_spec
 from tfx.v1.dsl.experimental import RuntimeParameter
 
-from pcgrad_tfx.csv_checks import MIN_ROWS
 from pcgrad_tfx.csv_example_gen import executor
+from pcgrad_tfx.example_gen_checks import pack_checks
+from pcgrad_tfx.row_checks import MIN_ROWS
 
 
 class CsvExampleGen(component.FileBasedExampleGen):
     """TFX's CsvExampleGen behind `pcgrad_tfx.csv_checks.check_csv`.
 
     It takes the place of `tfx.v1.components.CsvExampleGen`: same name in the pipeline, same
-    driver (spans, versions and caching work as usual), same examples. The checks read every file
-    once more; they are part of the cache key, so changing them runs the component again.
+    driver (spans, versions and caching work as usual), same examples. It also reads `.csv.gz`, and
+    takes other texts than the empty one for a missing value. The checks read every file once more;
+    they are part of the cache key, so changing them runs the component again.
 
     Component `outputs` contains:
 
@@ -33,6 +35,7 @@ class CsvExampleGen(component.FileBasedExampleGen):
         *,
         required: Collection[str] = (),
         numeric: Collection[str] = (),
+        missing: Collection[str] = (),
         min_rows: int = MIN_ROWS,
         input_config: tfx.proto.Input | None = None,
         output_config: tfx.proto.Output | None = None,
@@ -44,6 +47,7 @@ class CsvExampleGen(component.FileBasedExampleGen):
             input_base: Folder of the CSV files, or a runtime parameter that holds it.
             required: Columns that must exist and have a value in some row.
             numeric: Columns that must exist and hold nothing but numbers and empty cells.
+            missing: Texts that stand for a missing value, besides the empty one.
             min_rows: Smallest number of data rows for the hash split of `output_config`; of
                 splits given by `input_config`, each needs only one row.
             input_config: Which files to read; by default all in the folder, as one split.
@@ -54,7 +58,6 @@ class CsvExampleGen(component.FileBasedExampleGen):
             input_base=input_base,
             input_config=input_config,
             output_config=output_config,
-            # Sorted, because the order does not matter and must not miss the cache.
-            custom_config=executor.pack_checks(sorted(required), sorted(numeric), min_rows),
+            custom_config=pack_checks(required, numeric, missing, min_rows),
             range_config=range_config,
         )

@@ -1,0 +1,34 @@
+"""Executor of ImportExampleGen: the checks, then TFX's own executor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tfx import v1 as tfx
+from tfx.components.example_gen.import_example_gen import executor
+
+from pcgrad_tfx.example_gen_checks import check_input
+from pcgrad_tfx.tfrecord_checks import check_tfrecord
+
+
+class Executor(executor.Executor):
+    """Runs `check_tfrecord` on every input split, then imports the examples as TFX does."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[tfx.dsl.Artifact]],
+        output_dict: dict[str, list[tfx.dsl.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Checks the input and imports the examples.
+
+        Args:
+            input_dict: Not used; ExampleGen has no input artifacts.
+            output_dict: `examples`, one artifact.
+            exec_properties: As for TFX's ImportExampleGen; `custom_config` holds the checks.
+
+        Raises:
+            DataError: If a file must not be trained on.
+        """
+        check_input(exec_properties, check_tfrecord)
+        super().Do(input_dict, output_dict, exec_properties)

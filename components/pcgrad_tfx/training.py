@@ -1,0 +1,98 @@
+"""A model as a configuration asks for it, built and compiled: for the Trainer and comparisons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import tensorflow_transform as tft
+
+from pcgrad import PCGrad, PPCGrad
+from pcgrad.keras import MultiTaskModel
+from pcgrad_tfx.label_statistics import LabelStatistics
+from pcgrad_tfx.model import (
+    FeatureSpec,
+    as_multi_task_model,
+    build_model,
+    check_feature_spec,
+    load_model_fn,
+    task_loss,
+)
+from pcgrad_tfx.preprocessing import embedding_sizes
+from pcgrad_tfx.tasks import Task
+from pcgrad_tfx.training_config import TrainerConfig, hyperparameter_values
+
+_SURGERIES = {"pcgrad": PCGrad, "ppcgrad": PPCGrad, "none": None}
+
+
+def build(
+    config: TrainerConfig,
+    feature_spec: FeatureSpec,
+    tft_output: tft.TFTransformOutput,
+    statistics: Mapping[str, LabelStatistics],
+    hyperparameters: Mapping[str, Any] | None = None,
+) -> MultiTaskModel:
+    """Builds our model, or that of a `model_fn`.
+
+    Args:
+        config: The Trainer's configuration.
+        feature_spec: The transformed features.
+        tft_output: Transform's output.
+        statistics: Of the regression labels, by task.
+        hyperparameters: As TFX hands them over, for a `model_fn`.
+
+    Returns:
+        The model, not compiled.
+
+    Raises:
+        ValueError: The model, or what it needs, does not fit the data.
+    """
+    if config.model_fn:
+        make = load_model_fn(config.model_fn)
+        tuned = hyperparameter_values(hyperparameters)
+        model = make(feature_spec, config.tasks, tuned)
+        return as_multi_task_model(model, config.tasks, config.model_fn)
+    if config.features is not None:
+        sizes = embedding_sizes(config.features, tft_output)
+    else:
+        assert config.embedding_sizes is not None  # checked with the configuration
+        sizes = config.embedding_sizes
+        check_feature_spec(feature_spec, sizes)
+    return build_model(feature_spec, config.tasks, config, sizes, statistics)
+
+
+def compile_model(
+    model: MultiTaskModel,
+    config: TrainerConfig,
+    tasks: Sequence[Task],
+    statistics: Mapping[str, LabelStatistics],
+) -> None:
+    """Compiles a model with the configuration's surgery, and builds its optimizer.
+
+    Args:
+        model: From `build`.
+        config: The Trainer's configuration.
+        tasks: The tasks that the model has outputs for, with their loss weights.
+        statistics: Of the regression labels, by task.
+
+    Raises:
+        ValueError: The model has no variables.
+    """
+    surgery = _SURGERIES[config.surgery]
+    scale = {name: found.loss_scale for name, found in statistics.items()}
+    model.compile(
+        keras.optimizers.Adam(config.learning_rate),
+        loss={task.name: task_loss(task) for task in tasks},
+        loss_weights={task.name: task.loss_weight * scale.get(task.name, 1.0) for task in tasks},
+        metrics={
+            task.name: [keras.metrics.get(name) for name in task.keras_metrics] for task in tasks
+        },
+        # "sum", so that without a conflict a step is the plain step.
+        surgery=surgery and surgery(reduction="sum", seed=config.seed),
+    )
+    if not model.built:
+        raise ValueError(
+            f"{config.model_fn} returned a model without variables; call it once or give it inputs"
+        )
+    model.optimizer.build(model.trainable_variables)

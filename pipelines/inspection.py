@@ -1,0 +1,131 @@
+"""Looks at the data before anything runs: checks them, and completes the configuration by them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pcgrad_tfx.column_kinds import ColumnKind, column_kinds, missing_texts
+from pcgrad_tfx.completion import complete_features, complete_task
+from pcgrad_tfx.data_files import DataFiles, check_data, find_data, text_columns
+from pcgrad_tfx.errors import DataError
+from pcgrad_tfx.features import Features, required_columns
+from pcgrad_tfx.leakage import Leak, find_leaks
+from pcgrad_tfx.row_sample import RowSample
+from pcgrad_tfx.tasks import Task
+from pipelines.config import PipelineConfig
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was found.
+
+    Attributes:
+        config: The configuration, complete.
+        files: The data's files.
+        remarks: What a person should know of the data, one line each: which features were found,
+            which may give a label away.
+    """
+
+    config: PipelineConfig
+    files: DataFiles
+    remarks: tuple[str, ...]
+
+
+def inspect_data(config: PipelineConfig, source: str) -> Inspection:
+    """Checks the data, completes the configuration and looks for leaks.
+
+    Args:
+        config: The configuration, perhaps a draft (see `load_config`).
+        source: The name of the file that it was read from, for messages.
+
+    Returns:
+        What was found.
+
+    Raises:
+        DataError: The data cannot be trained on, or do not fit the configuration; in one line.
+    """
+    try:
+        files = find_data(config.data.location)
+    except DataError as error:
+        raise DataError(f"{source}: data.path: {error}") from None
+    slices, missing = config.evaluation.slices, config.data.missing
+    named = {task.column for task in config.tasks if _is_named(task)}
+    sample = RowSample(exact=named)
+    required, checked = required_columns(config.features, config.tasks, slices)
+    # Of these it is yet to be found out whether they hold 0 and 1, or texts.
+    checked -= named
+    summary = check_data(files, required=required, numeric=checked, missing=missing, sample=sample)
+    tasks = tuple(
+        _completed_task(source, position, task, sample.values)
+        for position, task in enumerate(config.tasks)
+    )
+    frame = sample.frame()
+    kinds = column_kinds(frame, text_columns(files, summary))
+    features = config.features
+    looked_at = set(kinds) if features.left_out else required
+    remarks = list(_missing_texts([kinds[name] for name in kinds if name in looked_at]))
+    if features.left_out:
+        features = _completed_features(source, features, tasks, kinds)
+        remarks += _found_features(features, tasks, kinds)
+    required, numeric = required_columns(features, tasks, slices)
+    if not numeric <= checked:
+        # Whether a column is all numbers is known of the sample only.
+        check_data(files, required=required, numeric=numeric, missing=missing)
+    remarks += map(possible_leak, find_leaks(frame, features, tasks))
+    complete = config.model_copy(update={"tasks": tasks, "features": features})
+    return Inspection(complete, files, tuple(remarks))
+
+
+def possible_leak(leak: Leak) -> str:
+    """A leak as a line for the person who owns the data."""
+    return f"possible leak: {leak}; exclude {leak.column!r} unless it is known before {leak.task}"
+
+
+def _is_named(task: Task) -> bool:
+    """Whether the values of a task's column are names: they must be known, from all rows."""
+    return task.kind == "multiclass" or (task.kind == "binary" and task.above is None)
+
+
+def _completed_task(source: str, position: int, task: Task, values: Mapping[str, set[str]]) -> Task:
+    try:
+        return complete_task(task, values.get(task.column, set()))
+    except ValueError as error:
+        raise DataError(f"{source}: tasks[{position}]: {error}") from None
+
+
+def _completed_features(
+    source: str, features: Features, tasks: tuple[Task, ...], kinds: dict[str, ColumnKind]
+) -> Features:
+    try:
+        return complete_features(features, tasks, kinds)
+    except ValueError as error:
+        raise DataError(f"{source}: {error}") from None
+
+
+def _found_features(
+    features: Features, tasks: tuple[Task, ...], kinds: Mapping[str, ColumnKind]
+) -> Iterator[str]:
+    groups: Mapping[str, Any] = {
+        "numeric": features.numeric,
+        "categorical": features.categorical,
+        "bucketized": features.bucketized,
+    }
+    for group, columns in groups.items():
+        if columns:
+            yield f"{group} features: {', '.join(columns)}"
+    labels = {column for task in tasks for column in task.source_columns}
+    left_out = [
+        f"{name} ({kind.kind}: {kind.why})"
+        for name, kind in kinds.items()
+        if name not in {*features.columns, *features.exclude, *labels}
+    ]
+    if left_out:
+        yield f"no features: {', '.join(left_out)}"
+
+
+def _missing_texts(kinds: Sequence[ColumnKind]) -> Iterator[str]:
+    if texts := missing_texts(kinds):
+        listed = ", ".join(f'"{text}"' for text in texts)
+        yield f"texts that look like missing values: write missing = [{listed}] under [data]"

@@ -1,0 +1,166 @@
+"""Proposes a configuration for data that nobody has described yet."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from pcgrad_tfx.column_kinds import ColumnKind, column_kinds, missing_texts
+from pcgrad_tfx.completion import (
+    MAX_CLASSES,
+    complete_features,
+    complete_task,
+    find_classes,
+    truth_value,
+)
+from pcgrad_tfx.data_files import check_data, find_data, text_columns
+from pcgrad_tfx.errors import DataError
+from pcgrad_tfx.features import Features, required_columns
+from pcgrad_tfx.leakage import Leak, find_leaks
+from pcgrad_tfx.row_checks import number_fault
+from pcgrad_tfx.row_sample import RowSample
+from pcgrad_tfx.tasks import Task
+from pcgrad_tfx.training_config import Training
+
+# How many columns are named that could be labels, if none is.
+_CANDIDATES = 6
+_LABEL_NAME = re.compile(r"^(y|label|target|class|outcome|response|score|price)", re.IGNORECASE)
+
+# About this many steps of training, in at most so many passes over the data.
+_STEPS = 2000
+_MAX_EPOCHS = 50
+_BATCH_SIZES = ((5_000, 32), (50_000, 128))
+_LARGE_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What could be learned from data, and how.
+
+    Attributes:
+        rows: How many rows there are.
+        missing: Texts that seem to stand for missing values.
+        tasks: A task for each label that was named.
+        candidates: Without such labels: tasks that are possible.
+        features: What to learn from.
+        left_out: The columns that are no features, with the reason.
+        leaks: Features that may give a label away.
+        training: How to train.
+    """
+
+    rows: int
+    missing: tuple[str, ...]
+    tasks: tuple[Task, ...]
+    candidates: tuple[Task, ...]
+    features: Features
+    left_out: Mapping[str, str]
+    leaks: tuple[Leak, ...]
+    training: Training = field(default_factory=Training)
+
+
+def propose(location: str, labels: Sequence[str] = ()) -> Proposal:
+    """Looks at data and proposes what to learn from them.
+
+    Args:
+        location: A file or folder, as `pcgrad_tfx.data_files.find_data` takes it.
+        labels: The columns to predict.
+
+    Returns:
+        The proposal.
+
+    Raises:
+        DataError: The data cannot be read, a label is not there or cannot be predicted, or nothing
+            is left to learn from.
+    """
+    files = find_data(location)
+    labels = list(dict.fromkeys(labels))
+    sample = RowSample(exact=labels)
+    summary = check_data(files, required=set(labels), numeric=set(), sample=sample)
+    texts = text_columns(files, summary)
+    frame = sample.frame()
+    missing = missing_texts(column_kinds(frame, texts).values()) if files.format == "csv" else []
+    frame = frame.mask(frame.isin(missing), "")
+    kinds = column_kinds(frame, texts)
+    tasks: list[Task] = []
+    for label in labels:
+        values = {value for value in sample.values[label] if value.strip() not in missing}
+        tasks.append(_task(kinds[label], frame[label], values, _names(tasks)))
+    features = complete_features(Features.model_construct(), tasks, kinds)
+    # The sample may lack the one word that makes a column text.
+    required, numeric = required_columns(features, tasks)
+    check_data(files, required=required, numeric=numeric, missing=tuple(missing))
+    used = {*features.columns, *labels}
+    return Proposal(
+        rows=sample.rows,
+        missing=tuple(missing),
+        tasks=tuple(tasks),
+        candidates=() if labels else _candidates(kinds, frame),
+        features=features,
+        left_out={name: _reason(kind) for name, kind in kinds.items() if name not in used},
+        leaks=tuple(find_leaks(frame, features, tasks)),
+        training=_training(sample.rows),
+    )
+
+
+def _task(kind: ColumnKind, column: pd.Series, values: Collection[str], taken: set[str]) -> Task:
+    """The task that a column is most likely the label of."""
+    name = _task_name(kind.name, taken)
+    if kind.kind not in ("numeric", "categorical"):
+        raise DataError(f"--label {kind.name}: {_reason(kind)}; choose another column")
+    common = {"name": name, "column": kind.name}
+    are_numbers = not any(map(number_fault, values))
+    if len(values) == 2:
+        is_zero_or_one = are_numbers and {float(value) for value in values} == {0.0, 1.0}
+        positive = None if is_zero_or_one else _positive(column, values)
+        return complete_task(Task(kind="binary", positive=positive, **common), values)
+    if are_numbers and kind.kind == "numeric":
+        return Task(kind="regression", **common)
+    if len(values) > MAX_CLASSES:
+        raise DataError(
+            f"--label {kind.name}: more than {MAX_CLASSES} different texts; choose another column"
+        )
+    return Task(kind="multiclass", classes=find_classes(kind.name, values), **common)
+
+
+def _positive(column: pd.Series, values: Collection[str]) -> str:
+    """Of two values the one that says yes, else the rarer one."""
+    rarer = str(column[column != ""].value_counts().index[-1])
+    return truth_value(values) or rarer
+
+
+def _candidates(kinds: Mapping[str, ColumnKind], frame: pd.DataFrame) -> tuple[Task, ...]:
+    usable = [name for name, kind in kinds.items() if kind.kind in ("numeric", "categorical")]
+    # Those that are called so first, then the last ones of the table.
+    names = [name for name in usable if _LABEL_NAME.search(name)]
+    names += [name for name in reversed(usable) if name not in names]
+    tasks: list[Task] = []
+    for name in names:
+        values = set(frame[name].unique()) - {""}
+        if len(values) <= MAX_CLASSES or kinds[name].kind == "numeric":
+            tasks.append(_task(kinds[name], frame[name], values, _names(tasks)))
+    return tuple(tasks[:_CANDIDATES])
+
+
+def _task_name(column: str, taken: set[str]) -> str:
+    name = re.sub(r"[^A-Za-z0-9]+", "_", column).strip("_").lower()[:50]
+    name = name if name[:1].isalpha() else f"task_{name}".rstrip("_")
+    candidates = [name, *(f"{name}_{number}" for number in range(2, len(taken) + 3))]
+    return next(candidate for candidate in candidates if candidate not in taken)
+
+
+def _names(tasks: Sequence[Task]) -> set[str]:
+    return {task.name for task in tasks}
+
+
+def _reason(kind: ColumnKind) -> str:
+    return kind.why if kind.kind in ("empty", "constant") else f"{kind.kind}: {kind.why}"
+
+
+def _training(rows: int) -> Training:
+    batch_size = next((size for limit, size in _BATCH_SIZES if rows < limit), _LARGE_BATCH)
+    steps = max(1, int(0.8 * rows) // batch_size)
+    epochs = min(_MAX_EPOCHS, max(Training().epochs or 5, -(-_STEPS // steps)))
+    return Training(batch_size=batch_size, epochs=epochs)
