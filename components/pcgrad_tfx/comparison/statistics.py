@@ -148,4 +148,4 @@ def _standardized_detectable(degrees: int) -> float:
         power = stats.nct.sf(critical, degrees, mean) + stats.nct.cdf(-critical, degrees, mean)
         return float(power) - POWER
 
-    return float(optimize.brentq(lacking, 0.1, 10 * critical))
+    return float(optimize.brentq(lacking, 1.0, critical + 4.0))

@@ -1,0 +1,221 @@
+"""Executor of Comparison."""
+
+from __future__ import annotations
+
+import collections
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_transform as tft
+from pydantic import ValidationError
+from rich.progress import track
+from tfx import v1 as tfx
+from tfx.components.trainer import fn_args_utils
+from tfx.components.util import tfxio_utils
+from tfx.dsl.components.base import base_executor
+from tfx.types import artifact_utils
+from tfx.utils import io_utils
+from tfx_bsl.public import tfxio
+
+from pcgrad_tfx.comparison.methods import SINGLE_TASK, STATIC_WEIGHTS, Candidate, candidates
+from pcgrad_tfx.comparison.results import Comparison, Method, Run, write_comparison
+from pcgrad_tfx.comparison.runs import FinishedRuns, Trainings, in_order
+from pcgrad_tfx.comparison.settings import ComparisonSettings
+from pcgrad_tfx.input_data import InputData
+from pcgrad_tfx.label_statistics import label_statistics
+from pcgrad_tfx.problems import problem_lines
+from pcgrad_tfx.resuming import checkpoint_folder
+from pcgrad_tfx.training_config import DEFAULT_EPOCHS, TrainerConfig, trainer_config
+
+EXAMPLES_KEY = "examples"
+TRANSFORMED_EXAMPLES_KEY = "transformed_examples"
+TRANSFORM_GRAPH_KEY = "transform_graph"
+COMPARISON_KEY = "comparison"
+CUSTOM_CONFIG_KEY = "custom_config"
+SETTINGS_KEY = "comparison"
+
+TRAIN, EVAL, TEST = "train", "eval", "test"
+
+
+class Executor(base_executor.BaseExecutor):
+    """Trains every method with every seed, and writes down how each did."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[tfx.dsl.Artifact]],
+        output_dict: dict[str, list[tfx.dsl.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Runs the comparison, or what is left of an interrupted one.
+
+        Args:
+            input_dict: `examples`, of whose test split nothing but scores is taken;
+                `transformed_examples` with train and eval; `transform_graph`. One artifact each.
+            output_dict: `comparison`, one artifact.
+            exec_properties: `custom_config`, JSON.
+
+        Raises:
+            ValueError: The configuration is wrong, or a split is empty.
+            FloatingPointError: A training diverged.
+        """
+        self._log_startup(input_dict, output_dict, exec_properties)
+        config, settings = parse_config(json.loads(exec_properties[CUSTOM_CONFIG_KEY]))
+        inputs = {
+            key: artifact_utils.get_single_instance(artifacts)
+            for key, artifacts in input_dict.items()
+        }
+        trainings, rows = _prepare(config, inputs)
+        todo = candidates(settings, config.tasks)
+        folder = None
+        if config.checkpoint_root:
+            determinants = (
+                config.model_dump(mode="json", exclude={"checkpoint_root"}),
+                settings.model_dump(mode="json"),
+                {key: artifact.uri for key, artifact in inputs.items()},
+            )
+            folder = checkpoint_folder(config.checkpoint_root, "comparison", *determinants)
+        finished = FinishedRuns(folder)
+        runs = _train(trainings, todo, settings.seeds, finished)
+        joint = [c for c in todo if c.weights is None and c.task is None]
+        methods, kept = _choose(todo, runs)
+        comparison = Comparison(
+            metrics={task.name: task.primary_metric.name for task in config.tasks},
+            methods=methods,
+            seeds=tuple(range(settings.seeds)),
+            runs=kept,
+            step_times=tuple(trainings.step_times(joint, seed=0)),
+            rows=rows,
+            settings={
+                **config.model_dump(mode="json", exclude={"checkpoint_root", "code_version"}),
+                SETTINGS_KEY: settings.model_dump(mode="json"),
+            },
+        )
+        write_comparison(comparison, artifact_utils.get_single_uri(output_dict[COMPARISON_KEY]))
+        finished.delete()
+
+
+def parse_config(custom_config: Mapping[str, Any]) -> tuple[TrainerConfig, ComparisonSettings]:
+    """Reads and checks what the component was given.
+
+    Args:
+        custom_config: The keys of the Trainer's `custom_config`, and `comparison`.
+
+    Raises:
+        ValueError: A line for each mistake.
+    """
+    given = dict(custom_config)
+    try:
+        settings = ComparisonSettings.model_validate(given.pop(SETTINGS_KEY, {}))
+    except ValidationError as error:
+        lines = problem_lines(error, ComparisonSettings)
+        raise ValueError("\n".join(f"{SETTINGS_KEY}: {line}" for line in lines)) from None
+    config = trainer_config(given)
+    settings.grid(config.tasks)
+    epochs = settings.epochs or config.epochs or DEFAULT_EPOCHS
+    return config.model_copy(update={"epochs": epochs}), settings
+
+
+def _prepare(
+    config: TrainerConfig, inputs: Mapping[str, tfx.dsl.Artifact]
+) -> tuple[Trainings, dict[str, int]]:
+    tft_output = tft.TFTransformOutput(inputs[TRANSFORM_GRAPH_KEY].uri)
+    transformed = inputs[TRANSFORMED_EXAMPLES_KEY]
+    accessor = fn_args_utils.DataAccessor(
+        tf_dataset_factory=_factory(transformed),
+        record_batch_factory=None,
+        data_view_decode_fn=None,
+    )
+    data = InputData(accessor, tft_output, config.tasks, config.batch_size)
+    train_files = _files(transformed, TRAIN)
+    # Both are small beside the training split, and read once for every run.
+    eval_split = data.batches(_files(transformed, EVAL)).cache()
+    test_split = _test_split(inputs[EXAMPLES_KEY], tft_output, data, config.batch_size).cache()
+    rows, statistics = label_statistics(data.batches(train_files), config.tasks)
+    counts = {TRAIN: rows}
+    for name, split in ((EVAL, eval_split), (TEST, test_split)):
+        counts[name] = sum(len(next(iter(labels.values()))) for _, labels in split)
+    for name, count in counts.items():
+        if not count:
+            raise ValueError(f"comparison: split {name!r} is empty; add data or change the splits")
+    trainings = Trainings(
+        config, data, tft_output, train_files, eval_split, test_split, rows, statistics
+    )
+    return trainings, counts
+
+
+def _test_split(
+    examples: tfx.dsl.Artifact, tft_output: tft.TFTransformOutput, data: InputData, batch_size: int
+) -> tf.data.Dataset:
+    """The test split, transformed as a served model does it."""
+    layer = tft_output.transform_features_layer()
+    options = tfxio.TensorFlowDatasetOptions(batch_size=batch_size, num_epochs=1, shuffle=False)
+    raw = _factory(examples)(_files(examples, TEST), options, tft_output.raw_metadata.schema)
+    return raw.map(lambda row: data.split(layer(row)))
+
+
+def _factory(examples: tfx.dsl.Artifact) -> Any:
+    return tfxio_utils.get_tf_dataset_factory_from_artifact([examples], ["Comparison"])
+
+
+def _files(examples: tfx.dsl.Artifact, split: str) -> list[str]:
+    return [io_utils.all_files_pattern(artifact_utils.get_split_uri([examples], split))]
+
+
+def _train(
+    trainings: Trainings, todo: Sequence[Candidate], seeds: int, finished: FinishedRuns
+) -> dict[tuple[int, int], Run]:
+    runs = {}
+    begun = time.monotonic()
+    order = list(in_order(todo, seeds))
+    watched = sys.stdout.isatty()
+    for index, seed in track(order, "  Trainings", transient=True, disable=not watched):
+        run = finished.read(index, seed)
+        if run is None:
+            run = trainings.run(todo[index], seed)
+            finished.write(index, seed, run)
+        runs[index, seed] = run
+        if not watched and index == len(todo) - 1:
+            seconds = time.monotonic() - begun
+            print(f"Comparison: {len(runs)} of {len(order)} trainings, {seconds:.0f} s", flush=True)
+    return runs
+
+
+def _choose(
+    todo: Sequence[Candidate], runs: Mapping[tuple[int, int], Run]
+) -> tuple[tuple[Method, ...], tuple[Run, ...]]:
+    """One run of each method and seed: the best static weights, the single tasks together."""
+    by_candidate: dict[int, list[Run]] = collections.defaultdict(list)
+    for (index, _), run in sorted(runs.items()):
+        by_candidate[index].append(run)
+    methods, kept = [], []
+    grid = [index for index, candidate in enumerate(todo) if candidate.method == STATIC_WEIGHTS]
+    best = max(grid, key=lambda index: _mean_on_eval(by_candidate[index]), default=None)
+    for index, candidate in enumerate(todo):
+        if candidate.method == SINGLE_TASK or (index in grid and index != best):
+            continue
+        weights = dict(candidate.weights) if candidate.weights else None
+        methods.append(Method(name=candidate.method, loss_weights=weights))
+        kept += by_candidate[index]
+    alone = [index for index, candidate in enumerate(todo) if candidate.method == SINGLE_TASK]
+    if alone:
+        methods.append(Method(name=SINGLE_TASK))
+        kept += [
+            Run(
+                method=SINGLE_TASK,
+                seed=of_seed[0].seed,
+                eval={name: value for run in of_seed for name, value in run.eval.items()},
+                test={name: value for run in of_seed for name, value in run.test.items()},
+            )
+            for of_seed in zip(*(by_candidate[index] for index in alone), strict=True)
+        ]
+    return tuple(methods), tuple(kept)
+
+
+def _mean_on_eval(runs: Sequence[Run]) -> float:
+    """Over tasks and seeds, of what is defined."""
+    values = [value for run in runs for value in run.eval.values() if value is not None]
+    return sum(values) / len(values) if values else float("-inf")

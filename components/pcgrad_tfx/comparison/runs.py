@@ -1,0 +1,188 @@
+"""The trainings of a comparison, each of which is kept as soon as it is finished."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import statistics
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from pcgrad.keras import MultiTaskModel
+from pcgrad_tfx.comparison.methods import Candidate, weighted
+from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS, Run, StepTime
+from pcgrad_tfx.comparison.scores import score
+from pcgrad_tfx.input_data import InputData
+from pcgrad_tfx.label_statistics import LabelStatistics
+from pcgrad_tfx.resuming import has_diverged
+from pcgrad_tfx.tasks import Task
+from pcgrad_tfx.training import build, compile_model
+from pcgrad_tfx.training_config import TrainerConfig
+
+_WARM_UP, _ROUNDS = 5, 60
+
+
+class Trainings:
+    """Trains candidates on the same data.
+
+    Args:
+        config: How; `epochs` must be given.
+        data: What the files hold.
+        tft_output: Transform's output.
+        train_files: File patterns of the training split.
+        eval_split: The eval split's batches.
+        test_split: The test split's batches.
+        rows: Number of rows of the training split.
+        label_statistics: Of the training split.
+    """
+
+    def __init__(
+        self,
+        config: TrainerConfig,
+        data: InputData,
+        tft_output: tft.TFTransformOutput,
+        train_files: Sequence[str],
+        eval_split: tf.data.Dataset,
+        test_split: tf.data.Dataset,
+        rows: int,
+        label_statistics: Mapping[str, LabelStatistics],
+    ) -> None:
+        self._config = config
+        self._data = data
+        self._tft_output = tft_output
+        self._train_files = train_files
+        self._eval_split = eval_split
+        self._test_split = test_split
+        self._rows = rows
+        self._statistics = label_statistics
+
+    def run(self, candidate: Candidate, seed: int) -> Run:
+        """Trains one candidate with one seed.
+
+        All candidates of a seed begin with the same weights, and see the same batches.
+
+        Raises:
+            FloatingPointError: The training diverged.
+        """
+        model, tasks = self._compiled(candidate, seed)
+        epochs = self._config.epochs
+        assert epochs is not None
+        batches = self._data.epochs(self._train_files, seed, 0, epochs)
+        names = [task.name for task in tasks]
+        model.fit(
+            batches.map(lambda features, labels: (features, {n: labels[n] for n in names})),
+            epochs=epochs,
+            steps_per_epoch=math.ceil(self._rows / self._config.batch_size),
+            callbacks=[keras.callbacks.TerminateOnNaN()],
+            verbose=0,
+        )
+        if has_diverged(model):
+            raise FloatingPointError(
+                f"comparison: training diverged with {candidate.method}, seed {seed} (tasks "
+                f"{', '.join(names)}): a weight is not finite; lower `learning_rate` or look for "
+                "extreme values in the labels and features"
+            )
+        return Run(
+            method=candidate.method,
+            seed=seed,
+            eval=score(model, self._eval_split, tasks),
+            test=score(model, self._test_split, tasks),
+            pairs=tuple(map(_json, model.conflicts(whole_run=True))),
+        )
+
+    def step_times(self, candidates: Sequence[Candidate], seed: int) -> list[StepTime]:
+        """Times steps on one batch, in turn, so that what disturbs one disturbs all.
+
+        Args:
+            candidates: What to time; equal weights are among them.
+            seed: Of the initial weights.
+        """
+        batch = next(iter(self._data.epochs(self._train_files, seed, 0, 1)))
+        steps = {}
+        for candidate in candidates:
+            model, _ = self._compiled(candidate, seed)
+            steps[candidate.method] = tf.function(lambda model=model: model.train_step(batch))
+        seconds: dict[str, list[float]] = {method: [] for method in steps}
+        for number in range(_WARM_UP + _ROUNDS):
+            for method, step in steps.items():
+                begun = time.perf_counter()
+                # Its values are there only when the step is done.
+                tf.nest.map_structure(lambda value: value.numpy(), step())
+                if number >= _WARM_UP:
+                    seconds[method].append(time.perf_counter() - begun)
+        found = []
+        for method, values in seconds.items():
+            pairs = zip(values, seconds[EQUAL_WEIGHTS], strict=True)
+            ratios = [value / equal for value, equal in pairs]
+            low, _, high = statistics.quantiles(ratios, n=4)
+            ratio = statistics.median(ratios)
+            found.append(StepTime(method=method, ratio=ratio, low=low, high=high))
+        return found
+
+    def _compiled(self, candidate: Candidate, seed: int) -> tuple[MultiTaskModel, list[Task]]:
+        keras.utils.clear_session()
+        # Not 0, as in the Trainer.
+        keras.utils.set_random_seed(seed + 1)
+        config = self._config.model_copy(update={"seed": seed, "surgery": candidate.surgery})
+        model = build(config, self._data.feature_spec, self._tft_output, self._statistics)
+        tasks = weighted(config.tasks, candidate.weights)
+        if candidate.task is not None:
+            tasks = [task for task in tasks if task.name == candidate.task]
+            # The same network with the same weights, as far as the task needs it.
+            model = MultiTaskModel(model.input, {candidate.task: model.output[candidate.task]})
+        compile_model(model, config, tasks, self._statistics)
+        return model, tasks
+
+
+class FinishedRuns:
+    """Keeps each run when it is finished, so that an interruption costs one run at most.
+
+    Args:
+        folder: Outside all artifacts, which TFX deletes after a failure; None keeps nothing.
+    """
+
+    def __init__(self, folder: str | None) -> None:
+        self._folder = folder
+
+    def read(self, candidate: int, seed: int) -> Run | None:
+        """A finished run, if there is one."""
+        if self._folder is None or not tf.io.gfile.exists(self._path(candidate, seed)):
+            return None
+        with tf.io.gfile.GFile(self._path(candidate, seed)) as file:
+            return Run.model_validate_json(file.read())
+
+    def write(self, candidate: int, seed: int, run: Run) -> None:
+        """Keeps a run; whenever the process is killed, it is there whole or not at all."""
+        if self._folder is None:
+            return
+        tf.io.gfile.makedirs(self._folder)
+        path = self._path(candidate, seed)
+        with tf.io.gfile.GFile(f"{path}.part", "w") as file:
+            file.write(run.model_dump_json())
+        tf.io.gfile.rename(f"{path}.part", path, overwrite=True)
+
+    def delete(self) -> None:
+        """Deletes the runs of a comparison that is finished."""
+        if self._folder is not None and tf.io.gfile.exists(self._folder):
+            tf.io.gfile.rmtree(self._folder)
+
+    def _path(self, candidate: int, seed: int) -> str:
+        assert self._folder is not None
+        return os.path.join(self._folder, f"run-{candidate}-{seed}.json")
+
+
+def _json(pair: Mapping[str, Any]) -> dict[str, Any]:
+    """With None for NaN, which is not JSON."""
+    finite = json.loads(json.dumps(pair), parse_constant=lambda _: None)
+    return dict(finite)
+
+
+def in_order(candidates: Sequence[Candidate], seeds: int) -> Iterator[tuple[int, int]]:
+    """The (candidate, seed) to train: seed by seed, so that early results are complete."""
+    return ((index, seed) for seed in range(seeds) for index in range(len(candidates)))

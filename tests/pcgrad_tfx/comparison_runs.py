@@ -1,0 +1,60 @@
+"""The comparison's executor, run on a small output of Transform."""
+
+import json
+import sys
+
+import tensorflow as tf
+from tfx.components.util import examples_utils
+from tfx.proto import example_gen_pb2
+from tfx.types import artifact_utils, standard_artifacts
+
+from pcgrad_tfx.comparison.component import ComparisonResults
+from pcgrad_tfx.comparison.executor import Executor
+from pcgrad_tfx.comparison.results import read_comparison
+from transform_runs import to_example
+from transformed import TransformedData, artifact, raw_row, trainer_config
+
+TEST_ROWS = [raw_row(i) for i in range(130, 190)]
+
+
+def write_test_split(folder, rows=TEST_ROWS):
+    """Writes raw examples, as ExampleGen does, with a test split only."""
+    split = folder / "Split-test"
+    split.mkdir(parents=True)
+    with tf.io.TFRecordWriter(str(split / "data.gz"), "GZIP") as file:
+        for row in rows:
+            file.write(to_example(row))
+    return folder
+
+
+def compare(transformed_data, examples_dir, folder, *, settings=None, **config):
+    """Runs the executor, and reads what it wrote."""
+    examples = artifact(standard_artifacts.Examples, examples_dir)
+    examples.split_names = artifact_utils.encode_split_names(["test"])
+    examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
+    inputs = transformed_data.inputs()
+    folder.mkdir(parents=True, exist_ok=True)
+    custom_config = trainer_config(**({"epochs": 2} | config))
+    Executor().Do(
+        {
+            "examples": [examples],
+            "transformed_examples": inputs["examples"],
+            "transform_graph": inputs["transform_graph"],
+        },
+        {"comparison": [artifact(ComparisonResults, folder)]},
+        {"custom_config": json.dumps(custom_config | {"comparison": settings or {"seeds": 2}})},
+    )
+    return read_comparison(str(folder))
+
+
+if __name__ == "__main__":
+    # For tests that kill it.
+    transformed_folder, examples_folder, output, checkpoints = sys.argv[1:]
+    from pathlib import Path
+
+    compare(
+        TransformedData(Path(transformed_folder)),
+        Path(examples_folder),
+        Path(output),
+        checkpoint_root=checkpoints,
+    )

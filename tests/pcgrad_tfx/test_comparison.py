@@ -1,0 +1,276 @@
+"""The comparison's trainings: what differs between them, and what does not."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from sklearn import metrics
+
+import comparison_runs
+from comparison_runs import TEST_ROWS, compare, write_test_split
+from pcgrad_tfx.comparison import runs
+from pcgrad_tfx.comparison.component import Comparison
+from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS
+from pcgrad_tfx.comparison.scores import primary_metric
+from pcgrad_tfx.comparison.wording import sentences
+from pcgrad_tfx.tasks import Task
+from transformed import ROWS, TASKS, trainer_config
+
+METHODS = [EQUAL_WEIGHTS, "PCGrad", "PPCGrad", "static weights", "single task"]
+NAMES = [task.name for task in TASKS]
+
+
+@pytest.fixture(scope="session")
+def test_examples(tmp_path_factory):
+    return write_test_split(tmp_path_factory.mktemp("test_examples"))
+
+
+class Watch:
+    """What each training of a comparison began with and saw."""
+
+    def __init__(self):
+        self.trainings = []
+
+    def fit(self, model, data, **kwargs):
+        batches = [(features, labels) for features, labels in data]
+        weights = {weight.path: weight.numpy() for weight in model.trainable_variables}
+        self.trainings.append((model, weights, batches))
+        return keras.Model.fit(model, data, **kwargs)
+
+
+@pytest.fixture(scope="module")
+def watched(transformed_data, test_examples, tmp_path_factory):
+    """A comparison, and what its trainings began with and saw."""
+    watch = Watch()
+
+    def fit(model, data, **kwargs):
+        return watch.fit(model, data, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs.MultiTaskModel, "fit", fit)
+        folder = tmp_path_factory.mktemp("comparison")
+        found = compare(transformed_data, test_examples, folder)
+    return found, watch.trainings
+
+
+def test_every_method_is_trained_with_every_seed(watched):
+    found, trainings = watched
+    assert [method.name for method in found.methods] == METHODS
+    assert [(run.method, run.seed) for run in found.runs] == [
+        (method, seed) for method in METHODS for seed in range(2)
+    ]
+    # Three weightings of the grid, three single tasks.
+    assert len(trainings) == 2 * (3 + 3 + 3)
+    assert found.rows == {"train": len(ROWS["train"]), "eval": len(ROWS["eval"]), "test": 60}
+    assert found.metrics == {"big_tip": "auc", "price": "r_squared", "payment": "auc"}
+    assert sentences(found)
+
+
+def by_seed(trainings):
+    half = len(trainings) // 2
+    return trainings[:half], trainings[half:]
+
+
+def test_with_one_seed_all_begin_alike_and_see_the_same_batches(watched):
+    _, trainings = watched
+    first, second = by_seed(trainings)
+    for (_, reference, batches), *others in (first, second):
+        for _, weights, seen in others:
+            # A single task has fewer variables; those that it has are the same.
+            assert len(weights) > 4
+            for path, values in weights.items():
+                np.testing.assert_array_equal(values, reference[path], err_msg=path)
+            assert len(seen) == len(batches)
+            for (features, labels), (expected, expected_labels) in zip(seen, batches, strict=True):
+                for name, values in features.items():
+                    np.testing.assert_array_equal(values, expected[name])
+                for name, values in labels.items():
+                    np.testing.assert_array_equal(values, expected_labels[name])
+    kernel = next(path for path in first[0][1] if "kernel" in path)
+    assert np.any(first[0][1][kernel] != second[0][1][kernel])
+
+
+def test_the_surgeries_and_the_loss_weights_are_those_of_the_methods(watched):
+    first, _ = by_seed(watched[1])
+    compiled = [model.get_compile_config()["config"] if "config" in model.get_compile_config()
+                else model.get_compile_config() for model, _, _ in first]  # fmt: skip
+    surgeries = [config["surgery"] and config["surgery"]["class_name"] for config in compiled]
+    assert surgeries == [None, "PCGrad", "PPCGrad", *[None] * 6]
+    assert {config["surgery"]["config"]["reduction"] for config in compiled[1:3]} == {"sum"}
+    equal = compiled[0]["loss_weights"]
+    for emphasized, config in zip(NAMES, compiled[3:6], strict=True):
+        factors = {name: config["loss_weights"][name] / equal[name] for name in NAMES}
+        expected = {name: 3 * (4 if name == emphasized else 1) / 6 for name in NAMES}
+        assert factors == pytest.approx(expected)
+    assert [list(config["loss_weights"]) for config in compiled[6:]] == [[name] for name in NAMES]
+
+
+def test_no_test_row_reaches_a_training(watched):
+    _, trainings = watched
+    rows = {len(ROWS["train"]) * 2}
+    for _, _, batches in trainings:
+        assert {sum(len(labels[next(iter(labels))]) for _, labels in batches)} == rows
+
+
+def test_conflicts_are_those_of_the_runs_that_train_several_tasks(watched):
+    found, _ = watched
+    for run in found.runs:
+        expected = 0 if run.method == "single task" else 3
+        assert len(run.pairs) == expected
+        assert all(abs(pair["mean_cosine"]) <= 1 for pair in run.pairs)
+
+
+def test_steps_are_timed(watched):
+    found, _ = watched
+    assert [time.method for time in found.step_times] == METHODS[:3]
+    assert found.step_times[0].ratio == 1
+    assert all(0 < time.low <= time.ratio <= time.high for time in found.step_times)
+
+
+def test_scores_are_those_of_the_trained_model(watched, transformed_data, test_examples):
+    """Of the test split, transformed as a served model does it."""
+    found, trainings = watched
+    model = trainings[0][0]
+    layer = transformed_data.output.transform_features_layer()
+    records = tf.data.TFRecordDataset(str(test_examples / "Split-test" / "data.gz"), "GZIP")
+    raw = tf.io.parse_example(
+        next(iter(records.batch(100))), transformed_data.output.raw_feature_spec()
+    )
+    rows = {name: tf.reshape(values, [-1]) for name, values in layer(raw).items()}
+    features = {name: rows[name] for name in transformed_data.input_data().feature_spec}
+    predicted = {name: values.numpy() for name, values in model(features).items()}
+    known = rows["price_label_mask"].numpy() > 0
+    assert 0 < known.sum() < len(TEST_ROWS)
+    expected = metrics.r2_score(
+        rows["price_label"].numpy()[known], predicted["price"][known].reshape(-1)
+    )
+    assert found.runs[0].test["price"] == pytest.approx(expected, rel=1e-4)
+    known = rows["big_tip_label_mask"].numpy() > 0
+    expected = metrics.roc_auc_score(
+        rows["big_tip_label"].numpy()[known], predicted["big_tip"][known].reshape(-1)
+    )
+    assert found.runs[0].test["big_tip"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_static_weights_are_chosen_on_eval_and_scored_on_test(
+    transformed_data, test_examples, tmp_path, monkeypatch
+):
+    """The grid's second entry is made best on eval, and worst on test."""
+    made = iter([(0.5, 0.5), (0.6, 0.1), (0.4, 0.9)] * 2)
+
+    def run(self, candidate, seed):
+        on_eval, on_test = next(made) if candidate.weights else (0.5, 0.5)
+        return runs.Run(
+            method=candidate.method, seed=seed,
+            eval=dict.fromkeys(NAMES, on_eval), test=dict.fromkeys(NAMES, on_test),
+        )  # fmt: skip
+
+    monkeypatch.setattr(runs.Trainings, "run", run)
+    settings = {
+        "seeds": 2, "single_task": False,
+        "static_weights": [{"big_tip": 3}, {"price": 3}, {"payment": 3}],
+    }  # fmt: skip
+    found = compare(transformed_data, test_examples, tmp_path, settings=settings)
+    chosen = {method.name: method.loss_weights for method in found.methods}["static weights"]
+    assert chosen == pytest.approx({"big_tip": 0.6, "price": 1.8, "payment": 0.6})
+    assert [run.test["price"] for run in found.runs if run.method == "static weights"] == [0.1] * 2
+
+
+def test_a_killed_comparison_goes_on_where_it_was(transformed_data, test_examples, tmp_path):
+    checkpoints = tmp_path / "checkpoints"
+    command = [
+        sys.executable, comparison_runs.__file__, transformed_data.folder, test_examples,
+        tmp_path / "killed", checkpoints,
+    ]  # fmt: skip
+    with subprocess.Popen(list(map(str, command))) as process:
+        while len(list(checkpoints.rglob("run-*-*.json"))) < 3:
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+    kept = sorted(checkpoints.rglob("run-*-*.json"))
+    marked = json.loads(kept[0].read_text()) | {"test": dict.fromkeys(NAMES, 0.123)}
+    kept[0].write_text(json.dumps(marked))
+
+    trained = []
+    with pytest.MonkeyPatch.context() as patch:
+        original = runs.Trainings.run
+        patch.setattr(
+            runs.Trainings, "run",
+            lambda self, candidate, seed: trained.append(candidate) or original(
+                self, candidate, seed
+            ),
+        )  # fmt: skip
+        found = compare(
+            transformed_data, test_examples, tmp_path / "again", checkpoint_root=str(checkpoints)
+        )
+    assert len(trained) == 18 - len(kept)
+    # What was kept was taken as it was.
+    assert found.runs[0].test == dict.fromkeys(NAMES, 0.123)
+    assert len(found.runs) == 10
+    assert not list(checkpoints.rglob("run-*"))
+
+
+def test_a_diverged_training_is_named(transformed_data, test_examples, tmp_path):
+    with pytest.raises(FloatingPointError, match=r"diverged with equal weights, seed 0 \(tasks"):
+        compare(transformed_data, test_examples, tmp_path, learning_rate=1e30)
+
+
+@pytest.mark.parametrize(
+    ("comparison", "message"),
+    [
+        ({"seeds": 1}, "comparison: seeds: 1 should be greater than or equal to 2"),
+        ({"seed": 3}, 'comparison: seed: unknown key; did you mean "seeds"?'),
+        ({"static_weights": [{"pryce": 2}]}, "no task 'pryce'; did you mean \"price\"?"),
+    ],
+)
+def test_wrong_settings_are_refused_when_the_pipeline_is_made(comparison, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        Comparison(None, None, None, trainer_config(comparison=comparison))
+
+
+def test_an_empty_test_split_is_refused(transformed_data, tmp_path):
+    examples = write_test_split(tmp_path / "examples", rows=[])
+    with pytest.raises(ValueError, match="split 'test' is empty; add data"):
+        compare(transformed_data, examples, tmp_path / "out")
+
+
+# Metrics against scikit-learn, with labels missing.
+
+RNG = np.random.default_rng(0)
+OF_KIND = {
+    "binary": Task(name="b", kind="binary", column="x"),
+    "multiclass": Task(name="m", kind="multiclass", column="x", classes=("a", "b", "c")),
+    "regression": Task(name="r", kind="regression", column="x"),
+}
+
+
+def test_the_metric_of_a_multiclass_task_is_the_mean_over_its_classes():
+    labels = RNG.integers(0, 3, 50).astype(float)
+    scores = RNG.dirichlet([1, 1, 1], 50)
+    expected = metrics.roc_auc_score(labels, scores, multi_class="ovr")
+    assert primary_metric(OF_KIND["multiclass"], labels, scores) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("kind", OF_KIND)
+def test_missing_labels_do_not_count(kind):
+    labels = RNG.integers(0, 2, 30).astype(float)
+    scores = RNG.random((30, OF_KIND[kind].units))
+    whole = primary_metric(OF_KIND[kind], labels, scores)
+    assert whole is not None
+    more = np.append(labels, [np.nan] * 5)
+    padded = np.concatenate([scores, RNG.random((5, scores.shape[1]))])
+    assert primary_metric(OF_KIND[kind], more, padded) == whole
+
+
+@pytest.mark.parametrize("kind", OF_KIND)
+@pytest.mark.parametrize("labels", [[], [1.0], [1.0, 1.0], [np.nan, np.nan]])
+def test_a_metric_is_undefined_without_labels_that_vary(kind, labels):
+    scores = RNG.random((len(labels), OF_KIND[kind].units))
+    assert primary_metric(OF_KIND[kind], np.array(labels), scores) is None
