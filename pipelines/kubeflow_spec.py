@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pcgrad_tfx.conflict_report import ConflictReportPage
+from pcgrad_tfx.kubeflow import pages
 from pcgrad_tfx.problems import nearest
 from pipelines.config import ConfigError
 from pipelines.kubeflow_options import Resources
@@ -67,7 +69,7 @@ def set_retries(spec: Json, components: Iterable[str], retries: int) -> None:
 
 
 def adapt_to_kfp(spec: Json, pipeline_root: str, uncached: Iterable[str]) -> None:
-    """Takes out what open-source Kubeflow Pipelines ignores.
+    """Takes out what open-source Kubeflow Pipelines ignores, and has it show the report.
 
     Args:
         spec: The PipelineSpec.
@@ -78,6 +80,7 @@ def adapt_to_kfp(spec: Json, pipeline_root: str, uncached: Iterable[str]) -> Non
     spec["defaultPipelineRoot"] = pipeline_root
     for component in uncached:
         _tasks(spec)[component].pop("cachingOptions", None)
+    pages.mark_pages(spec, ConflictReportPage)
     for executor in _executors(spec).values():
         # The hook that has an ExampleGen's driver run; our entry point runs it.
         executor["container"].pop("lifecycle", None)

@@ -68,7 +68,8 @@ def test_shell():
 
 
 def test_what_a_run_prints_looks_like_what_a_run_prints():
-    (text,) = blocks("text")
+    text, verdict = blocks("text")
+    assert "\nPCGrad against equal weights: " in verdict
     for line in (r"  Transform +[\d.]+ s", r" *big_tip +auc +0\.\d+ .* passed", r"Pushed model: "):
         assert re.search(f"^{line}", text, re.MULTILINE), line
 

@@ -67,6 +67,7 @@ def compile_model(
     config: TrainerConfig,
     tasks: Sequence[Task],
     statistics: Mapping[str, LabelStatistics],
+    with_metrics: bool = True,
 ) -> None:
     """Compiles a model with the configuration's surgery, and builds its optimizer.
 
@@ -75,6 +76,7 @@ def compile_model(
         config: The Trainer's configuration.
         tasks: The tasks that the model has outputs for, with their loss weights.
         statistics: Of the regression labels, by task.
+        with_metrics: Whether the tasks' Keras metrics are computed, beside the losses.
 
     Raises:
         ValueError: The model has no variables.
@@ -87,7 +89,9 @@ def compile_model(
         loss_weights={task.name: task.loss_weight * scale.get(task.name, 1.0) for task in tasks},
         metrics={
             task.name: [keras.metrics.get(name) for name in task.keras_metrics] for task in tasks
-        },
+        }
+        if with_metrics
+        else None,
         # "sum", so that without a conflict a step is the plain step.
         surgery=surgery and surgery(reduction="sum", seed=config.seed),
     )

@@ -170,7 +170,7 @@ class Cluster:
             local = _in_pod(recorded.uri, pod)
             if local is not None and local.exists():
                 # Files only: an object store has no empty folders.
-                for file in filter(Path.is_file, local.rglob("*")):
+                for file in [local] if local.is_file() else filter(Path.is_file, local.rglob("*")):
                     stored = self.local_path(recorded.uri) / file.relative_to(local)
                     stored.parent.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(file, stored)

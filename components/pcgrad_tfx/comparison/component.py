@@ -16,7 +16,8 @@ from pcgrad_tfx.comparison import executor
 class ComparisonResults(artifact.Artifact):
     """A folder with `comparison.json`; see `pcgrad_tfx.comparison.results`."""
 
-    TYPE_NAME = "ComparisonResults"
+    # A module and a class in it, by which a step on Kubeflow imports it.
+    TYPE_NAME = "pcgrad_tfx.ComparisonResults"
 
 
 class ComparisonSpec(component_spec.ComponentSpec):

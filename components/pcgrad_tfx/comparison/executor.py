@@ -90,7 +90,9 @@ class Executor(base_executor.BaseExecutor):
             step_times=tuple(trainings.step_times(joint, seed=0)),
             rows=rows,
             settings={
-                **config.model_dump(mode="json", exclude={"checkpoint_root", "code_version"}),
+                **config.model_dump(
+                    mode="json", exclude={"checkpoint_root", "code_version", "surgery"}
+                ),
                 SETTINGS_KEY: settings.model_dump(mode="json"),
             },
         )

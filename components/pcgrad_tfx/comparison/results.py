@@ -50,7 +50,10 @@ class Run(BaseModel):
 
 
 class StepTime(BaseModel):
-    """What a training step costs, in units of the step with equal weights.
+    """What a training step costs, in units of the plain one.
+
+    The plain step is that of equal weights as any framework does it: one backward pass of the
+    weighted sum of the losses.
 
     Attributes:
         method: The method's name.

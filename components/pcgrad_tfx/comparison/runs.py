@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
@@ -100,14 +101,15 @@ class Trainings:
         """Times steps on one batch, in turn, so that what disturbs one disturbs all.
 
         Args:
-            candidates: What to time; equal weights are among them.
+            candidates: What to time; equal weights are among them, with a plain step.
             seed: Of the initial weights.
         """
         batch = next(iter(self._data.epochs(self._train_files, seed, 0, 1)))
         steps = {}
         for candidate in candidates:
-            model, _ = self._compiled(candidate, seed)
-            steps[candidate.method] = tf.function(lambda model=model: model.train_step(batch))
+            model, _ = self._compiled(candidate, seed, with_metrics=False)
+            step = _plain_step if candidate.method == EQUAL_WEIGHTS else MultiTaskModel.train_step
+            steps[candidate.method] = tf.function(functools.partial(step, model, batch))
         seconds: dict[str, list[float]] = {method: [] for method in steps}
         for number in range(_WARM_UP + _ROUNDS):
             for method, step in steps.items():
@@ -125,7 +127,9 @@ class Trainings:
             found.append(StepTime(method=method, ratio=ratio, low=low, high=high))
         return found
 
-    def _compiled(self, candidate: Candidate, seed: int) -> tuple[MultiTaskModel, list[Task]]:
+    def _compiled(
+        self, candidate: Candidate, seed: int, with_metrics: bool = True
+    ) -> tuple[MultiTaskModel, list[Task]]:
         keras.utils.clear_session()
         # Not 0, as in the Trainer.
         keras.utils.set_random_seed(seed + 1)
@@ -136,8 +140,18 @@ class Trainings:
             tasks = [task for task in tasks if task.name == candidate.task]
             # The same network with the same weights, as far as the task needs it.
             model = MultiTaskModel(model.input, {candidate.task: model.output[candidate.task]})
-        compile_model(model, config, tasks, self._statistics)
+        compile_model(model, config, tasks, self._statistics, with_metrics)
         return model, tasks
+
+
+def _plain_step(model: MultiTaskModel, batch: tuple[Any, Any]) -> tf.Tensor:
+    """What a step with equal weights costs without our per-task gradients: one backward pass."""
+    features, labels = batch
+    with tf.GradientTape() as tape:
+        loss = model.compute_loss(features, labels, model(features, training=True))
+    variables = model.trainable_variables
+    model.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+    return loss
 
 
 class FinishedRuns:

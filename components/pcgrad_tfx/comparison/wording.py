@@ -42,7 +42,8 @@ def sentences(comparison: Comparison) -> list[str]:
         if time.method != EQUAL_WEIGHTS
     ]
     if prices:
-        said.append(f"A step takes {_listed(prices)} as with {EQUAL_WEIGHTS}.")
+        plain = f"a plain step with {EQUAL_WEIGHTS}, which makes one backward pass"
+        said.append(f"A step takes {_listed(prices)} as {plain}.")
     return said
 
 

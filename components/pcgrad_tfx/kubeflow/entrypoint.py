@@ -24,6 +24,7 @@ from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
 
 from pcgrad_tfx.errors import root_message
 from pcgrad_tfx.kubeflow import executor_input as executor_inputs
+from pcgrad_tfx.kubeflow import pages
 
 
 def run(args: argparse.Namespace, beam_args: list[str]) -> None:
@@ -46,6 +47,7 @@ def run(args: argparse.Namespace, beam_args: list[str]) -> None:
     executor_inputs.complete_types(executor_input, inputs_spec)
     executor_inputs.drop_absent_inputs(executor_input)
     executor_inputs.drop_foreign_outputs(executor_input)
+    page_files = pages.restore_types(executor_input)
     paths = executor_inputs.to_local_paths(executor_input, args.keep_gcs)
     executor_inputs.drive_example_gen(executor_input, inputs_spec)
 
@@ -55,6 +57,7 @@ def run(args: argparse.Namespace, beam_args: list[str]) -> None:
     output_file = executor_input.outputs.output_file
     executor_output = executor_inputs.read_output(output_file)
     executor_inputs.to_uris(executor_output, paths)
+    pages.point_to_files(executor_output, page_files)
     with fileio.open(output_file, "w") as file:
         file.write(json_format.MessageToJson(executor_output))
 

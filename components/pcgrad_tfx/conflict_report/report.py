@@ -1,0 +1,118 @@
+"""What the report says, before it is drawn: the findings, the verdict, where they come from."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping, Sequence
+
+import tensorflow as tf
+
+from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS, Comparison
+from pcgrad_tfx.comparison.statistics import findings as comparison_findings
+from pcgrad_tfx.comparison.wording import verdict as comparison_verdict
+from pcgrad_tfx.conflict_report import wording
+from pcgrad_tfx.conflict_report.artifact import REPORT_FILE
+from pcgrad_tfx.conflict_report.findings import (
+    MIN_SEEDS,
+    PairFinding,
+    PairMeans,
+    judge,
+    over_blocks,
+    over_seeds,
+)
+from pcgrad_tfx.conflict_report.telemetry import RunPair, Telemetry
+
+# The comparison's name of a Trainer's `surgery`.
+_METHODS = {"pcgrad": "PCGrad", "ppcgrad": "PPCGrad", "none": EQUAL_WEIGHTS}
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """Everything that the page shows.
+
+    Attributes:
+        name: Of the pipeline or the data.
+        data: What is known about the data: texts by what they are about.
+        telemetry: Of the Trainer.
+        comparison: If one was run.
+        findings: Of each pair of tasks.
+        basis: What the findings' intervals are over, as people read it.
+        verdict: Two sentences: whether the tasks conflict, whether surgery helps.
+    """
+
+    name: str
+    data: Mapping[str, str]
+    telemetry: Telemetry
+    comparison: Comparison | None
+    findings: tuple[PairFinding, ...]
+    basis: str
+    verdict: tuple[str, str]
+
+
+def make_report(
+    name: str, data: Mapping[str, str], telemetry: Telemetry, comparison: Comparison | None
+) -> Report:
+    """Judges what a training, and a comparison if there is one, have left."""
+    means, basis = _means(telemetry, comparison)
+    findings = judge(means)
+    surgery = wording.NO_COMPARISON if comparison is None else comparison_verdict(comparison)
+    return Report(
+        name=name,
+        data=data,
+        telemetry=telemetry,
+        comparison=comparison,
+        findings=findings,
+        basis=basis,
+        verdict=(wording.conflict_sentence(findings), surgery),
+    )
+
+
+def write_report(report: Report, folder: str) -> None:
+    """Writes `report.json`: the verdict and the numbers behind it."""
+    tf.io.gfile.makedirs(folder)
+    differences = comparison_findings(report.comparison) if report.comparison else []
+    content = {
+        "verdict": report.verdict,
+        "tasks": report.telemetry.tasks,
+        "intervals_over": report.basis,
+        "pairs": [dataclasses.asdict(finding) for finding in report.findings],
+        "differences": [dataclasses.asdict(finding) for finding in differences],
+    }
+    with tf.io.gfile.GFile(os.path.join(folder, REPORT_FILE), "w") as file:
+        file.write(json.dumps(content, indent=1))
+
+
+def read_verdict(folder: str) -> tuple[str, str]:
+    """The two sentences of a report.
+
+    Args:
+        folder: The artifact's URI.
+
+    Returns:
+        Whether the tasks conflict; whether surgery helps.
+    """
+    with tf.io.gfile.GFile(os.path.join(folder, REPORT_FILE)) as file:
+        conflict, surgery = json.loads(file.read())["verdict"]
+    return conflict, surgery
+
+
+def _means(telemetry: Telemetry, comparison: Comparison | None) -> tuple[Sequence[PairMeans], str]:
+    """From several seeds if there are enough, else from the blocks of the one training."""
+    surgery = telemetry.record.settings.get("surgery") if telemetry.record else None
+    wanted = [_METHODS[surgery]] if surgery in _METHODS else []
+    for method in [*wanted, "PCGrad"] if comparison else []:
+        runs = _pairs_by_seed(comparison, method)
+        if len(runs) >= MIN_SEEDS:
+            return over_seeds(runs), f"{len(runs)} seeds of {method} in the comparison"
+    return over_blocks(telemetry.run_pairs), "blocks of steps of this training"
+
+
+def _pairs_by_seed(comparison: Comparison | None, method: str) -> list[list[RunPair]]:
+    runs = comparison.runs if comparison else ()
+    return [
+        [RunPair.model_validate(pair) for pair in run.pairs]
+        for run in runs
+        if run.method == method and run.pairs
+    ]
