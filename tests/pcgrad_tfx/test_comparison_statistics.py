@@ -130,3 +130,12 @@ def test_every_method_has_a_sentence_and_surgery_its_price():
         "makes one backward pass."
     )
     assert len(METRICS) == 3
+
+
+def test_with_many_tasks_a_sentence_stays_readable():
+    metrics = {f"task_{i}": "auc" for i in range(20)}
+    effects = {("PCGrad", f"task_{i}"): 0.2 + 0.1 * i for i in range(5)}
+    said = verdict(drawn(0, effects=effects, metrics=metrics, methods=METHODS[:2]))
+    assert said.count("95% CI") == 3
+    assert "and 2 more tasks; no difference" in said
+    assert "on the other 15 tasks (smaller than" in said

@@ -148,4 +148,6 @@ def _standardized_detectable(degrees: int) -> float:
         power = stats.nct.sf(critical, degrees, mean) + stats.nct.cdf(-critical, degrees, mean)
         return float(power) - POWER
 
-    return float(optimize.brentq(lacking, 1.0, critical + 4.0))
+    # SciPy's functions divide by zero on their way with one degree of freedom.
+    with np.errstate(divide="ignore"):
+        return float(optimize.brentq(lacking, 1.0, critical + 4.0))

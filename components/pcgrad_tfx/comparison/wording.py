@@ -10,6 +10,9 @@ from pcgrad_tfx.comparison.statistics import Finding, findings
 METRIC_NAMES = {"auc": "AUC", "r_squared": "R²"}
 PCGRAD, PPCGRAD = "PCGrad", "PPCGrad"
 
+# Names of so many tasks can be read in a sentence.
+_MOST = 3
+
 # What holds for all sentences.
 CAVEAT = (
     "Intervals and tests are about the noise between seeds, on one test split; other test data may "
@@ -52,7 +55,7 @@ def _sentence(comparison: Comparison, method: str, found: Sequence[Finding]) -> 
     by_task = [finding for finding in ours if finding.task is not None]
     significant = [finding for finding in by_task if finding.is_significant]
     parts = [
-        f"{word} on {_listed(_with_numbers(finding) for finding in kind)}"
+        f"{word} on {_listed(_strongest(kind))}"
         for word, kind in (
             ("better", [f for f in significant if f.difference is not None and f.difference > 0]),
             ("worse", [f for f in significant if f.difference is not None and f.difference < 0]),
@@ -61,7 +64,9 @@ def _sentence(comparison: Comparison, method: str, found: Sequence[Finding]) -> 
     ]
     rest = [f for f in by_task if not f.is_significant and f.detectable is not None]
     if rest:
-        where = f" on {_listed(f.task for f in rest if f.task)}" if significant else ""
+        names = [f.task for f in rest if f.task]
+        some = _listed(names) if len(names) <= _MOST else f"the other {len(names)} tasks"
+        where = f" on {some}" if significant else ""
         parts.append(
             f"no difference larger than the noise between {len(comparison.seeds)} seeds{where} "
             f"({_listed(_detectable(rest), ' or ')} would not have been seen)"
@@ -74,6 +79,13 @@ def _sentence(comparison: Comparison, method: str, found: Sequence[Finding]) -> 
         # Small differences on several tasks may add up to more than noise.
         parts.append(f"but on the mean over the tasks {_with_numbers(finding)}")
     return f"{method} against {EQUAL_WEIGHTS}: {'; '.join(parts)}."
+
+
+def _strongest(kind: Sequence[Finding]) -> list[str]:
+    """The findings of the smallest p-values, and how many more there are."""
+    ordered = sorted(kind, key=lambda finding: finding.p_value or 0.0)
+    said = [_with_numbers(finding) for finding in ordered[:_MOST]]
+    return [*said, f"{len(kind) - _MOST} more tasks"] if len(kind) > _MOST else said
 
 
 def _with_numbers(finding: Finding) -> str:
