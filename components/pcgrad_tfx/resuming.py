@@ -18,11 +18,14 @@ from absl import logging
 from tfx import v1 as tfx
 from tfx.utils import io_utils
 
+from pcgrad.keras import ConflictStatistics
+
 
 class EpochCheckpoint(keras.callbacks.Callback):
     """Saves the state of training after every epoch; must be the last callback.
 
-    All weights, the optimizer's state, the states of random layers, and the log folder.
+    All weights, the optimizer's state, the states of random layers, what is known about conflicts,
+    and the log folder.
 
     Args:
         model: The compiled and built model.
@@ -36,7 +39,12 @@ class EpochCheckpoint(keras.callbacks.Callback):
         self._log_dir = log_dir
         self._epochs = tf.Variable(0, dtype=tf.int64, trainable=False)
         variables = [v.value for v in [*model.variables, *model.optimizer.variables]]
-        checkpoint = tf.train.Checkpoint(epochs=self._epochs, variables=variables)
+        followed = [metric for metric in model.metrics if isinstance(metric, ConflictStatistics)]
+        checkpoint = tf.train.Checkpoint(
+            epochs=self._epochs,
+            variables=variables,
+            conflicts=[variable for metric in followed for variable in metric.state],
+        )
         self._manager = tf.train.CheckpointManager(checkpoint, folder, max_to_keep=1)
 
     def restore(self) -> int:

@@ -3,10 +3,11 @@
 import keras
 
 from pcgrad.keras.conflict_monitor import ConflictMonitor
+from pcgrad.keras.conflict_statistics import ConflictStatistics
 from pcgrad.keras.model import MultiTaskModel
 from pcgrad.surgery import PCGrad, PPCGrad
 
-__all__ = ["ConflictMonitor", "MultiTaskModel"]
+__all__ = ["ConflictMonitor", "ConflictStatistics", "MultiTaskModel"]
 
 # So that a saved model remembers its surgery; `pcgrad` itself does not import Keras.
 for _surgery in (PCGrad, PPCGrad):

@@ -90,6 +90,19 @@ class ConflictStatistics(keras.metrics.Metric):
         self._count_of_full_blocks.assign(_BLOCKS // 2)
         self._block_length.assign(2 * self._block_length)
 
+    @property
+    def state(self) -> list[tf.Variable]:
+        """All that it knows: saved and restored, a resumed training knows its whole run."""
+        return [
+            self._total,
+            self._total_before_epoch,
+            self._total_before_block,
+            self._full_blocks,
+            self._count_of_full_blocks,
+            self._block_length,
+            self._end_of_block,
+        ]
+
     def result(self) -> dict[str, tf.Tensor]:
         """The mean over pairs and steps, NaN where no pair was defined; each task's mean norm."""
         epoch = tf.cast(self._total - self._total_before_epoch, tf.float32)

@@ -90,6 +90,12 @@ def assert_equal_runs(run, other):
         for one in (run, other)
     )
     np.testing.assert_allclose(cosines, wanted, atol=1e-5)
+    # What is known about the whole run is about all its epochs.
+    of_run, wanted = (one.conflicts[-1]["run_pairs"] for one in (run, other))
+    assert [pair["steps"] for pair in of_run] == [pair["steps"] for pair in wanted]
+    assert min(pair["steps"] for pair in of_run) > (EPOCHS - 1) * STEPS_PER_EPOCH
+    for pair, same in zip(of_run, wanted, strict=True):
+        assert pair["mean_cosine"] == pytest.approx(same["mean_cosine"], abs=1e-5)
     scalars = run.scalars()
     for key in ("train", "epoch_loss"), ("validation", "epoch_loss"), (".", "cosine/big_tip/price"):
         assert sorted(scalars[key]) == list(range(EPOCHS)), key
