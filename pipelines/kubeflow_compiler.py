@@ -99,6 +99,7 @@ def _create_pipeline(
         tasks=config.tasks,
         features=config.features,
         training=config.training,
+        comparison=config.comparison,
         schema=config.schema_text,
         slices=config.evaluation.slices,
         push_destination=destination,

@@ -245,6 +245,11 @@ def data_location(given: str | None, data: Data, target: str) -> str:
         raise ConfigError(f"--data: TensorFlow cannot open {place}; {remedy}")
     if not place.startswith(("/", "gs://")):
         raise ConfigError(f"--data: {place!r} is no absolute path; {remedy}")
+    if "tfrecord" in place.rstrip("/").rpartition("/")[2]:
+        raise ConfigError(
+            f"--data: {place}: on Kubeflow and Vertex AI data are a .csv or .csv.gz file, or a "
+            "folder of .csv files"
+        )
     return place
 
 

@@ -189,6 +189,7 @@ def create_pipeline(
         model_run=trainer.outputs["model_run"],
         comparison=compare.outputs["comparison"] if compare else None,
         name=pipeline_name,
+        data={"Source": data_root} if isinstance(data_root, str) else None,
     )
     baseline = baseline or latest_blessed_model(tasks)
     evaluator = tfx.components.Evaluator(

@@ -20,6 +20,7 @@ from pipelines.config import load_config
 from pipelines.kubeflow_runner import DEFAULT_CONFIG
 from pipelines.pipeline import create_pipeline
 
+SUFFIX = {"kfp": "yaml", "vertex": "json"}
 PARAMETERS = {
     "data_root": "/opt/site-packages/tfx/components/testdata/external/csv",
     "push_destination": '{"filesystem": {"base_directory": "gs://models/taxi"}}',
@@ -46,8 +47,8 @@ def compiled(tmp_path_factory):
     def compile_once(target, *arguments):
         key = (target, *arguments)
         if key not in files:
-            suffix = {"kfp": "yaml", "vertex": "json"}[target]
-            files[key] = compile_for(target, folder / f"{len(files)}.{suffix}", *arguments)
+            path = folder / f"{len(files)}.{SUFFIX[target]}"
+            files[key] = compile_for(target, path, *arguments)
         return files[key]
 
     return compile_once
@@ -74,6 +75,20 @@ def containers(path):
 def test_both_are_the_same_dag_but_for_the_baseline(compiled):
     for target, baseline in BASELINE.items():
         assert set(spec(compiled(target))["root"]["dag"]["tasks"]) == COMMON | baseline
+
+
+@pytest.mark.parametrize("target", ["kfp", "vertex"])
+def test_a_comparison_is_part_of_it_where_the_configuration_has_one(tmp_path, target):
+    config = write_houses(tmp_path)
+    config.write_text(config.read_text() + "\n[comparison]\nseeds = 3\n")
+    arguments = [f"--config={config}", "--data=gs://bucket/houses.csv"]
+    path = compile_for(target, tmp_path / f"houses.{SUFFIX[target]}", *arguments)
+    tasks = spec(path)["root"]["dag"]["tasks"]
+    assert tasks["ConflictReport"]["inputs"]["artifacts"]["comparison"]["taskOutputArtifact"] == {
+        "producerTask": "Comparison", "outputArtifactKey": "comparison",
+    }  # fmt: skip
+    if target == "kfp":
+        assert broken_rules(documents(path)) == {}
 
 
 @pytest.mark.parametrize("target", ["kfp", "vertex"])
