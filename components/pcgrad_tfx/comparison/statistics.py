@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize, stats
+from scipy import integrate, optimize, stats
 from statsmodels.stats.multitest import multipletests
 
 from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS, Comparison
@@ -145,9 +145,12 @@ def _standardized_detectable(degrees: int) -> float:
     critical = float(stats.t.ppf(1 - LEVEL / 2, degrees))
 
     def lacking(mean: float) -> float:
-        power = stats.nct.sf(critical, degrees, mean) + stats.nct.cdf(-critical, degrees, mean)
-        return float(power) - POWER
+        # Over the estimated standard error's quantiles: SciPy's own noncentral t is undefined at
+        # some values with one degree of freedom.
+        def seen(quantile: float) -> float:
+            limit = critical * math.sqrt(stats.chi2.ppf(quantile, degrees) / degrees)
+            return float(stats.norm.sf(limit - mean) + stats.norm.cdf(-limit - mean))
 
-    # SciPy's functions divide by zero on their way with one degree of freedom.
-    with np.errstate(divide="ignore"):
-        return float(optimize.brentq(lacking, 1.0, critical + 4.0))
+        return float(integrate.quad(seen, 0.0, 1.0)[0]) - POWER
+
+    return float(optimize.brentq(lacking, 1.0, critical + 4.0, xtol=1e-6))

@@ -62,11 +62,14 @@ def _sentence(comparison: Comparison, method: str, found: Sequence[Finding]) -> 
         )
         if kind
     ]
-    rest = [f for f in by_task if not f.is_significant and f.detectable is not None]
+    unclear = [f for f in by_task if not f.is_significant and f.detectable is not None]
+    # All seeds gave what equal weights gave, an AUC of 1 say.
+    same = [f for f in unclear if f.detectable == 0]
+    rest = [f for f in unclear if f.detectable != 0]
+    if same:
+        parts.append(f"the same{_where(same, by_task)}")
     if rest:
-        names = [f.task for f in rest if f.task]
-        some = _listed(names) if len(names) <= _MOST else f"the other {len(names)} tasks"
-        where = f" on {some}" if significant else ""
+        where = _where(rest, by_task)
         parts.append(
             f"no difference larger than the noise between {len(comparison.seeds)} seeds{where} "
             f"({_listed(_detectable(rest), ' or ')} would not have been seen)"
@@ -79,6 +82,14 @@ def _sentence(comparison: Comparison, method: str, found: Sequence[Finding]) -> 
         # Small differences on several tasks may add up to more than noise.
         parts.append(f"but on the mean over the tasks {_with_numbers(finding)}")
     return f"{method} against {EQUAL_WEIGHTS}: {'; '.join(parts)}."
+
+
+def _where(some: Sequence[Finding], by_task: Sequence[Finding]) -> str:
+    """On which tasks, unless on all."""
+    names = [finding.task for finding in some if finding.task]
+    if len(some) == len(by_task):
+        return ""
+    return f" on {_listed(names) if len(names) <= _MOST else f'the other {len(names)} tasks'}"
 
 
 def _strongest(kind: Sequence[Finding]) -> list[str]:
