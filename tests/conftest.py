@@ -5,6 +5,11 @@ import subprocess
 import sys
 
 import pytest
+from hypothesis import settings
+
+# Examples are the same in every run (a red test stays red), and tracing a new shape takes long.
+settings.register_profile("ours", max_examples=15, deadline=None, derandomize=True, database=None)
+settings.load_profile("ours")
 
 ROOT = pathlib.Path(__file__).parents[1]
 

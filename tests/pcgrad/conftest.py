@@ -7,13 +7,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import pytest
-from hypothesis import settings
 
 from pcgrad import PCGrad, PPCGrad
-
-# Examples are the same in every run (a red test stays red), and tracing a new shape takes long.
-settings.register_profile("pcgrad", max_examples=15, deadline=None, derandomize=True, database=None)
-settings.load_profile("pcgrad")
 
 
 @pytest.fixture(autouse=True)
