@@ -6,20 +6,15 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 import tensorflow_transform as tft
-from tfx import v1 as tfx
-from tfx_bsl.public import tfxio
 
+from pcgrad_tfx.example_files import example_files, read_batches, read_shuffled_batches
 from pcgrad_tfx.tasks import Task
-
-# Rows among which the next one is drawn: bounds the memory whatever the number of rows.
-_SHUFFLE_ROWS = 20_000
 
 
 class InputData:
     """Reads the examples that Transform wrote.
 
     Args:
-        data_accessor: `fn_args.data_accessor`.
         tft_output: Transform's output.
         tasks: The tasks; their labels must be among the transformed features.
         batch_size: Rows of a batch.
@@ -30,13 +25,10 @@ class InputData:
 
     def __init__(
         self,
-        data_accessor: tfx.components.DataAccessor,
         tft_output: tft.TFTransformOutput,
         tasks: Sequence[Task],
         batch_size: int,
     ) -> None:
-        self._data_accessor = data_accessor
-        self._schema = tft_output.transformed_metadata.schema
         self._spec = tft_output.transformed_feature_spec()
         self._tasks = tuple(tasks)
         self._batch_size = batch_size
@@ -63,7 +55,7 @@ class InputData:
             Batches of (features by name, labels by task's name, float or integer [N], NaN where a
             label is missing).
         """
-        return self._rows(files).map(self.split, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+        return self._parsed(read_batches(example_files(files), self._batch_size))
 
     def epochs(self, files: Sequence[str], seed: int, first: int, last: int) -> tf.data.Dataset:
         """The batches of several epochs one after the other, each in an order of its own.
@@ -80,24 +72,20 @@ class InputData:
         Returns:
             Batches as from `batches`.
         """
-        rows = self._rows(files).unbatch()
+        found = example_files(files)
 
         def epoch(number: tf.Tensor) -> tf.data.Dataset:
-            # tf.data folds a seed with TensorFlow's global one, which is the same in every run.
-            order = tf.random.stateless_uniform(
-                [], [tf.cast(seed, tf.int64), number], 0, 2**31 - 1, tf.int64
-            )
-            shuffled = rows.shuffle(_SHUFFLE_ROWS, order, reshuffle_each_iteration=False)
-            return shuffled.batch(self._batch_size)
+            order = tf.stack([tf.cast(seed, tf.int64), number])
+            return read_shuffled_batches(found, self._batch_size, order)
 
         numbers = tf.data.Dataset.range(first, last)
-        return numbers.flat_map(epoch).map(self.split, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+        return self._parsed(numbers.flat_map(epoch))
 
-    def _rows(self, files: Sequence[str]) -> tf.data.Dataset:
-        options = tfxio.TensorFlowDatasetOptions(
-            batch_size=self._batch_size, num_epochs=1, shuffle=False
-        )
-        return self._data_accessor.tf_dataset_factory(list(files), options, self._schema)
+    def _parsed(self, batches: tf.data.Dataset) -> tf.data.Dataset:
+        def parsed(records: tf.Tensor) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+            return self.split(tf.io.parse_example(records, self._spec))
+
+        return batches.map(parsed, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
     def split(
         self, row: Mapping[str, tf.Tensor]

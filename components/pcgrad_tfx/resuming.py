@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import posixpath
 from typing import Any
 
@@ -40,12 +39,12 @@ class EpochCheckpoint(keras.callbacks.Callback):
         self._epochs = tf.Variable(0, dtype=tf.int64, trainable=False)
         variables = [v.value for v in [*model.variables, *model.optimizer.variables]]
         followed = [metric for metric in model.metrics if isinstance(metric, ConflictStatistics)]
-        checkpoint = tf.train.Checkpoint(
+        self._checkpoint = tf.train.Checkpoint(
             epochs=self._epochs,
             variables=variables,
             conflicts=[variable for metric in followed for variable in metric.state],
         )
-        self._manager = tf.train.CheckpointManager(checkpoint, folder, max_to_keep=1)
+        self._manager = self._open()
 
     def restore(self) -> int:
         """Restores the last completed epoch, if any.
@@ -53,7 +52,9 @@ class EpochCheckpoint(keras.callbacks.Callback):
         Returns:
             The number of completed epochs.
         """
-        if self._manager.restore_or_initialize():
+        latest = self._manager.latest_checkpoint
+        if latest:
+            self._checkpoint.restore(latest).assert_consumed()
             logs = self._logs(int(self._epochs))
             if tfx.dsl.io.fileio.exists(logs):
                 io_utils.copy_dir(logs, self._log_dir)
@@ -61,10 +62,7 @@ class EpochCheckpoint(keras.callbacks.Callback):
         return int(self._epochs)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Saves, unless training has diverged: there is nothing to go on from then."""
-        losses = [value for name, value in (logs or {}).items() if name.endswith("loss")]
-        if has_diverged(self.model) or not all(map(math.isfinite, losses)):
-            return
+        """Saves; a callback before this one ends a training that has diverged."""
         self._epochs.assign(epoch + 1)
         # The logs are of one epoch as the checkpoint is, whichever of the two is interrupted.
         if tfx.dsl.io.fileio.exists(self._logs(epoch + 1)):
@@ -78,14 +76,33 @@ class EpochCheckpoint(keras.callbacks.Callback):
         """Deletes the checkpoints of a training that has been saved as a model."""
         tfx.dsl.io.fileio.rmtree(self._folder)
 
+    def _open(self) -> tf.train.CheckpointManager:
+        """What is in the folder, or an empty one in place of what cannot be read."""
+
+        def opened() -> tf.train.CheckpointManager:
+            return tf.train.CheckpointManager(self._checkpoint, self._folder, max_to_keep=1)
+
+        try:
+            manager = opened()
+            if manager.latest_checkpoint:
+                _read(manager.latest_checkpoint)
+            return manager
+        # Which error it is depends on which byte is wrong.
+        except Exception as error:
+            logging.warning("%s: %s", self._folder, error)
+            print(f"The checkpoint in {self._folder} is damaged; training begins anew.", flush=True)
+            self.delete()
+            return opened()
+
     def _logs(self, epochs: int) -> str:
         return posixpath.join(self._folder, f"logs-{epochs}")
 
 
-def has_diverged(model: keras.Model) -> bool:
-    """Whether any weight is NaN or infinite."""
-    floating = [v for v in model.trainable_variables if tf.as_dtype(v.dtype).is_floating]
-    return not all(bool(tf.reduce_all(tf.math.is_finite(v))) for v in floating)
+def _read(path: str) -> None:
+    """Reads all values of a checkpoint, each of which has a checksum."""
+    reader = tf.train.load_checkpoint(path)
+    for name in reader.get_variable_to_shape_map():
+        reader.get_tensor(name)
 
 
 def checkpoint_folder(root: str, *determinants: Any) -> str:

@@ -4,10 +4,11 @@ import keras
 
 from pcgrad.keras.conflict_monitor import ConflictMonitor
 from pcgrad.keras.conflict_statistics import ConflictStatistics
+from pcgrad.keras.divergence import RaiseOnDivergence
 from pcgrad.keras.model import MultiTaskModel
 from pcgrad.surgery import PCGrad, PPCGrad
 
-__all__ = ["ConflictMonitor", "ConflictStatistics", "MultiTaskModel"]
+__all__ = ["ConflictMonitor", "ConflictStatistics", "MultiTaskModel", "RaiseOnDivergence"]
 
 # So that a saved model remembers its surgery; `pcgrad` itself does not import Keras.
 for _surgery in (PCGrad, PPCGrad):

@@ -50,6 +50,7 @@ class ConflictStatistics(keras.metrics.Metric):
         self._count_of_full_blocks = _variable(0)
         self._block_length = _variable(tf.ones([], tf.float64))
         self._end_of_block = _variable(tf.ones([], tf.float64))
+        self._nonfinite_steps = _variable(tf.zeros(len(self.tasks), tf.int64))
 
     def update_state(self, gramian: tf.Tensor, scale: tf.Tensor | float = 1.0) -> None:
         """Counts one step.
@@ -59,6 +60,11 @@ class ConflictStatistics(keras.metrics.Metric):
             scale: The factor by which the losses, and so the gradients, were scaled.
         """
         squared_norms = tf.linalg.diag_part(tf.cast(gramian, tf.float64))
+        finite = tf.math.is_finite(squared_norms)
+        nonfinite_steps = self._nonfinite_steps + 1
+        self._nonfinite_steps.assign(
+            tf.where(finite, tf.zeros_like(nonfinite_steps), nonfinite_steps)
+        )
         # A task without labels has no gradient: its norm is undefined, as its cosines are.
         norms = squared_norms / tf.sqrt(squared_norms) / tf.cast(scale, tf.float64)
         values = tf.linalg.set_diag(cosines(tf.cast(gramian, tf.float64)), norms)
@@ -129,6 +135,10 @@ class ConflictStatistics(keras.metrics.Metric):
             task: float(total / count) if count else math.nan
             for task, total, count in zip(self.tasks, totals, counts, strict=True)
         }
+
+    def nonfinite_steps(self) -> dict[str, int]:
+        """For how many steps, up to the last one, each task's gradient has not been finite."""
+        return dict(zip(self.tasks, self._nonfinite_steps.numpy().tolist(), strict=True))
 
     def run_pairs(self) -> list[dict[str, Any]]:
         """The same over all steps, with `blocks` and the standard errors of the block means.

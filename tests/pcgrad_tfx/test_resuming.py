@@ -198,3 +198,46 @@ def test_a_killed_process(transformed_data, uninterrupted, tmp_path):
     assert run.epochs == [2, 3]
     assert_equal_runs(run, uninterrupted)
     assert checkpoints(tmp_path) == []
+
+
+def damage_data(folder):
+    (data,) = folder.glob("*.data-*")
+    data.write_bytes(data.read_bytes()[:-100])
+
+
+def damage_a_value(folder):
+    (data,) = folder.glob("*.data-*")
+    content = bytearray(data.read_bytes())
+    content[len(content) // 2] ^= 1
+    data.write_bytes(content)
+
+
+def damage_index(folder):
+    (index,) = folder.glob("*.index")
+    index.write_bytes(index.read_bytes()[:50])
+
+
+def lose_data(folder):
+    (data,) = folder.glob("*.data-*")
+    data.unlink()
+
+
+def damage_state(folder):
+    (folder / "checkpoint").write_bytes(b"\x00\xff damaged")
+
+
+@pytest.mark.parametrize(
+    "damage", [damage_data, damage_a_value, damage_index, lose_data, damage_state]
+)
+def test_a_damaged_checkpoint_is_named_and_training_begins_anew(
+    transformed_data, uninterrupted, tmp_path, capsys, damage
+):
+    config = config_of(tmp_path)
+    interrupt(transformed_data, tmp_path / "first", config, _Crash(2, 3))
+    (folder,) = checkpoints(tmp_path)
+    damage(folder)
+    run = transformed_data.train(tmp_path / "second", config)
+    assert f"The checkpoint in {folder} is damaged; training begins" in capsys.readouterr().out
+    assert run.epochs == list(range(EPOCHS))
+    assert_equal_runs(run, uninterrupted)
+    assert checkpoints(tmp_path) == []

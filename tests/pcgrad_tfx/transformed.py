@@ -18,7 +18,6 @@ from tensorflow.python.framework import config as tensorflow_config
 from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 from tfx import v1 as tfx
 from tfx.components.trainer.executor import GenericExecutor
-from tfx.components.trainer.fn_args_utils import get_common_fn_args
 from tfx.components.util import examples_utils
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, standard_artifacts
@@ -194,8 +193,7 @@ class TransformedData:
         return [str(self.examples_dir / f"Split-{split}" / "*")]
 
     def input_data(self, tasks=TASKS, batch_size=BATCH_SIZE):
-        accessor = get_common_fn_args(self.inputs(), _properties({}, 0, 0)).data_accessor
-        return InputData(accessor, self.output, tasks, batch_size)
+        return InputData(self.output, tasks, batch_size)
 
     def rows(self, split):
         """All of a split's transformed features and labels, in the order of `ROWS`."""

@@ -14,7 +14,6 @@ import tensorflow_transform as tft
 from pydantic import ValidationError
 from rich.progress import track
 from tfx import v1 as tfx
-from tfx.components.trainer import fn_args_utils
 from tfx.components.util import tfxio_utils
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
@@ -126,12 +125,7 @@ def _prepare(
 ) -> tuple[Trainings, dict[str, int]]:
     tft_output = tft.TFTransformOutput(inputs[TRANSFORM_GRAPH_KEY].uri)
     transformed = inputs[TRANSFORMED_EXAMPLES_KEY]
-    accessor = fn_args_utils.DataAccessor(
-        tf_dataset_factory=_factory(transformed),
-        record_batch_factory=None,
-        data_view_decode_fn=None,
-    )
-    data = InputData(accessor, tft_output, config.tasks, config.batch_size)
+    data = InputData(tft_output, config.tasks, config.batch_size)
     train_files = _files(transformed, TRAIN)
     # Both are small beside the training split, and read once for every run.
     eval_split = data.batches(_files(transformed, EVAL)).cache()
@@ -155,12 +149,9 @@ def _test_split(
     """The test split, transformed as a served model does it."""
     layer = tft_output.transform_features_layer()
     options = tfxio.TensorFlowDatasetOptions(batch_size=batch_size, num_epochs=1, shuffle=False)
-    raw = _factory(examples)(_files(examples, TEST), options, tft_output.raw_metadata.schema)
+    read = tfxio_utils.get_tf_dataset_factory_from_artifact([examples], ["Comparison"])
+    raw = read(_files(examples, TEST), options, tft_output.raw_metadata.schema)
     return raw.map(lambda row: data.split(layer(row)))
-
-
-def _factory(examples: tfx.dsl.Artifact) -> Any:
-    return tfxio_utils.get_tf_dataset_factory_from_artifact([examples], ["Comparison"])
 
 
 def _files(examples: tfx.dsl.Artifact, split: str) -> list[str]:

@@ -16,12 +16,12 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from pcgrad.keras import MultiTaskModel
+from pcgrad.keras.divergence import has_diverged
 from pcgrad_tfx.comparison.methods import Candidate, weighted
 from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS, Run, StepTime
 from pcgrad_tfx.comparison.scores import score
 from pcgrad_tfx.input_data import InputData
 from pcgrad_tfx.label_statistics import LabelStatistics
-from pcgrad_tfx.resuming import has_diverged
 from pcgrad_tfx.tasks import Task
 from pcgrad_tfx.training import build, compile_model
 from pcgrad_tfx.training_config import TrainerConfig

@@ -1,0 +1,78 @@
+"""Fast reading of the TFRecords of tf.Example that Transform writes.
+
+A dataset of `fn_args.data_accessor` goes through Arrow and, to be shuffled, row by row. Here the
+serialized rows are shuffled, to be parsed a batch at a time; see `benchmarks/input_rate.py`.
+Nothing is lost: `data_accessor` has datasets of gzipped TFRecords only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+# Rows among which the next one is drawn: bounds the memory whatever the number of rows.
+_SHUFFLED_ROWS = 20_000
+
+_BUFFER_BYTES = 1 << 20
+
+
+def example_files(patterns: Sequence[str]) -> list[str]:
+    """The files that match patterns, in the order of their names.
+
+    Raises:
+        ValueError: No file matches, or one is not a gzipped TFRecord.
+    """
+    files = sorted({file for pattern in patterns for file in tf.io.gfile.glob(pattern)})
+    if not files:
+        raise ValueError(f"there is no file {', '.join(patterns)}; check the path")
+    for file in files:
+        if not file.endswith(".gz"):
+            raise ValueError(
+                f"{file} is not a gzipped TFRecord (.gz); give ExampleGen CSV files or TFRecords, "
+                "then Transform writes such files"
+            )
+    return files
+
+
+def read_batches(files: Sequence[str], batch_size: int) -> tf.data.Dataset:
+    """All rows once, in the order of the files.
+
+    Args:
+        files: Gzipped TFRecords.
+        batch_size: Rows of a batch.
+
+    Returns:
+        Batches of serialized rows, [N] strings.
+    """
+    return _records(files).batch(batch_size)
+
+
+def read_shuffled_batches(
+    files: Sequence[str], batch_size: int, seed: tf.Tensor
+) -> tf.data.Dataset:
+    """All rows once, in an order that is a function of the seed.
+
+    ExampleGen has shuffled the rows once for all, so it is enough to shuffle blocks of
+    20,000 successive rows, each by itself.
+
+    Args:
+        files: Gzipped TFRecords.
+        batch_size: Rows of a batch.
+        seed: [2], int64.
+
+    Returns:
+        Batches of serialized rows, [N] strings.
+    """
+
+    def shuffled(number: tf.Tensor, block: tf.Tensor) -> tf.Tensor:
+        own = tf.random.experimental.stateless_fold_in(seed, number)
+        order = tf.random.experimental.stateless_shuffle(tf.range(tf.size(block)), own)
+        return tf.gather(block, order)
+
+    blocks = _records(files).batch(_SHUFFLED_ROWS).enumerate().map(shuffled)
+    return blocks.rebatch(batch_size)
+
+
+def _records(files: Sequence[str]) -> tf.data.Dataset:
+    return tf.data.TFRecordDataset(list(files), "GZIP", _BUFFER_BYTES)

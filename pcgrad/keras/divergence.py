@@ -1,0 +1,71 @@
+"""A callback that stops a diverging training, and says which task it began with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pcgrad.keras.conflict_statistics import ConflictStatistics
+
+
+class RaiseOnDivergence(keras.callbacks.Callback):
+    """Ends the `fit` of a `MultiTaskModel` with an error when a loss or a weight is not finite.
+
+    Losses are looked at in every step, weights and the losses of validation after every epoch. A
+    gradient that is not finite makes the weights so, and with them the losses of all tasks in the
+    next step; the error names the task or tasks whose gradient was the first.
+
+    Raises:
+        FloatingPointError: In `fit`; names the step, counted over all epochs, and the tasks.
+    """
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Raises an error if a loss is not finite."""
+        infinite = _infinite_losses(logs)
+        if infinite:
+            self._raise(infinite)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Raises an error if a weight is not finite, or a loss of validation."""
+        infinite = _infinite_losses(logs)
+        if infinite or has_diverged(self.model):
+            self._raise(infinite)
+
+    def _raise(self, infinite: list[str]) -> None:
+        step = int(self.model.optimizer.iterations)
+        followed = [one for one in self.model.metrics if isinstance(one, ConflictStatistics)]
+        steps = followed[0].nonfinite_steps() if followed else {}
+        longest = max(steps.values(), default=0)
+        first = [task for task, count in steps.items() if count == longest > 0]
+        if first:
+            what = f"the gradient of {_tasks(first)}"
+            step -= longest - 1
+        elif infinite:
+            what = f"`{infinite[0]}`"
+        else:
+            what = "a weight"
+        raise FloatingPointError(
+            f"training diverged in step {step}: {what} is not finite; lower the learning rate or "
+            "look for extreme values in the labels and features"
+        )
+
+
+def has_diverged(model: keras.Model) -> bool:
+    """Whether any weight is NaN or infinite."""
+    floating = [v for v in model.trainable_variables if tf.as_dtype(v.dtype).is_floating]
+    return not all(bool(tf.reduce_all(tf.math.is_finite(v))) for v in floating)
+
+
+def _infinite_losses(logs: dict[str, Any] | None) -> list[str]:
+    """The names of losses that are not finite; those of tasks before that of them all."""
+    losses = {name: value for name, value in (logs or {}).items() if name.endswith("loss")}
+    infinite = [name for name, value in losses.items() if not np.isfinite(value)]
+    return sorted(infinite, key=lambda name: name in ("loss", "val_loss"))
+
+
+def _tasks(names: list[str]) -> str:
+    quoted = [f"task {name!r}" for name in names]
+    return " and ".join(quoted) if len(quoted) < 3 else f"tasks {', '.join(map(repr, names))}"
