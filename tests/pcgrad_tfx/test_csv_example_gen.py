@@ -1,9 +1,11 @@
 """CsvExampleGen: bad files stop it, on good ones it does what TFX's own does."""
 
+import functools
 import gzip
 import importlib
 from pathlib import Path
 
+import apache_beam as beam
 import pytest
 from tfx import v1 as tfx
 from tfx.components.example_gen.csv_example_gen import executor as stock_executor
@@ -174,3 +176,28 @@ def test_a_run_can_name_another_folder_which_is_checked_as_well(data, tmp_path):
     (data / "data.csv").write_text(HEADER + ROWS + "1,two,Ann\n")
     with pytest.raises(DataError, match=r"data\.csv:302: column 'fare': 'two' is not"):
         run(tmp_path, example_gen(data_root), data_root=str(data))
+
+
+class Losing(beam.PTransform):
+    """Reads all rows but the first."""
+
+    def __init__(self, read, *args):
+        super().__init__()
+        self._read = read(*args)
+
+    def expand(self, pipeline):
+        kept = beam.Filter(lambda example: example.features.feature["id"].int64_list.value[0] > 0)
+        return pipeline | self._read | kept
+
+
+class LosingExecutor(Executor):
+    def GetInputSourceToExamplePTransform(self):  # noqa: N802
+        return functools.partial(Losing, super().GetInputSourceToExamplePTransform())
+
+
+def test_rows_that_a_runner_loses_stop_the_pipeline(data, tmp_path):
+    """As Beam's DaskRunner does."""
+    (data / "data.csv").write_text(HEADER + ROWS)
+    message = "^the input has 300 rows, but 299 examples were written: the Beam runner loses"
+    with pytest.raises(DataError, match=message):
+        generate(LosingExecutor, example_gen(data), tmp_path / "examples")

@@ -9,10 +9,12 @@ from typing import Any
 import apache_beam as beam
 from tfx import v1 as tfx
 from tfx.components.example_gen.csv_example_gen import executor
+from tfx.types import artifact_utils
+from tfx.types.standard_component_specs import EXAMPLES_KEY
 
 from pcgrad_tfx.csv_checks import check_csv
 from pcgrad_tfx.csv_example_gen.reading import ReadCsv
-from pcgrad_tfx.example_gen_checks import check_input
+from pcgrad_tfx.example_gen_checks import check_input, check_output
 
 
 class Executor(executor.Executor):
@@ -32,11 +34,13 @@ class Executor(executor.Executor):
             exec_properties: As for TFX's CsvExampleGen; `custom_config` holds the checks.
 
         Raises:
-            DataError: If a file must not be trained on.
+            DataError: If a file must not be trained on, or the Beam runner lost rows.
         """
-        checks = check_input(exec_properties, check_csv)
-        self._missing = checks["missing"]
+        checked = check_input(exec_properties, check_csv)
+        self._missing = checked.missing
         super().Do(input_dict, output_dict, exec_properties)
+        examples = artifact_utils.get_single_instance(output_dict[EXAMPLES_KEY])
+        check_output(examples, checked.rows)
 
     def GetInputSourceToExamplePTransform(  # noqa: N802, TFX's own name
         self,

@@ -6,8 +6,10 @@ from typing import Any
 
 from tfx import v1 as tfx
 from tfx.components.example_gen.import_example_gen import executor
+from tfx.types import artifact_utils
+from tfx.types.standard_component_specs import EXAMPLES_KEY
 
-from pcgrad_tfx.example_gen_checks import check_input
+from pcgrad_tfx.example_gen_checks import check_input, check_output
 from pcgrad_tfx.tfrecord_checks import check_tfrecord
 
 
@@ -28,7 +30,9 @@ class Executor(executor.Executor):
             exec_properties: As for TFX's ImportExampleGen; `custom_config` holds the checks.
 
         Raises:
-            DataError: If a file must not be trained on.
+            DataError: If a file must not be trained on, or the Beam runner lost rows.
         """
-        check_input(exec_properties, check_tfrecord)
+        checked = check_input(exec_properties, check_tfrecord)
         super().Do(input_dict, output_dict, exec_properties)
+        examples = artifact_utils.get_single_instance(output_dict[EXAMPLES_KEY])
+        check_output(examples, checked.rows)
