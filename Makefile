@@ -42,12 +42,15 @@ kubeflow: $(STAMP) ## Compile for Kubeflow and Vertex AI, IMAGE=… BUCKET=gs://
 	@$(BIN)/python pipelines/kubeflow_runner.py --target vertex --image "$(IMAGE)" \
 		--pipeline-root "$(BUCKET)/taxi" $(ARGS)
 
+# A worker takes 2 to 3 GB.
+PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadgroup
+
 test: $(STAMP) ## Run the tests, without the slow ones
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 # A Debian 13 root has the newest stack; without root rights it says that nothing was run there.
 test-all: $(STAMP) ## Run all tests, on both stacks
-	$(BIN)/python -m pytest -m "" $(ARGS)
+	$(PYTEST) -m "" $(ARGS)
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		ci/debian13.sh make test-all ARGS='$(ARGS)' || [ $$? = 75 ]
 
