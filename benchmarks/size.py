@@ -1,0 +1,109 @@
+"""How much memory and time each component takes as the data grow: `python benchmarks/size.py`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any
+
+import psutil
+import rich.console
+import rich.markdown
+from tfx.orchestration import metadata
+
+from benchmarks.flights import ALL_ROWS, write_flights
+from benchmarks.size_report import markdown, plot
+from pipelines.output_folder import metadata_connection
+
+_ROOT = pathlib.Path(__file__).parents[1]
+_RESULTS = pathlib.Path(__file__).with_name("results")
+_INTERVAL_SECONDS = 0.1
+
+
+def main() -> None:
+    """Runs the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    sizes = [100_000, ALL_ROWS, 3 * ALL_ROWS]
+    parser.add_argument("--rows", nargs="+", type=int, default=sizes)
+    parser.add_argument("--output", type=pathlib.Path, default=_RESULTS)
+    args = parser.parse_args()
+    measured = []
+    for rows in args.rows:
+        with tempfile.TemporaryDirectory() as folder:
+            measured += _run(pathlib.Path(folder), rows)
+        args.output.mkdir(parents=True, exist_ok=True)
+        (args.output / "size.json").write_text(json.dumps(measured, indent=1) + "\n")
+    plot(measured, args.output / "size.svg")
+    rich.console.Console().print(rich.markdown.Markdown(markdown(measured)))
+
+
+def _run(folder: pathlib.Path, rows: int) -> list[dict[str, Any]]:
+    """Runs the pipeline in a process of its own, and watches it."""
+    config, output = write_flights(folder, rows), folder / "output"
+    command = [sys.executable, str(_ROOT / "pipelines" / "local_runner.py")]
+    begun = time.time()
+    process = subprocess.Popen(
+        [*command, "--config", str(config), "--output", str(output)], stdout=sys.stderr
+    )
+    samples = []
+    while process.poll() is None:
+        samples.append((time.time(), *_usage(process.pid)))
+        time.sleep(_INTERVAL_SECONDS)
+    # 3 is that of a model that did not pass its gate.
+    if process.returncode not in (0, 3):
+        raise SystemExit(f"the run of {rows} rows failed with exit code {process.returncode}")
+    executions = _executions(output)
+    before = ("checks of the data", begun, executions[0][1])
+    measured = []
+    for component, first, last in [before, *executions]:
+        own = [sample for sample in samples if first <= sample[0] <= last]
+        if own:
+            measured.append(
+                {
+                    "rows": rows,
+                    "component": component,
+                    "seconds": last - first,
+                    "cpu_seconds": own[-1][2] - own[0][2],
+                    "peak_mb": max(memory for _, memory, _ in own) / 2**20,
+                }
+            )
+    return measured
+
+
+def _usage(pid: int) -> tuple[float, float]:
+    """Resident bytes and CPU seconds of a process and its children."""
+    memory = cpu = 0.0
+    try:
+        process = psutil.Process(pid)
+        for one in [process, *process.children(recursive=True)]:
+            times = one.cpu_times()
+            memory += one.memory_info().rss
+            cpu += times.user + times.system
+    except psutil.Error:  # It ended meanwhile.
+        pass
+    return memory, cpu
+
+
+def _executions(output: pathlib.Path) -> list[tuple[str, float, float]]:
+    """The components that took a noticeable time: name, start and end in seconds since 1970."""
+    with metadata.Metadata(metadata_connection(output)) as handler:
+        types = {kind.id: kind.name for kind in handler.store.get_execution_types()}
+        executions = handler.store.get_executions()
+    found = [
+        (
+            types[execution.type_id].rpartition(".")[2],
+            execution.create_time_since_epoch / 1e3,
+            execution.last_update_time_since_epoch / 1e3,
+        )
+        for execution in executions
+    ]
+    return sorted((e for e in found if e[2] - e[1] > 0.5), key=lambda execution: execution[1])
+
+
+if __name__ == "__main__":
+    main()
