@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1])]
 
 from pcgrad_tfx.comparison.settings import ComparisonSettings
-from pcgrad_tfx.errors import root_message
 from pipelines.beam_options import (
     IN_PROCESS_RUNNER,
     add_beam_options,
@@ -28,6 +27,7 @@ from pipelines.beam_options import (
 )
 from pipelines.config import PipelineConfig, load_config
 from pipelines.doctor import doctor, find_abandoned
+from pipelines.failure import failure_message
 from pipelines.interruption import INTERRUPTED, noticed
 from pipelines.output_folder import (
     check_metadata,
@@ -178,7 +178,7 @@ def _run(config: PipelineConfig, args: argparse.Namespace, output: pathlib.Path)
             if interruption.happened:
                 print(_INTERRUPTED)
                 return INTERRUPTED
-            _report_failure(error, components, log_file)
+            _report_failure(failure_message(error, output, log_file), components, log_file)
             return FAILED
         _report(summary, console, log_file, time.monotonic() - begun)
         if args.open:
@@ -270,11 +270,9 @@ def _report(
     print(f"Finished in {seconds:.0f} s.")
 
 
-def _report_failure(
-    error: BaseException, components: ComponentLines, log_file: pathlib.Path
-) -> None:
+def _report_failure(message: str, components: ComponentLines, log_file: pathlib.Path) -> None:
     where = f"{components.running} failed: " if components.running else ""
-    print(f"{where}{root_message(error)}")
+    print(f"{where}{message}")
     print(f"Full log: {_shown(log_file)}")
 
 

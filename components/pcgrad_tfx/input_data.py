@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import tensorflow as tf
 import tensorflow_transform as tft
 
+from pcgrad.keras import replica_batches
 from pcgrad_tfx.example_files import example_files, read_batches, read_shuffled_batches
 from pcgrad_tfx.tasks import Task
 
@@ -45,19 +46,29 @@ class InputData:
         if not self.feature_spec:
             raise ValueError("Transform wrote labels but no features; add some to its output")
 
-    def batches(self, files: Sequence[str]) -> tf.data.Dataset:
+    def batches(
+        self, files: Sequence[str], context: tf.distribute.InputContext | None = None
+    ) -> tf.data.Dataset:
         """All rows once, in the order of the files.
 
         Args:
             files: File patterns.
+            context: Of a process that reads its replicas' parts of each batch.
 
         Returns:
             Batches of (features by name, labels by task's name, float or integer [N], NaN where a
             label is missing).
         """
-        return self._parsed(read_batches(example_files(files), self._batch_size))
+        return self._parsed(read_batches(example_files(files), self._batch_size), context)
 
-    def epochs(self, files: Sequence[str], seed: int, first: int, last: int) -> tf.data.Dataset:
+    def epochs(
+        self,
+        files: Sequence[str],
+        seed: int,
+        first: int,
+        last: int,
+        context: tf.distribute.InputContext | None = None,
+    ) -> tf.data.Dataset:
         """The batches of several epochs one after the other, each in an order of its own.
 
         The order is a function of the seed and the epoch's number, whichever epoch is the first:
@@ -68,6 +79,7 @@ class InputData:
             seed: Of the orders.
             first: Number of the first epoch.
             last: Number after the last epoch.
+            context: As in `batches`.
 
         Returns:
             Batches as from `batches`.
@@ -79,12 +91,16 @@ class InputData:
             return read_shuffled_batches(found, self._batch_size, order)
 
         numbers = tf.data.Dataset.range(first, last)
-        return self._parsed(numbers.flat_map(epoch))
+        return self._parsed(numbers.flat_map(epoch), context)
 
-    def _parsed(self, batches: tf.data.Dataset) -> tf.data.Dataset:
+    def _parsed(
+        self, batches: tf.data.Dataset, context: tf.distribute.InputContext | None
+    ) -> tf.data.Dataset:
         def parsed(records: tf.Tensor) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
             return self.split(tf.io.parse_example(records, self._spec))
 
+        if context is not None:
+            batches = replica_batches(batches, context)
         return batches.map(parsed, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
     def split(

@@ -30,12 +30,14 @@ class EpochCheckpoint(keras.callbacks.Callback):
         model: The compiled and built model.
         folder: Where to save.
         log_dir: Logs that belong to the training, saved and restored with it.
+        writes: Whether it saves; of several workers one does, and all restore.
     """
 
-    def __init__(self, model: keras.Model, folder: str, log_dir: str) -> None:
+    def __init__(self, model: keras.Model, folder: str, log_dir: str, writes: bool = True) -> None:
         super().__init__()
         self._folder = folder
         self._log_dir = log_dir
+        self._writes = writes
         self._epochs = tf.Variable(0, dtype=tf.int64, trainable=False)
         variables = [v.value for v in [*model.variables, *model.optimizer.variables]]
         followed = [metric for metric in model.metrics if isinstance(metric, ConflictStatistics)]
@@ -44,7 +46,7 @@ class EpochCheckpoint(keras.callbacks.Callback):
             variables=variables,
             conflicts=[variable for metric in followed for variable in metric.state],
         )
-        self._manager = self._open()
+        self._manager = tf.train.CheckpointManager(self._checkpoint, folder, max_to_keep=1)
 
     def restore(self) -> int:
         """Restores the last completed epoch, if any.
@@ -55,14 +57,16 @@ class EpochCheckpoint(keras.callbacks.Callback):
         latest = self._manager.latest_checkpoint
         if latest:
             self._checkpoint.restore(latest).assert_consumed()
-            logs = self._logs(int(self._epochs))
-            if tfx.dsl.io.fileio.exists(logs):
+            logs = self._logs(int(self._epochs.numpy()))
+            if self._writes and tfx.dsl.io.fileio.exists(logs):
                 io_utils.copy_dir(logs, self._log_dir)
-            logging.info("Resuming training after epoch %d.", int(self._epochs))
-        return int(self._epochs)
+            logging.info("Resuming training after epoch %d.", int(self._epochs.numpy()))
+        return int(self._epochs.numpy())
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Saves; a callback before this one ends a training that has diverged."""
+        if not self._writes:
+            return
         self._epochs.assign(epoch + 1)
         # The logs are of one epoch as the checkpoint is, whichever of the two is interrupted.
         if tfx.dsl.io.fileio.exists(self._logs(epoch + 1)):
@@ -74,35 +78,30 @@ class EpochCheckpoint(keras.callbacks.Callback):
 
     def delete(self) -> None:
         """Deletes the checkpoints of a training that has been saved as a model."""
-        tfx.dsl.io.fileio.rmtree(self._folder)
-
-    def _open(self) -> tf.train.CheckpointManager:
-        """What is in the folder, or an empty one in place of what cannot be read."""
-
-        def opened() -> tf.train.CheckpointManager:
-            return tf.train.CheckpointManager(self._checkpoint, self._folder, max_to_keep=1)
-
-        try:
-            manager = opened()
-            if manager.latest_checkpoint:
-                _read(manager.latest_checkpoint)
-            return manager
-        # Which error it is depends on which byte is wrong.
-        except Exception as error:
-            logging.warning("%s: %s", self._folder, error)
-            print(f"The checkpoint in {self._folder} is damaged; training begins anew.", flush=True)
-            self.delete()
-            return opened()
+        if self._writes:
+            tfx.dsl.io.fileio.rmtree(self._folder)
 
     def _logs(self, epochs: int) -> str:
         return posixpath.join(self._folder, f"logs-{epochs}")
 
 
-def _read(path: str) -> None:
-    """Reads all values of a checkpoint, each of which has a checksum."""
-    reader = tf.train.load_checkpoint(path)
-    for name in reader.get_variable_to_shape_map():
-        reader.get_tensor(name)
+def discard_damaged(folder: str) -> None:
+    """Deletes a training's checkpoint, and says so, if not all of it can be read.
+
+    Args:
+        folder: From `checkpoint_folder`.
+    """
+    try:
+        latest = tf.train.latest_checkpoint(folder)
+        if latest:
+            reader = tf.train.load_checkpoint(latest)
+            for name in reader.get_variable_to_shape_map():
+                reader.get_tensor(name)  # It has a checksum.
+    # Which error it is depends on which byte is wrong.
+    except Exception as error:
+        logging.warning("%s: %s", folder, error)
+        print(f"The checkpoint in {folder} is damaged; training begins anew.", flush=True)
+        tfx.dsl.io.fileio.rmtree(folder)
 
 
 def checkpoint_folder(root: str, *determinants: Any) -> str:

@@ -17,12 +17,24 @@ import tensorflow_transform as tft
 from absl import logging
 from tfx import v1 as tfx
 
-from pcgrad.keras import ConflictMonitor, MultiTaskModel, RaiseOnDivergence
+from pcgrad.keras import (
+    ConflictMonitor,
+    MultiTaskModel,
+    RaiseOnDivergence,
+    distributed_fit,
+)
 from pcgrad_tfx.baseline import write_definitions
 from pcgrad_tfx.input_data import InputData
 from pcgrad_tfx.label_statistics import label_statistics
-from pcgrad_tfx.resuming import EpochCheckpoint, checkpoint_folder
+from pcgrad_tfx.resuming import EpochCheckpoint, checkpoint_folder, discard_damaged
 from pcgrad_tfx.serving import ServedModel, load_weights, save_model
+from pcgrad_tfx.strategies import (
+    is_chief,
+    lost_workers_named,
+    output_folders,
+    training_strategy,
+    wait_for_workers,
+)
 from pcgrad_tfx.training import build, compile_model
 from pcgrad_tfx.training_config import (
     DEFAULT_EPOCHS,
@@ -39,7 +51,8 @@ def run_fn(fn_args: tfx.components.FnArgs) -> None:
     Honours `train_steps` and `eval_steps`, `base_model` (warm start), `hyperparameters` and
     `transform_graph_path`; reads the files itself, which is faster than `data_accessor`.
     TensorBoard logs and `conflicts.jsonl` go to `model_run_dir`, a SavedModel with the signatures
-    `serving_default` and `transform_features` to `serving_model_dir`.
+    `serving_default` and `transform_features` to `serving_model_dir`. It trains on all GPUs of the
+    machine or, with TF_CONFIG, on several workers, of which the first one writes.
 
     Args:
         fn_args: What TFX's Trainer hands over.
@@ -48,10 +61,13 @@ def run_fn(fn_args: tfx.components.FnArgs) -> None:
         ValueError: `custom_config` or the hyperparameters are wrong, or do not fit the data; one
             line that names the key and the remedy.
         FloatingPointError: Training diverged; nothing was saved as a model.
+        RuntimeError: Another worker has gone.
     """
     config = trainer_config(fn_args.custom_config, fn_args.hyperparameters, fn_args.train_steps)
     if not fn_args.transform_graph_path:
         raise ValueError("the Trainer has no transform_graph; pass it Transform's output")
+    # Several workers must be connected before TensorFlow does anything else.
+    strategy = training_strategy()
     # Names such as "auc" then do not get a number, however often this process trains.
     keras.utils.clear_session()
     # Not 0: with a global seed of 0 tf.data cannot shuffle by a seed that is a tensor.
@@ -62,48 +78,52 @@ def run_fn(fn_args: tfx.components.FnArgs) -> None:
     if not rows:
         raise ValueError(f"there is no row in {fn_args.train_files}; check the train split")
 
-    with _strategy().scope():
-        model = build(config, data.feature_spec, tft_output, statistics, fn_args.hyperparameters)
-        compile_model(model, config, config.tasks, statistics)
-        if fn_args.base_model:
-            load_weights(model, fn_args.base_model)
-        checkpoint = None
-        if config.checkpoint_root:
-            folder = checkpoint_folder(config.checkpoint_root, *_determinants(fn_args, config))
-            checkpoint = EpochCheckpoint(model, folder, fn_args.model_run_dir)
-    _fit(model, config, data, fn_args, rows, checkpoint)
-    save_model(
-        ServedModel(model, tft_output, data.feature_spec, config.tasks, config.features),
-        fn_args.serving_model_dir,
-    )
-    write_definitions(fn_args.serving_model_dir, config.tasks)
-    if checkpoint:
-        checkpoint.delete()
-
-
-def _strategy() -> tf.distribute.Strategy:
-    """All GPUs of this machine; without a second one no strategy is needed."""
-    if len(tf.config.list_logical_devices("GPU")) > 1:
-        return tf.distribute.MirroredStrategy()
-    return tf.distribute.get_strategy()
+    folders = output_folders(strategy, fn_args.model_run_dir, fn_args.serving_model_dir)
+    with lost_workers_named(strategy), folders as (log_dir, model_dir):
+        with strategy.scope():
+            model = build(
+                config, data.feature_spec, tft_output, statistics, fn_args.hyperparameters
+            )
+            compile_model(model, config, config.tasks, statistics)
+            if fn_args.base_model:
+                load_weights(model, fn_args.base_model)
+            checkpoint = None
+            if config.checkpoint_root:
+                folder = checkpoint_folder(config.checkpoint_root, *_determinants(fn_args, config))
+                if is_chief(strategy):
+                    discard_damaged(folder)
+                wait_for_workers(strategy)
+                checkpoint = EpochCheckpoint(model, folder, log_dir, is_chief(strategy))
+        _fit(model, strategy, config, data, fn_args, log_dir, rows, checkpoint)
+        served = ServedModel(model, tft_output, data.feature_spec, config.tasks, config.features)
+        # All workers save: some variables are read from all of them.
+        save_model(served, model_dir)
+        write_definitions(model_dir, config.tasks)
+        # What follows in the pipeline finds the model, whichever worker's step it follows.
+        wait_for_workers(strategy)
+        if checkpoint:
+            checkpoint.delete()
 
 
 def _fit(
     model: MultiTaskModel,
+    strategy: tf.distribute.Strategy,
     config: TrainerConfig,
     data: InputData,
     fn_args: tfx.components.FnArgs,
+    log_dir: str,
     rows: int,
     checkpoint: EpochCheckpoint | None,
 ) -> None:
     steps_per_epoch = math.ceil(rows / config.batch_size)
     epochs = config.epochs or DEFAULT_EPOCHS
-    callbacks = [
-        RaiseOnDivergence(),
-        keras.callbacks.TensorBoard(fn_args.model_run_dir, write_graph=False),
-        ConflictMonitor(fn_args.model_run_dir),
-        TrainingRecord(fn_args.model_run_dir, config.model_dump(mode="json"), {"train": rows}),
-    ]
+    callbacks = [RaiseOnDivergence()]
+    if is_chief(strategy):
+        callbacks += [
+            keras.callbacks.TensorBoard(log_dir, write_graph=False),
+            ConflictMonitor(log_dir),
+            TrainingRecord(log_dir, config.model_dump(mode="json"), {"train": rows}),
+        ]
     if fn_args.train_steps:
         epochs = math.ceil(fn_args.train_steps / steps_per_epoch)
         callbacks.append(_StopAfter(fn_args.train_steps))
@@ -111,21 +131,38 @@ def _fit(
     if checkpoint:
         first = checkpoint.restore()
         callbacks.append(checkpoint)
-    validation = data.batches(fn_args.eval_files)
+    validation_steps = sum(1 for _ in data.batches(fn_args.eval_files))
     if fn_args.eval_steps:
-        validation = validation.take(fn_args.eval_steps)
-    # Keras warns at the end of a dataset whose size it does not know.
-    batches = sum(1 for _ in validation)
-    validation = validation.apply(tf.data.experimental.assert_cardinality(batches))
-    model.fit(
-        data.epochs(fn_args.train_files, config.seed, first, epochs),
-        initial_epoch=first,
-        epochs=epochs,
-        steps_per_epoch=steps_per_epoch,
-        validation_data=validation,
-        callbacks=callbacks,
-        verbose=1 if sys.stdout.isatty() else 2,
-    )
+        validation_steps = min(validation_steps, fn_args.eval_steps)
+    verbose = 0
+    if is_chief(strategy):
+        verbose = 1 if sys.stdout.isatty() else 2
+    settings: dict[str, Any] = {
+        "initial_epoch": first,
+        "epochs": epochs,
+        "steps_per_epoch": steps_per_epoch,
+        "callbacks": callbacks,
+        "verbose": verbose,
+    }
+    if strategy.num_replicas_in_sync > 1:
+        distributed_fit(
+            model,
+            strategy,
+            lambda own: data.epochs(fn_args.train_files, config.seed, first, epochs, own),
+            validation=lambda own: data.batches(fn_args.eval_files, own),
+            validation_steps=validation_steps,
+            **settings,
+        )
+    else:
+        held_out = data.batches(fn_args.eval_files).take(validation_steps)
+        model.fit(
+            data.epochs(fn_args.train_files, config.seed, first, epochs),
+            # Keras warns at the end of a dataset whose size it does not know.
+            validation_data=held_out.apply(
+                tf.data.experimental.assert_cardinality(validation_steps)
+            ),
+            **settings,
+        )
     logging.info("Trained %s.", model.name)
 
 

@@ -4,11 +4,19 @@ import keras
 
 from pcgrad.keras.conflict_monitor import ConflictMonitor
 from pcgrad.keras.conflict_statistics import ConflictStatistics
+from pcgrad.keras.distributed_fit import distributed_fit, replica_batches
 from pcgrad.keras.divergence import RaiseOnDivergence
 from pcgrad.keras.model import MultiTaskModel
 from pcgrad.surgery import PCGrad, PPCGrad
 
-__all__ = ["ConflictMonitor", "ConflictStatistics", "MultiTaskModel", "RaiseOnDivergence"]
+__all__ = [
+    "ConflictMonitor",
+    "ConflictStatistics",
+    "MultiTaskModel",
+    "RaiseOnDivergence",
+    "distributed_fit",
+    "replica_batches",
+]
 
 # So that a saved model remembers its surgery; `pcgrad` itself does not import Keras.
 for _surgery in (PCGrad, PPCGrad):

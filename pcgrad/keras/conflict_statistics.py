@@ -145,7 +145,7 @@ class ConflictStatistics(keras.metrics.Metric):
 
         Of less than 20 full blocks no standard error is given (NaN).
         """
-        full = int(self._count_of_full_blocks)
+        full = int(self._count_of_full_blocks.numpy())
         blocks = self._full_blocks.numpy()[:full]
         found = _pairs(self.tasks, self._total.numpy())
         by_block = [_pairs(self.tasks, block) for block in blocks]

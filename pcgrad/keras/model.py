@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -157,7 +158,7 @@ class MultiTaskModel(keras.Model):
     def test_step(self, data: Any) -> dict[str, Any]:
         """One step of evaluation."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        with self._training.evaluating():
+        with self.evaluating():
             y_pred = self(x, training=False)
             batches = self._training.losses.split(y, y_pred, sample_weight)
             losses = self._training.losses(batches)
@@ -165,17 +166,17 @@ class MultiTaskModel(keras.Model):
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """As in Keras. Nothing is differentiated, so no conflicts are reported."""
-        if not self.compiled:
-            return super().evaluate(*args, **kwargs)
-        with self._training.evaluating():
+        with self.evaluating():
             return super().evaluate(*args, **kwargs)
 
     def test_on_batch(self, *args: Any, **kwargs: Any) -> Any:
         """As in Keras, which may reset the metrics first: those of the conflicts stay."""
-        if not self.compiled:
+        with self.evaluating():
             return super().test_on_batch(*args, **kwargs)
-        with self._training.evaluating():
-            return super().test_on_batch(*args, **kwargs)
+
+    def evaluating(self) -> contextlib.AbstractContextManager[None]:
+        """While it is open, `metrics` are those of an evaluation, without the conflicts."""
+        return self._training.evaluating() if self.compiled else contextlib.nullcontext()
 
     def compute_loss(
         self,
@@ -258,6 +259,19 @@ class MultiTaskModel(keras.Model):
         if self.built:
             self.optimizer.build(self.trainable_variables)
 
+    def build_metrics(self, data: Any) -> None:
+        """Makes the variables of `compile`'s metrics, as Keras otherwise does in the first step.
+
+        Needed before a loop of one's own on several replicas, where a step can make no variables.
+
+        Args:
+            data: A batch as `fit` gives it to `train_step`; the metrics stay as they are.
+        """
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        batches = self._training.losses.split(y, self(x, training=False), sample_weight)
+        with keras.StatelessScope():
+            self._compute_task_metrics(x, batches)
+
     def _regularization(self) -> tf.Tensor:
         """The layers' regularization losses, divided among the replicas."""
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
@@ -278,6 +292,10 @@ class MultiTaskModel(keras.Model):
                 losses[name] * replicas, batch.global_rows / replicas
             )
         self._training.regularization.update_state(regularization * replicas)
+        return self._compute_task_metrics(x, batches)
+
+    def _compute_task_metrics(self, x: Any, batches: Mapping[str, TaskBatch]) -> dict[str, Any]:
+        """Keras's `compute_metrics`, of the labelled rows."""
         labels = {name: batch.labels for name, batch in batches.items()}
         predictions = {name: batch.predictions for name, batch in batches.items()}
         weights = {name: batch.sample_weight for name, batch in batches.items()}

@@ -23,6 +23,8 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.utils import json_utils, proto_utils
 
+import pcgrad.keras
+from pcgrad.keras import distributed_fit
 from pcgrad_tfx.features import Features
 from pcgrad_tfx.input_data import InputData
 from pcgrad_tfx.preprocessing import preprocessing_fn
@@ -233,15 +235,21 @@ class TransformedData:
             "model_run": [artifact(standard_artifacts.ModelRun, folder / "model_run")],
         }
         run = Run(folder)
-        fit = keras.Model.fit
 
-        def watched_fit(model, *args, **kwargs):
-            kwargs["callbacks"] = [*kwargs["callbacks"], _Watch(run), *callbacks]
-            return fit(model, *args, **kwargs)
+        def watched(fit):
+            def watched_fit(model, *args, **kwargs):
+                kwargs["callbacks"] = [*kwargs["callbacks"], _Watch(run), *callbacks]
+                return fit(model, *args, **kwargs)
+
+            return watched_fit
 
         settings = _properties(config or trainer_config(epochs=1), train_steps, eval_steps)
         settings |= properties or {"run_fn": "pcgrad_tfx.trainer.run_fn"}
-        with mock.patch.object(keras.Model, "fit", watched_fit):
+        with (
+            mock.patch.object(keras.Model, "fit", watched(keras.Model.fit)),
+            # TFX loads the module of `run_fn` anew, which then imports this.
+            mock.patch.object(pcgrad.keras, "distributed_fit", watched(distributed_fit)),
+        ):
             GenericExecutor().Do(inputs, outputs, settings)
         return run
 

@@ -24,7 +24,7 @@ import numpy as np
 import tensorflow as tf
 
 from pcgrad import PCGrad
-from pcgrad.keras import MultiTaskModel
+from pcgrad.keras import MultiTaskModel, distributed_fit, replica_batches
 
 PAGE = pathlib.Path(__file__).parents[3] / "docs" / "distribution.md"
 
@@ -106,20 +106,8 @@ def fit(strategy: tf.distribute.Strategy, rows: int) -> tuple[list[Variables], d
         The variables after each step, and the history.
     """
     with float64():
-        with strategy.scope():
-            model = MultiTaskModel(*network("l2"))
-            model.compile(
-                keras.optimizers.SGD(0.1),
-                loss=dict.fromkeys(TASKS, "mse"),
-                loss_weights={"a": 1.0, "b": 2.0, "c": 0.5},
-                metrics={"b": ["mae"]},
-                surgery=PCGrad("sum", seed=3),
-                jit_compile=False,
-            )
+        model = compiled(strategy)
         steps: list[Variables] = []
-        after_step = keras.callbacks.LambdaCallback(
-            on_train_batch_end=lambda batch, logs: steps.append(values(model))
-        )
         x, y = data(rows)
         history = model.fit(
             x,
@@ -129,7 +117,53 @@ def fit(strategy: tf.distribute.Strategy, rows: int) -> tuple[list[Variables], d
             shuffle=False,
             verbose=0,
             validation_data=(x, y),
-            callbacks=[after_step],
+            callbacks=[after_step(model, steps)],
+        )
+    return steps, history.history
+
+
+def compiled(strategy: tf.distribute.Strategy) -> MultiTaskModel:
+    """The model that `fit` and `distributed_fit` train."""
+    with strategy.scope():
+        model = MultiTaskModel(*network("l2"))
+        model.compile(
+            keras.optimizers.SGD(0.1),
+            loss=dict.fromkeys(TASKS, "mse"),
+            loss_weights={"a": 1.0, "b": 2.0, "c": 0.5},
+            metrics={"b": ["mae"]},
+            surgery=PCGrad("sum", seed=3),
+            jit_compile=False,
+        )
+        model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def after_step(model: MultiTaskModel, steps: list[Variables]) -> keras.callbacks.Callback:
+    """Keeps the variables after each step."""
+    return keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: steps.append(values(model))
+    )
+
+
+def own_fit(strategy: tf.distribute.Strategy, rows: int) -> tuple[list[Variables], dict[str, Any]]:
+    """Trains by `distributed_fit`.
+
+    Returns:
+        The variables after each step, and the history.
+    """
+    with float64():
+        model = compiled(strategy)
+        steps: list[Variables] = []
+        batches = tf.data.Dataset.from_tensor_slices(data(rows)).batch(BATCH)
+        history = distributed_fit(
+            model,
+            strategy,
+            lambda context: replica_batches(batches.repeat(), context),
+            epochs=EPOCHS,
+            steps_per_epoch=len(batches),
+            validation=lambda context: replica_batches(batches, context),
+            validation_steps=len(batches),
+            callbacks=[after_step(model, steps)],
         )
     return steps, history.history
 
@@ -248,6 +282,14 @@ def assert_same_steps(found: list[Variables], wanted: list[Variables], tolerance
     assert all(np.any(first != last) for first, last in zip(wanted[0], wanted[-1], strict=True))
 
 
+def assert_same_history(found: dict[str, list[float]], wanted: dict[str, list[float]]) -> None:
+    """All reported values agree."""
+    assert max(wanted["conflicting_pairs"]) > 0
+    assert found.keys() == wanted.keys()
+    for name, expected in wanted.items():
+        np.testing.assert_allclose(found[name], expected, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
 def error_of(function: Callable[[], Any]) -> str:
     """The kind of error that a function raises, without the values in the message; else empty."""
     try:
@@ -271,6 +313,7 @@ def work(result: pathlib.Path) -> None:
             "traffic": traffic(strategy),
             "keras_fit_error": error_of(lambda: keras_fit(strategy)),
         }
+    found["own_fit"] = own_fit(strategy, ROWS["no row"])
     fits: list[Any] = []
     found["fit_error"] = error_of(lambda: fits.append(fit(strategy, ROWS["no row"])))
     found["fit"] = fits

@@ -16,10 +16,12 @@ import tensorflow as tf
 from pcgrad import PCGrad
 from replica_training import (
     ROWS,
+    assert_same_history,
     assert_same_steps,
     expected_traffic,
     fit,
     loop,
+    own_fit,
     page_blocks,
     run_block,
     traffic,
@@ -44,6 +46,7 @@ def trained_on_two_replicas() -> dict[str, Any]:
     return {
         "replicas": strategy.num_replicas_in_sync,
         "fit": fit(strategy, ROWS["no row"]),
+        "own_fit": own_fit(strategy, ROWS["one row"]),
         "loop": loop(strategy, ROWS["one row"]),
         "traffic": traffic(strategy),
         "error": error_without_step(strategy),
@@ -120,11 +123,15 @@ def test_the_steps_of_the_loop_are_those_of_whole_batches(on_two_replicas):
 def test_the_reported_losses_and_conflicts_are_those_of_whole_batches(
     on_two_replicas, fitted_on_one
 ):
-    (_, found), (_, history) = on_two_replicas["fit"], fitted_on_one
-    assert max(history["conflicting_pairs"]) > 0
-    assert found.keys() == history.keys()
-    for name, values in history.items():
-        np.testing.assert_allclose(found[name], values, rtol=1e-5, atol=1e-6, err_msg=name)
+    assert_same_history(on_two_replicas["fit"][1], fitted_on_one[1])
+
+
+def test_distributed_fit_trains_as_fit_does_on_one_replica(on_two_replicas):
+    one = tf.distribute.get_strategy()
+    steps, history = fit(one, ROWS["one row"])
+    for found_steps, found_history in (on_two_replicas["own_fit"], own_fit(one, ROWS["one row"])):
+        assert_same_steps(found_steps, steps, 1e-12)
+        assert_same_history(found_history, history)
 
 
 def test_steps_cannot_be_counted_by_each_replica(on_two_replicas):

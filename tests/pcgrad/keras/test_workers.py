@@ -6,7 +6,15 @@ import pytest
 import tensorflow as tf
 
 from pcgrad import PCGrad
-from replica_training import ROWS, assert_same_steps, expected_traffic, fit, loop, run_workers
+from replica_training import (
+    ROWS,
+    assert_same_history,
+    assert_same_steps,
+    expected_traffic,
+    fit,
+    loop,
+    run_workers,
+)
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +45,14 @@ def test_fit_trains_where_that_of_keras_does(workers):
         for steps, _ in worker["fit"]:
             wanted, _ = fit(tf.distribute.get_strategy(), ROWS["no row"])
             assert_same_steps(steps, wanted, 1e-12)
+
+
+def test_distributed_fit_trains_as_fit_does_in_one_process(workers):
+    steps, history = fit(tf.distribute.get_strategy(), ROWS["no row"])
+    for worker in workers:
+        own_steps, own_history = worker["own_fit"]
+        assert_same_steps(own_steps, steps, 1e-12)
+        assert_same_history(own_history, history)
 
 
 def test_what_a_worker_sends(workers):

@@ -1,0 +1,43 @@
+"""What a person reads when a run has failed."""
+
+from __future__ import annotations
+
+import errno
+import pathlib
+
+from pcgrad_tfx.errors import root_message
+
+# As the operating system, TensorFlow and SQLite say it.
+_DISK_IS_FULL = ("no space left on device", "disk is full")
+
+
+def failure_message(error: BaseException, output: pathlib.Path, log_file: pathlib.Path) -> str:
+    """What went wrong, in one line.
+
+    Args:
+        error: What the run raised.
+        output: The output folder.
+        log_file: In the output folder, from the beginning of the run on.
+
+    Returns:
+        What befell the folder, if that is the cause, whatever was being done in it; else the
+        error's root.
+    """
+    if not log_file.exists():
+        return f"{output} was deleted or moved while the run used it; run the same command again"
+    if _disk_is_full(error):
+        return (
+            f"the disk of {output} is full; make room and run the same command again: finished "
+            "components and epochs are kept"
+        )
+    return root_message(error)
+
+
+def _disk_is_full(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            return True
+        if any(text in str(error).lower() for text in _DISK_IS_FULL):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

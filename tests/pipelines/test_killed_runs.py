@@ -1,0 +1,122 @@
+"""A run that is killed, wherever it is: what is finished is kept, and the next run goes on."""
+
+import json
+import shutil
+import time
+
+import pytest
+
+from faults import EPOCHS, finish, kill_at, started, write_data
+from pipelines.doctor import find_abandoned
+from pipelines.local_runner import DONE, main
+
+pytestmark = pytest.mark.slow
+
+BEFORE_TRAINING = ("CsvExampleGen", "StatisticsGen", "Transform")
+AFTER_TRAINING = ("Evaluator", "ConflictReport", "Pusher")
+
+
+def artifacts(output, component, name):
+    return sorted((output / "artifacts" / component / name).iterdir())
+
+
+def records(output):
+    """What the last training wrote after each epoch."""
+    run = artifacts(output, "Trainer", "model_run")[-1]
+    return {
+        name: [json.loads(line) for line in (run / f"{name}.jsonl").read_text().splitlines()]
+        for name in ("history", "conflicts")
+    }
+
+
+def assert_same_values(one, other):
+    """In nested JSON, to 1e-6."""
+    assert type(one) is type(other)
+    if isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for key in one:
+            assert_same_values(one[key], other[key])
+    elif isinstance(one, list):
+        assert len(one) == len(other)
+        for left, right in zip(one, other, strict=True):
+            assert_same_values(left, right)
+    elif isinstance(one, float):
+        assert one == pytest.approx(other, rel=1e-6, abs=1e-6)
+    else:
+        assert one == other
+
+
+def kill_while_the_model_is_written(arguments, output):
+    """Kills a run when the folder of its model appears."""
+    with started(arguments) as process:
+        while not list((output / "artifacts" / "Trainer").glob("model/*/Format-Serving")):
+            assert process.poll() is None
+            time.sleep(0.001)
+        process.kill()
+
+
+def assert_cached(shown, components):
+    for component in components:
+        (line,) = [line for line in shown.splitlines() if line.startswith(f"  {component} ")]
+        assert line.endswith("cached"), shown
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory):
+    """A run that is killed again and again, and the same without.
+
+    Both go on from one Transform: its numbers differ in the last digits from run to run.
+    """
+    folder = tmp_path_factory.mktemp("killed")
+    arguments, output = write_data(folder), folder / "out"
+    for component in BEFORE_TRAINING:
+        shown = kill_at(arguments, f"  {component} ")
+        done = BEFORE_TRAINING[: BEFORE_TRAINING.index(component)]
+        assert_cached(shown, done[:-1])
+    kill_at(arguments, "  Trainer ")
+    shutil.copytree(output, folder / "copy")
+    code, shown = finish(arguments)
+    assert code == DONE, shown
+    uninterrupted = records(output)
+    shutil.rmtree(output)
+    (folder / "copy").rename(output)
+
+    kill_at(arguments, "Epoch 3/")
+    shown = kill_at(arguments, "Epoch 6/")
+    assert "Epoch 1/" not in shown
+    kill_while_the_model_is_written(arguments, output)
+    assert not (output / "pushed_model").exists()
+    for component in AFTER_TRAINING:
+        shown = kill_at(arguments, f"  {component} ")
+        assert_cached(shown, BEFORE_TRAINING)
+    code, shown = finish(arguments)
+    assert code == DONE, shown
+    assert_cached(shown, ["Trainer"])
+    return output, uninterrupted
+
+
+def test_training_ends_where_an_uninterrupted_one_ends(ended):
+    output, uninterrupted = ended
+    found = records(output)
+    assert [line["epoch"] for line in found["conflicts"]] == list(range(EPOCHS))
+    assert_same_values(found["conflicts"], uninterrupted["conflicts"])
+    by_epoch = {line["epoch"]: line for line in found["history"]}
+    assert_same_values(list(by_epoch.values()), uninterrupted["history"])
+
+
+def test_only_whole_models_are_pushed(ended):
+    output, _ = ended
+    pushed = list((output / "pushed_model").iterdir())
+    whole = [model for model in pushed if (model / "saved_model.pb").exists()]
+    assert whole
+    # The push that was killed may have left a version without this file, which nobody serves.
+    assert len(pushed) - len(whole) <= 1
+
+
+def test_what_the_killed_runs_left_is_listed_and_removed(ended, capsys):
+    output, _ = ended
+    left = find_abandoned(output)
+    assert {"Transform", "Trainer"} <= {execution.component for execution in left}
+    assert main(["--output", str(output), "--doctor", "clean"]) == DONE
+    assert find_abandoned(output) == []
+    assert all(execution.component in capsys.readouterr().out for execution in left[:1])
