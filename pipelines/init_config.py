@@ -156,7 +156,7 @@ def _one_line(text: str) -> str:
 
 def _slug(name: str) -> str:
     stem = re.sub(r"(\.csv|\.tfrecords?)?(\.gz)?$", "", name)
-    return re.sub(r"[^A-Za-z0-9_]+", "-", stem).strip("-_") or "data"
+    return re.sub(r"[^A-Za-z0-9_]+", "-", stem)[:100].strip("-_") or "data"
 
 
 def _relative(data: str, file: Path) -> str:

@@ -49,8 +49,11 @@ def check_columns(where: str, columns: Sequence[str], required: Collection[str])
         required: The names that must be among them.
 
     Raises:
-        DataError: One is not there.
+        DataError: One is not there, or a name is empty or holds a NUL character.
     """
+    for name in columns:
+        if not name or "\0" in name:
+            raise DataError(f"{where}: a column is called {shown(name)}, which TFX cuts; rename it")
     hints = []
     for name in required:
         if name not in columns:

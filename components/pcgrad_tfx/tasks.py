@@ -95,8 +95,7 @@ class Task(BaseModel):
     @field_validator("name")
     @classmethod
     def _check_name(cls, name: str) -> str:
-        # In the logs of training val_fare_loss is of the task fare, regularization_loss of none.
-        if name.startswith("val_") or name == "regularization":
+        if is_reserved(name):
             raise ValueError(
                 f"{name!r} is like Keras's own names for what it logs; choose another name"
             )
@@ -210,6 +209,14 @@ class Task(BaseModel):
     @property
     def _kind(self) -> Kind:
         return KINDS[self.kind]
+
+
+def is_reserved(name: str) -> bool:
+    """Whether Keras's logs would be ambiguous with a task of this name.
+
+    There val_fare_loss is of the task fare, and regularization_loss is of none.
+    """
+    return name.startswith("val_") or name == "regularization"
 
 
 def is_draft(info: ValidationInfo) -> bool:

@@ -36,20 +36,35 @@ SPLITS = {"train": 8, "eval": 1, "test": 1}
 
 
 @dataclasses.dataclass
+class Step:
+    """What one step of training gave.
+
+    Attributes:
+        model: The trained model.
+        feature_spec: The transformed features that it takes.
+        losses: Of the step, and of an evaluation after it.
+        predictions: For the rows of train, by task.
+    """
+
+    model: keras.Model
+    feature_spec: dict
+    losses: dict[str, float]
+    predictions: dict[str, np.ndarray]
+
+
+@dataclasses.dataclass
 class Chain:
     """What became of a file.
 
     Attributes:
         examples: What ExampleGen made, by split.
         transformed: What Transform made of the rows of train and eval, in the same order.
-        losses: Of one step of training and of an evaluation after it.
-        predictions: Of the trained model for the rows of train, by task.
+        step: What training on them gave.
     """
 
     examples: dict[str, list[tf.train.Example]]
     transformed: dict[str, list[dict]]
-    losses: dict[str, float]
-    predictions: dict[str, np.ndarray]
+    step: Step
 
 
 def run_chain(inspection: Inspection, folder: pathlib.Path) -> Chain:
@@ -57,8 +72,7 @@ def run_chain(inspection: Inspection, folder: pathlib.Path) -> Chain:
     config = inspection.config
     examples = generate(inspection, folder / "examples")
     transformed, output = transform(examples, config, folder)
-    losses, predictions = train_one_step(transformed, output, config)
-    return Chain(examples, transformed, losses, predictions)
+    return Chain(examples, transformed, train_one_step(transformed, output, config))
 
 
 def generate(inspection: Inspection, folder: pathlib.Path) -> dict[str, list[tf.train.Example]]:
@@ -105,6 +119,8 @@ def transform(
         train = pipeline | beam.Create([as_row(one, spec) for one in examples["train"]])
         transform_fn = (train, metadata) | tft_beam.AnalyzeDataset(function)
         _ = transform_fn | tft_beam.WriteTransformFn(str(folder / "graph"))
+        raw_metadata = str(folder / "graph" / tft.TFTransformOutput.RAW_METADATA_DIR)
+        _ = metadata | tft_beam.WriteMetadata(raw_metadata, pipeline)
     output = tft.TFTransformOutput(str(folder / "graph"))
     layer = output.transform_features_layer()
     transformed = {}
@@ -129,7 +145,9 @@ def values_of(example: tf.train.Example, name: str) -> list:
     return list(getattr(feature, kind).value) if kind else []
 
 
-def train_one_step(transformed, output, config):
+def train_one_step(
+    transformed: dict[str, list[dict]], output: tft.TFTransformOutput, config: PipelineConfig
+) -> Step:
     tasks = config.tasks
     keys = {key for task in tasks for key in (task.label_key, task.mask_key)}
     feature_spec = {n: s for n, s in output.transformed_feature_spec().items() if n not in keys}
@@ -167,4 +185,5 @@ def train_one_step(transformed, output, config):
     losses = {name: values[0] for name, values in history.items() if name.endswith("loss")}
     ((features, _),) = batch("train")
     answers = model(features, training=False)
-    return losses, {name: value.numpy() for name, value in answers.items()}
+    predictions = {name: value.numpy() for name, value in answers.items()}
+    return Step(model, feature_spec, losses, predictions)

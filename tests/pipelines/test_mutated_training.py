@@ -151,10 +151,10 @@ def wrong_ids(name: str, chain: Chain):
 
 
 def not_finite(chain: Chain):
-    for name, loss in chain.losses.items():
+    for name, loss in chain.step.losses.items():
         if not math.isfinite(loss):
             yield f"{name} is {loss}"
-    for name, values in chain.predictions.items():
+    for name, values in chain.step.predictions.items():
         if not np.isfinite(values).all():
             yield f"{name} predicts {values[~np.isfinite(values)][0]}"
 
