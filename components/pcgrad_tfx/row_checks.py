@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import textwrap
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -21,8 +22,8 @@ MISSING_TEXTS = (*MISSING_AMONG_TEXTS, "None", "?", "-", ".")
 
 _INT64 = np.iinfo(np.int64)
 _LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
-# Up to here float32 keeps whole numbers apart.
-_DISTINCT_FLOAT32 = 2.0**24
+# Bounds the memory where nearly every row has another number.
+_MAX_CODES = 100_000
 
 
 @dataclass(frozen=True)
@@ -139,43 +140,57 @@ class RowChecks:
                 f"evaluation; at least {min_rows} are needed"
             )
         for position, codes in self._codes.items():
-            if codes.is_decimal and codes.largest:
-                place, cell = codes.largest
-                raise DataError(
-                    f"{place}: column {shown(self._columns[position])}: {shown(cell)} is not told "
-                    "from its neighbours: beside numbers that are no 64-bit integers TFX keeps 7 "
-                    "digits of each; write whole numbers, or put a letter before each to make texts"
-                )
+            if codes.is_decimal and codes.fault:
+                place, problem = codes.fault
+                raise DataError(f"{place}: column {shown(self._columns[position])}: {problem}")
 
 
 class _Codes:
     """A column of categories, as long as they all are numbers.
 
-    TFX stores them as 64-bit integers if all of them are, else as 32-bit floating numbers.
+    TFX keeps them as 64-bit integers if all of them are, else as 32-bit floating numbers.
 
     Attributes:
         is_decimal: Whether there is one that is no 64-bit integer.
-        largest: The place and text of one that float32 does not tell from its neighbours.
+        fault: Where a number cannot be told from another one as a 32-bit number, and which.
     """
 
     def __init__(self) -> None:
         self.is_decimal = False
-        self.largest: tuple[str, str] | None = None
+        self.fault: tuple[str, str] | None = None
+        self._seen: set[str] = set()
+        self._stored: dict[float, tuple[float, str]] = {}
 
     def add(self, where: str, cell: str) -> bool:
         """Takes a cell; returns whether the column may still be one of numbers."""
-        if not cell:
-            return True
-        if cell.isdecimal() and cell.isascii() and len(cell) <= 7:
+        if not cell or cell in self._seen:
             return True
         value = _number(cell)
         if value is None:
             return False
-        if not (_is_integer(cell) and _INT64.min <= int(cell) <= _INT64.max):
+        if _is_integer(cell) and _INT64.min <= int(cell) <= _INT64.max:
+            value = int(cell)
+        else:
             self.is_decimal = True
-        if abs(value) > _DISTINCT_FLOAT32 and self.largest is None:
-            self.largest = where, cell
+        if self.fault is None and not math.isnan(value):
+            self._compare(where, cell, value)
+        if len(self._seen) < _MAX_CODES:
+            self._seen.add(cell)
         return True
+
+    def _compare(self, where: str, cell: str, value: float) -> None:
+        advice = "write whole numbers only, or put a letter before each to make texts"
+        if abs(value) > _LARGEST_FLOAT32:
+            self.fault = where, f"{shown(cell)} is no finite 32-bit number; {advice}"
+            return
+        stored = float(np.float32(value))
+        if len(self._stored) < _MAX_CODES:
+            self._stored.setdefault(stored, (value, cell))
+        other, text = self._stored.get(stored, (value, cell))
+        if other != value:
+            why = "beside numbers that are no 64-bit integers TFX keeps 7 digits of each"
+            same = f"{shown(cell)} would be the same as {shown(text)}: {why}"
+            self.fault = where, f"{same}; {advice}"
 
 
 def number_fault(cell: str) -> str | None:

@@ -6,7 +6,7 @@ import gzip
 import io
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from hypothesis import strategies as st
 
@@ -142,6 +142,28 @@ def _cells(draw, file):
     for row in file.rows[::step]:
         row[column : column + 1] = [text][: len(row) - column]
     return f"{kind} in {share}"
+
+
+# Numbers that float32, or int64, cannot tell apart.
+NEIGHBOURS = (
+    ("16777216", "16777217"),
+    ("16777216", "16777217", "0.5"),
+    ("9007199254740992", "9007199254740993"),
+    ("9007199254740992", "9007199254740993", "nan"),
+    ("0.1", "0.10000000001"),
+    ("41.880994471", "41.880994470"),
+    ("1e40", "2e40", "3"),
+    ("12345678901234567890", "12345678901234567891"),
+    ("1_000", "1000"),
+    ("8", "8.0", "08"),
+)
+
+
+def _neighbours(draw, file):
+    column, cells = draw(st.integers(0, 6)), draw(st.sampled_from(NEIGHBOURS))
+    for number, row in enumerate(file.rows):
+        row[column : column + 1] = [cells[number % len(cells)]][: len(row) - column]
+    return "neighbours"
 
 
 def _labels(draw, file):
@@ -329,9 +351,9 @@ def _gzip(draw, file):
 
 
 MUTATIONS = (
-    _cells, _cells, _cells, _labels, _labels, _log_scale, _names, _columns, _columns, _ragged, _few,
-    _separator, _trailing_separator, _spaces, _line_ends, _quoting, _encoding, _bytes, _cut, _lines,
-    _gzip,
+    _cells, _cells, _cells, _cells, _cells, _neighbours, _neighbours, _labels, _labels, _log_scale,
+    _names, _columns, _columns, _ragged, _few, _separator, _trailing_separator, _spaces, _line_ends,
+    _quoting, _encoding, _bytes, _cut, _lines, _gzip,
 )  # fmt: skip
 
 
@@ -361,7 +383,7 @@ class Mutated:
         is tested but Python's csv module.
         """
         content = gzip.decompress(self.content) if self.name.endswith(".gz") else self.content
-        text = io.StringIO(content.decode("utf-8"), newline="")
+        text = io.StringIO(content.decode("utf-8-sig"), newline="")
         header, *rows = [row for row in csv.reader(text) if row]
         assert all(len(row) == len(header) for row in rows)
         header[0], header[-1] = header[0].lstrip(), header[-1].rstrip()
@@ -369,13 +391,28 @@ class Mutated:
         return dict(zip(header, map(list, zip(*cells, strict=True)), strict=True))
 
 
+def cell_by_cell() -> Iterator[Mutated]:
+    """Every text in a column of each kind: in one cell, or in every other one."""
+    for kind, texts in CELLS.items():
+        for text in texts:
+            for name in ("miles", "city", "code", "amount", "sort"):
+                column = COLUMNS.index(name)
+                file = File(settings={"features": column % 2 == len(text) % 2})
+                step = 2 if len(text) % 3 == 0 else ROWS
+                for row in file.rows[::step]:
+                    row[column] = text
+                kinds = (f"{kind} in {name}",)
+                yield Mutated(kinds, file.name, file.content, file.config)
+
+
 @st.composite
 def mutated_files(draw):
     file = File()
+    most = draw(st.sampled_from([1, 1, 2, 3]))
     for name, given in (("missing", MISSING), ("features", True), ("classes", True)):
         if draw(st.booleans()):
             file.settings[name] = given
-    for mutate in draw(st.lists(st.sampled_from(MUTATIONS), min_size=1, max_size=3)):
+    for mutate in draw(st.lists(st.sampled_from(MUTATIONS), min_size=1, max_size=most)):
         file.kinds.append(mutate(draw, file))
     content = file.content
     pack = file.settings.get("pack", lambda content: content)

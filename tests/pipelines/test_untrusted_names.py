@@ -171,7 +171,6 @@ def test_a_whole_pipeline_runs_on_columns_of_any_name(nasty, tmp_path):
     assert max(map(len, console.splitlines())) < 3000
     assert "\x1b[2J" not in console
     assert {path.name for path in tmp_path.iterdir()} == {"out"}
-    assert not [path for path in pathlib.Path("/etc/").glob("passwd?*_xf*")]
     nodes = read_last_run(metadata_connection(tmp_path / "out"), "nasty")
     model = pathlib.Path(nodes["Trainer"].outputs["model"].uri) / "Format-Serving"
     assert not (model / "keras_metadata.pb").exists()
