@@ -168,9 +168,9 @@ class _Codes:
         value = _number(cell)
         if value is None:
             return False
-        if _is_integer(cell) and _INT64.min <= int(cell) <= _INT64.max:
-            value = int(cell)
-        else:
+        if _is_integer(cell):
+            value = int(cell)  # Exactly, however large.
+        if not (isinstance(value, int) and _INT64.min <= value <= _INT64.max):
             self.is_decimal = True
         if self.fault is None and not math.isnan(value):
             self._compare(where, cell, value)
