@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+import textwrap
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -156,7 +157,8 @@ class PipelineConfig(BaseModel):
 
     name: str = Field(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$",
-        description="letters, digits, - and _, beginning with a letter or digit",
+        max_length=100,
+        description="letters, digits, - and _, beginning with a letter or digit, 100 at most",
     )
     data: Data = Field(description="where the data are")
     schema_text: Annotated[ResolvedPath, AfterValidator(_read_schema)] | None = Field(
@@ -250,7 +252,7 @@ def load_config(path: str | Path, *, draft: bool = False) -> PipelineConfig:
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: not UTF-8 text; save it as UTF-8") from None
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+        raise ConfigError(f"{path}: not valid TOML: {textwrap.shorten(str(error), 200)}") from None
     try:
         # As JSON, strictly: TOML's own types count, so that neither "10" nor true is a number.
         config = PipelineConfig.model_validate_json(

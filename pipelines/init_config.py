@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from pcgrad_tfx.errors import shown
 from pcgrad_tfx.tasks import Task
 from pipelines.config import ConfigError, load_config
 from pipelines.proposal import Proposal, propose
@@ -155,7 +156,7 @@ def _one_line(text: str) -> str:
 
 def _slug(name: str) -> str:
     stem = re.sub(r"(\.csv|\.tfrecords?)?(\.gz)?$", "", name)
-    return re.sub(r"[^A-Za-z0-9_]+", "-", stem).strip("-_") or "data"
+    return re.sub(r"[^A-Za-z0-9_]+", "-", stem)[:100].strip("-_") or "data"
 
 
 def _relative(data: str, file: Path) -> str:
@@ -169,11 +170,11 @@ def _summary(proposal: Proposal, file: Path, data: str) -> Iterator[str]:
     features = proposal.features
     yield f"{data}: {proposal.rows:,} rows"
     for task in proposal.tasks:
-        detail = f", 1 is {task.positive!r}" if task.positive else ""
+        detail = f", 1 is {shown(task.positive)}" if task.positive else ""
         yield f"  task {task.name}: {task.kind}{detail}"
     yield f"  {len(features.numeric)} numeric and {len(features.categorical)} categorical features"
     for name, reason in proposal.left_out.items():
-        yield f"  no feature: {name!r} ({reason})"
+        yield f"  no feature: {shown(name)} ({reason})"
     if proposal.missing:
         yield f"  taken for missing values: {', '.join(map(repr, proposal.missing))}"
     for leak in proposal.leaks:

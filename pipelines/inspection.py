@@ -9,8 +9,9 @@ from typing import Any
 from pcgrad_tfx.column_kinds import ColumnKind, column_kinds, missing_texts
 from pcgrad_tfx.completion import complete_features, complete_task
 from pcgrad_tfx.data_files import DataFiles, check_data, find_data, text_columns
-from pcgrad_tfx.errors import DataError
+from pcgrad_tfx.errors import DataError, brief, shown
 from pcgrad_tfx.features import Features, required_columns
+from pcgrad_tfx.label_checks import label_problems, rare_values
 from pcgrad_tfx.leakage import Leak, find_leaks
 from pcgrad_tfx.row_sample import RowSample
 from pcgrad_tfx.tasks import Task
@@ -53,10 +54,10 @@ def inspect_data(config: PipelineConfig, source: str) -> Inspection:
     slices, missing = config.evaluation.slices, config.data.missing
     named = {task.column for task in config.tasks if _is_named(task)}
     sample = RowSample(exact=named)
-    required, checked = required_columns(config.features, config.tasks, slices)
+    known, checked = required_columns(config.features, config.tasks, slices)
     # Of these it is yet to be found out whether they hold 0 and 1, or texts.
     checked -= named
-    summary = check_data(files, required=required, numeric=checked, missing=missing, sample=sample)
+    summary = check_data(files, required=known, numeric=checked, missing=missing, sample=sample)
     tasks = tuple(
         _completed_task(source, position, task, sample.values)
         for position, task in enumerate(config.tasks)
@@ -64,15 +65,20 @@ def inspect_data(config: PipelineConfig, source: str) -> Inspection:
     frame = sample.frame()
     kinds = column_kinds(frame, text_columns(files, summary))
     features = config.features
-    looked_at = set(kinds) if features.left_out else required
+    looked_at = set(kinds) if features.left_out else known
     remarks = list(_missing_texts([kinds[name] for name in kinds if name in looked_at]))
     if features.left_out:
         features = _completed_features(source, features, tasks, kinds)
         remarks += _found_features(features, tasks, kinds)
     required, numeric = required_columns(features, tasks, slices)
-    if not numeric <= checked:
-        # Whether a column is all numbers is known of the sample only.
+    if not (numeric <= checked and required <= known):
+        # What a column holds is known of the sample only.
         check_data(files, required=required, numeric=numeric, missing=missing)
+    problems = [f"{source}: {problem}" for problem in label_problems(frame, tasks)]
+    if problems and len(frame) == sample.rows:
+        raise DataError(problems[0])
+    # Of a sample it is no more than likely.
+    remarks += [*problems, *rare_values(frame, tasks)]
     remarks += map(possible_leak, find_leaks(frame, features, tasks))
     complete = config.model_copy(update={"tasks": tasks, "features": features})
     return Inspection(complete, files, tuple(remarks))
@@ -80,7 +86,8 @@ def inspect_data(config: PipelineConfig, source: str) -> Inspection:
 
 def possible_leak(leak: Leak) -> str:
     """A leak as a line for the person who owns the data."""
-    return f"possible leak: {leak}; exclude {leak.column!r} unless it is known before {leak.task}"
+    column = shown(leak.column)
+    return f"possible leak: {leak}; exclude {column} unless it is known before {leak.task}"
 
 
 def _is_named(task: Task) -> bool:
@@ -114,10 +121,10 @@ def _found_features(
     }
     for group, columns in groups.items():
         if columns:
-            yield f"{group} features: {', '.join(columns)}"
+            yield f"{group} features: {', '.join(map(brief, columns))}"
     labels = {column for task in tasks for column in task.source_columns}
     left_out = [
-        f"{name} ({kind.kind}: {kind.why})"
+        f"{brief(name)} ({kind.kind}: {kind.why})"
         for name, kind in kinds.items()
         if name not in {*features.columns, *features.exclude, *labels}
     ]

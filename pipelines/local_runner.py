@@ -77,6 +77,9 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     output = pathlib.Path(args.output).resolve()
     try:
+        if not args.output.strip():
+            # It would be the working directory; who wants that writes a point.
+            raise ValueError("--output: the name is empty; name a folder")
         if args.doctor:
             with claim(output):
                 doctor(output, clean=args.doctor == "clean")

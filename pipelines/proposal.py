@@ -22,7 +22,7 @@ from pcgrad_tfx.features import Features, required_columns
 from pcgrad_tfx.leakage import Leak, find_leaks
 from pcgrad_tfx.row_checks import number_fault
 from pcgrad_tfx.row_sample import RowSample
-from pcgrad_tfx.tasks import Task
+from pcgrad_tfx.tasks import Task, is_reserved
 from pcgrad_tfx.training_config import Training
 
 # How many columns are named that could be labels, if none is.
@@ -146,7 +146,8 @@ def _candidates(kinds: Mapping[str, ColumnKind], frame: pd.DataFrame) -> tuple[T
 
 def _task_name(column: str, taken: set[str]) -> str:
     name = re.sub(r"[^A-Za-z0-9]+", "_", column).strip("_").lower()[:50]
-    name = name if name[:1].isalpha() else f"task_{name}".rstrip("_")
+    if not name[:1].isalpha() or is_reserved(name):
+        name = f"task_{name}".rstrip("_")
     candidates = [name, *(f"{name}_{number}" for number in range(2, len(taken) + 3))]
     return next(candidate for candidate in candidates if candidate not in taken)
 

@@ -9,7 +9,8 @@ The rules, applied to the values that are not missing; the first one that fits c
   average, and numeric otherwise.
 - Texts are a date if nearly all look like one, an identifier (or free text) if a value occurs less
   than twice on average, and categorical otherwise. Truth values are texts of two values.
-- Texts that are numbers but for a few ("NA", "?") are mixed: TFX would take all of them for texts.
+- Texts that are numbers but for what stands for a missing value ("NA", "?"), or fractions or many
+  different numbers but for one in 20 at most, are mixed: TFX would take all of them for texts.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Literal
 
 import pandas as pd
 
+from pcgrad_tfx.errors import shown
 from pcgrad_tfx.row_checks import MISSING_AMONG_TEXTS, MISSING_TEXTS, number_fault
 
 Kind = Literal["numeric", "categorical", "date", "identifier", "constant", "empty", "mixed"]
@@ -82,7 +84,7 @@ def _column_kind(name: str, column: pd.Series, is_text: bool) -> ColumnKind:
     if not values:
         return ColumnKind(name, "empty", "empty in every row")
     if len(values) == 1 and len(known) == len(column):
-        return ColumnKind(name, "constant", f"{values[0]!r} in every row")
+        return ColumnKind(name, "constant", f"{shown(values[0])} in every row")
     no_numbers = values if is_text else [value for value in values if number_fault(value)]
     if not no_numbers:
         return _kind_of_numbers(name, known, values)
@@ -91,12 +93,24 @@ def _column_kind(name: str, column: pd.Series, is_text: bool) -> ColumnKind:
         share = counts[list(placeholders)].sum() / len(known)
         listed = ", ".join(map(repr, placeholders))
         return ColumnKind(name, "mixed", f"numbers, but {listed} in {share:.1%}", placeholders)
+    if not is_text and _are_mistaken(no_numbers, values, counts):
+        share = counts[no_numbers].sum() / len(known)
+        more = f" and {len(no_numbers) - 1} more texts" if len(no_numbers) > 1 else ""
+        why = f"numbers, but {shown(no_numbers[0])}{more} in {share:.1%}"
+        return ColumnKind(name, "mixed", why, placeholders)
     surely_missing = tuple(text for text in placeholders if text.strip() in MISSING_AMONG_TEXTS)
     return _kind_of_texts(name, known, values, surely_missing)
 
 
+def _are_mistaken(no_numbers: list[str], values: list[str], counts: pd.Series) -> bool:
+    """Whether a few texts stand among numbers that are surely no codes."""
+    numbers = {float(value) for value in values if value not in set(no_numbers)}
+    amounts = len(numbers) > _FEW_VALUES or any(number % 1 for number in numbers)
+    return amounts and counts[no_numbers].sum() <= (1 - _NEARLY_ALL) * counts.sum()
+
+
 def _kind_of_numbers(name: str, known: pd.Series, values: list[str]) -> ColumnKind:
-    numbers = pd.to_numeric(pd.Series(values))
+    numbers = pd.Series([float(value) for value in values])
     different = f"{len(values):,} different values in {len(known):,} rows"
     if not (numbers % 1 == 0).all():
         return ColumnKind(name, "numeric", different)
@@ -118,7 +132,7 @@ def _kind_of_texts(
 ) -> ColumnKind:
     some = values[:1000]
     if sum(_DATE.fullmatch(value.strip()) is not None for value in some) >= _NEARLY_ALL * len(some):
-        return ColumnKind(name, "date", f"dates or times, as {values[0]!r}", placeholders)
+        return ColumnKind(name, "date", f"dates or times, as {shown(values[0])}", placeholders)
     different = f"{len(values):,} different texts in {len(known):,} rows"
     if len(values) > _MANY_VALUES and 2 * len(values) > len(known):
         return ColumnKind(name, "identifier", different, placeholders)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from pcgrad_tfx.column_kinds import ColumnKind
-from pcgrad_tfx.errors import DataError
+from pcgrad_tfx.errors import DataError, shown
 from pcgrad_tfx.features import Features, check_features
 from pcgrad_tfx.problems import nearest
 from pcgrad_tfx.row_checks import MISSING_AMONG_TEXTS, number_fault
@@ -38,7 +38,8 @@ def complete_features(
         # Misspelt, the column that is meant would become a feature.
         if column not in kinds:
             raise DataError(
-                f"features.exclude: column {column!r} is not in the data; {nearest(column, kinds)}"
+                f"features.exclude: column {shown(column)} is not in the data; "
+                f"{nearest(column, kinds)}"
             )
     taken = {*features.columns, *features.exclude}
     taken |= {column for task in tasks for column in task.source_columns}
@@ -83,11 +84,13 @@ def complete_task(task: Task, values: Collection[str]) -> Task:
     names = _normalized(values)
     if task.positive not in names and len(values) <= MAX_VALUES:
         raise DataError(
-            f"`positive` is {task.positive!r}, but column {task.column!r} has no such value; "
-            f"{nearest(task.positive, sorted(names))}"
+            f"`positive` is {shown(task.positive)}, but column {shown(task.column)} has no such "
+            f"value; {nearest(task.positive, sorted(names))}"
         )
     if len(names) < 2:
-        raise DataError(f"column {task.column!r} is {task.positive!r} in every row; choose another")
+        raise DataError(
+            f"column {shown(task.column)} is {shown(task.positive)} in every row; choose another"
+        )
     return task
 
 
@@ -99,19 +102,19 @@ def find_classes(column: str, values: Collection[str]) -> tuple[str, ...]:
     """
     if len(values) > MAX_CLASSES:
         raise DataError(
-            f"column {column!r} has more than {MAX_CLASSES} values; list those that count as "
+            f"column {shown(column)} has more than {MAX_CLASSES} values; list those that count as "
             '`classes`, or use kind = "regression" for an amount'
         )
     names = _normalized(values)
     if any("." in name for name in names if not number_fault(name)):
         raise DataError(
-            f'column {column!r} holds numbers that are not whole; use kind = "regression"'
+            f'column {shown(column)} holds numbers that are not whole; use kind = "regression"'
         )
     if len(names) < 3:
-        listed = ", ".join(map(repr, sorted(names)))
+        listed = ", ".join(map(shown, sorted(names)))
         raise DataError(
-            f"column {column!r} has {len(names)} values ({listed}), but kind 'multiclass' needs 3; "
-            'with 2 use kind = "binary" with `positive`'
+            f"column {shown(column)} has {len(names)} values ({listed}), but kind 'multiclass' "
+            'needs 3; with 2 use kind = "binary" with `positive`'
         )
     are_numbers = not any(map(number_fault, names))
     return tuple(sorted(names, key=float) if are_numbers else sorted(names))
@@ -135,7 +138,7 @@ def _with_positive(task: Task, values: Collection[str]) -> Task:
             if len(numbers) == 2
             else "a threshold, say above = 0"
         )
-        raise DataError(f"column {task.column!r} holds other numbers than 0 and 1; add {hint}")
+        raise DataError(f"column {shown(task.column)} holds other numbers than 0 and 1; add {hint}")
     _check_none_is_missing(task.column, values)
     if (positive := truth_value(values)) is not None:
         return _validated(task, positive=positive)
@@ -143,16 +146,16 @@ def _with_positive(task: Task, values: Collection[str]) -> Task:
     if len(names) == 2:
         hint = " or ".join(f'positive = "{name}"' for name in names)
     else:
-        shown = ", ".join(map(repr, names[:5]))
-        hint = f"`positive`, the value that counts as 1 (it has {shown} …)"
-    raise DataError(f"column {task.column!r} holds texts, not 0 and 1; add {hint}")
+        some = ", ".join(map(shown, names[:5]))
+        hint = f"`positive`, the value that counts as 1 (it has {some} …)"
+    raise DataError(f"column {shown(task.column)} holds texts, not 0 and 1; add {hint}")
 
 
 def _check_none_is_missing(column: str, values: Collection[str]) -> None:
     if found := sorted(value.strip() for value in values if value.strip() in MISSING_AMONG_TEXTS):
         raise DataError(
-            f"column {column!r} holds {found[0]!r}, which seems to stand for a missing value; "
-            f'write missing = ["{found[0]}"] under [data], or list what counts in the task'
+            f"column {shown(column)} holds {shown(found[0])}, which seems to stand for a missing "
+            f'value; write missing = ["{found[0]}"] under [data], or list what counts in the task'
         )
 
 

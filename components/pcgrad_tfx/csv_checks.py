@@ -12,7 +12,7 @@ import os
 from collections.abc import Collection, Sequence
 
 from pcgrad_tfx.csv_reading import CSV_ENDINGS, find_files, read_header, read_rows
-from pcgrad_tfx.errors import DataError
+from pcgrad_tfx.errors import DataError, shown
 from pcgrad_tfx.row_checks import MIN_ROWS, DataSummary, RowChecks, check_columns
 from pcgrad_tfx.row_sample import RowSample
 
@@ -69,7 +69,7 @@ def check_csv(
                 f"({_first_difference(columns, other)}); give all files the same columns in the "
                 "same order"
             )
-    checks = RowChecks(columns, required, numeric)
+    checks = RowChecks(columns, required, numeric, {*required} - {*numeric})
     for file in files:
         for line, cells in read_rows(file, columns, missing):
             checks.add(f"{file}:{line}", cells)
@@ -82,5 +82,5 @@ def check_csv(
 def _first_difference(columns: Sequence[str], other: Sequence[str]) -> str:
     for position, (here, there) in enumerate(zip(columns, other, strict=False), start=1):
         if here != there:
-            return f"column {position} is {there!r} instead of {here!r}"
+            return f"column {position} is {shown(there)} instead of {shown(here)}"
     return f"{len(other)} columns instead of {len(columns)}"

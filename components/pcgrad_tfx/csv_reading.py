@@ -17,7 +17,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from pcgrad_tfx.errors import DataError
+from pcgrad_tfx.errors import DataError, shown
 
 CSV_ENDINGS = (".csv", ".csv.gz")
 
@@ -98,7 +98,9 @@ def read_header(file: str) -> list[str]:
                 f"{file}:1: column {position} of {len(columns)} has no name; name or remove it"
             )
         if name in columns[: position - 1]:
-            raise DataError(f"{file}:1: column {name!r}: stands twice in the header; rename one")
+            raise DataError(
+                f"{file}:1: column {shown(name)}: stands twice in the header; rename one"
+            )
     return columns
 
 
@@ -124,8 +126,14 @@ def read_rows(
             # TFX parses record by record too. `strict`, because it would guess at stray quotes.
             cells = next(csv.reader([record], strict=True))
         except csv.Error as error:
+            if "field limit" in str(error):
+                raise DataError(
+                    f"{file}:{line}: a cell of more than {csv.field_size_limit():,} characters; "
+                    'shorten it, or close a quote (") that was left open'
+                ) from error
+            reason = str(error).partition(" - ")[0]  # Without advice for programmers.
             raise DataError(
-                f"{file}:{line}: cannot be read as CSV ({error}); put a cell with quotes, commas "
+                f"{file}:{line}: cannot be read as CSV ({reason}); put a cell with quotes, commas "
                 "or line breaks in double quotes, and double the quotes in it"
             ) from error
         if not cells:  # TFX skips blank lines.
@@ -185,7 +193,11 @@ def _lines(file: str) -> Iterator[bytes]:
                 yield from (line + b"\n" for line in lines)
             if rest:
                 yield rest
-    except (EOFError, OSError, zlib.error, tf.errors.OpError) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(
+            f"{file}: no whole gzip file ({error}); copy it again, or compress it again"
+        ) from error
+    except (OSError, tf.errors.OpError) as error:
         raise unreadable(file, error) from error
 
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 from pcgrad_tfx import tfrecord_checks
 from pcgrad_tfx.csv_checks import check_csv, csv_location
 from pcgrad_tfx.csv_reading import CSV_ENDINGS
-from pcgrad_tfx.errors import DataError
+from pcgrad_tfx.errors import DataError, shown
 from pcgrad_tfx.row_checks import MIN_ROWS, DataSummary
 from pcgrad_tfx.row_sample import RowSample
 
@@ -120,8 +120,8 @@ def check_data(
         if set(summary.columns) != set(first.columns):
             other = sorted(set(summary.columns) ^ set(first.columns))[0]
             raise DataError(
-                f"{summary.files[0]}: column {other!r} is not in all splits ({first.files[0]}); "
-                "give all splits the same columns"
+                f"{summary.files[0]}: column {shown(other)} is not in all splits "
+                f"({first.files[0]}); give all splits the same columns"
             )
     return first
 

@@ -13,7 +13,22 @@ class DataError(ValueError):
     """
 
 
+_MAX_SHOWN = 60
+
 _RAISED = re.compile(r"^[\w.]*(?:Error|Exception): ", re.MULTILINE)
+
+
+def shown(text: str) -> str:
+    """A name or value from outside as a message shows it: in quotes, on one line, not too long."""
+    if len(text) <= _MAX_SHOWN:
+        return repr(text)
+    return f"{text[:_MAX_SHOWN] + '…'!r} ({len(text):,} characters)"
+
+
+def brief(text: str, width: int = _MAX_SHOWN) -> str:
+    """A name as it stands in a list: like `shown`, without the quotes where it needs none."""
+    cut = text if len(text) <= width else f"{text[:width]}…"
+    return cut if cut.isprintable() else repr(cut)
 
 
 def root_message(error: BaseException) -> str:

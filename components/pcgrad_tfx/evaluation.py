@@ -185,7 +185,12 @@ def _reasons(
     if not values.get(LABELLED_ROWS.name):
         return ("no evaluated row has a label",)
     if math.isnan(value):
-        return (f"{name} is not defined: the labels of the evaluated rows do not vary",)
+        lacking = (
+            "the evaluated rows lack one of the classes"
+            if task.per_class
+            else "the labels of the evaluated rows do not vary"
+        )
+        return (f"{name} is not defined: {lacking}",)
     reasons = []
     if "value_threshold" in failures:
         reasons.append(

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
+from pcgrad_tfx.errors import shown
 from pcgrad_tfx.tasks import Column, Task, is_draft
 
 Reason = Annotated[str, Field(min_length=1)]
@@ -49,10 +50,10 @@ class Features(BaseModel):
             )
         for column in self.columns:
             if self.columns.count(column) > 1:
-                raise ValueError(f"column {column!r} is listed twice; keep one of the two")
+                raise ValueError(f"column {shown(column)} is listed twice; keep one of the two")
             if column in self.exclude:
                 raise ValueError(
-                    f"column {column!r} is a feature and excluded; keep one of the two"
+                    f"column {shown(column)} is a feature and excluded; keep one of the two"
                 )
         return self
 
@@ -81,12 +82,12 @@ def check_features(features: Features, tasks: Sequence[Task]) -> None:
         for column in task.source_columns:
             if column in features.columns:
                 raise ValueError(
-                    f"column {column!r} is a feature, but the label of task {task.name!r} derives"
-                    " from it; remove it from the features"
+                    f"column {shown(column)} is a feature, but the label of task {task.name!r} "
+                    "derives from it; remove it from the features"
                 )
         if task.label_key in names:
             raise ValueError(
-                f"{task.label_key!r} is a transformed feature, and the label of task"
+                f"{shown(task.label_key)} is a transformed feature, and the label of task"
                 f" {task.name!r}; choose another `label_key`"
             )
 

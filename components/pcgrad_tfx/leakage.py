@@ -21,6 +21,7 @@ from sklearn.metrics import r2_score, roc_auc_score
 from sklearn.model_selection import KFold
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
+from pcgrad_tfx.errors import brief, shown
 from pcgrad_tfx.features import Features
 from pcgrad_tfx.tasks import Task
 
@@ -64,7 +65,7 @@ class Leak:
     def __str__(self) -> str:
         if self.subgroup:
             return f"within {self.subgroup} {self.finding}"
-        return f"{self.column!r} alone {self.finding}"
+        return f"{shown(self.column)} alone {self.finding}"
 
 
 def find_leaks(frame: pd.DataFrame, features: Features, tasks: Sequence[Task]) -> list[Leak]:
@@ -247,10 +248,10 @@ def _subgroups(name: str, values: NDArray[Any]) -> Iterator[tuple[str, NDArray[n
         if count < max(_SUBGROUP_SHARE * len(values), _MIN_ROWS) or count == len(values):
             continue
         if pd.isna(value):
-            yield f"{name} missing", pd.isna(values)
+            yield f"{brief(name)} missing", pd.isna(values)
         else:
-            shown = f"= {value:g}" if values.dtype.kind == "f" else f"= {value!r}"
-            yield f"{name} {shown if value != '' else 'missing'}", values == value
+            equal = f"= {value:g}" if values.dtype.kind == "f" else f"= {shown(value)}"
+            yield f"{brief(name)} {equal if value != '' else 'missing'}", values == value
 
 
 def _hardly_varies(label: NDArray[np.float64], rows: NDArray[np.bool_], task: Task) -> str | None:
@@ -267,5 +268,5 @@ def _hardly_varies(label: NDArray[np.float64], rows: NDArray[np.bool_], task: Ta
         if task.kind == "binary" and (here < _RARE or here > 1 - _RARE):
             return f"{task.name} is 1 {shares}"
         if task.classes and here > 1 - _RARE:
-            return f"{task.name} is {task.classes[target]!r} {shares}"
+            return f"{task.name} is {shown(task.classes[target])} {shares}"
     return None

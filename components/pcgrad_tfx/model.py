@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +19,7 @@ from pcgrad_tfx.problems import nearest
 from pcgrad_tfx.tasks import Task
 from pcgrad_tfx.training_config import Training
 
-_LAYER_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.-]*")
+_LAYER_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.-]{,199}")
 
 FeatureSpec: TypeAlias = Mapping[str, tf.io.FixedLenFeature]
 ModelFn: TypeAlias = Callable[[FeatureSpec, Sequence[Task], Mapping[str, Any]], keras.Model]
@@ -45,20 +46,27 @@ def build_model(
     Returns:
         The model, from a mapping of features, [N] or [N, 1], to a mapping of outputs; not compiled.
     """
+    names = _LayerNames(tasks)
     inputs, columns = {}, []
     for position, (name, feature) in enumerate(feature_spec.items()):
-        # Keras allows no slash in a name, TensorFlow for a layer that computes not much else.
+        # Keras allows no slash in a layer's name, TensorFlow not much but letters and digits.
         layer = name if _LAYER_NAME.fullmatch(name) else f"feature_{position}"
-        inputs[name] = keras.Input(
-            feature.shape, name=layer if "/" in name else name, dtype=feature.dtype.name
-        )
+        value = keras.Input(feature.shape, name=names.free(layer), dtype=feature.dtype.name)
+        # Keras compares it with the key, and the key must be the feature's name.
+        value.name = name
+        inputs[name] = value
         ids = embedding_sizes.get(name)
-        columns.append(_column(inputs[name], layer, ids, training.embedding_dim))
-    shared = columns[0] if len(columns) == 1 else keras.layers.Concatenate()(columns)
+        columns.append(_column(value, layer, ids, training.embedding_dim, names))
+    if len(columns) == 1:
+        shared = columns[0]
+    else:
+        shared = keras.layers.Concatenate(name=names.free("concatenate"))(columns)
     for index, units in enumerate(training.hidden_units):
-        shared = keras.layers.Dense(units, activation="relu", name=f"shared_{index}")(shared)
+        name = names.free(f"shared_{index}")
+        shared = keras.layers.Dense(units, activation="relu", name=name)(shared)
     outputs = {
-        task.name: _head(task, shared, training, label_statistics.get(task.name)) for task in tasks
+        task.name: _head(task, shared, training, label_statistics.get(task.name), names)
+        for task in tasks
     }
     return MultiTaskModel(inputs, outputs)
 
@@ -167,24 +175,53 @@ def as_multi_task_model(model: keras.Model, tasks: Sequence[Task], path: str) ->
     return model
 
 
-def _column(value: keras.KerasTensor, name: str, ids: int | None, width: int) -> keras.KerasTensor:
+class _LayerNames:
+    """Names for layers, each given once; those of the outputs are the tasks' names."""
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        self._taken = {task.name for task in tasks}
+
+    def free(self, wanted: str) -> str:
+        """The name that is wanted, with a number if a layer has it."""
+        name = wanted
+        for number in itertools.count(1):
+            if name not in self._taken:
+                break
+            name = f"{wanted}_{number}"
+        self._taken.add(name)
+        return name
+
+
+def _column(
+    value: keras.KerasTensor, name: str, ids: int | None, width: int, names: _LayerNames
+) -> keras.KerasTensor:
     """A number as [N, 1], an id as its vector [N, width]."""
     if ids is None:
-        return keras.layers.Reshape((1,), name=f"{name}_column")(value)
-    vector = keras.layers.Embedding(ids, width, name=f"{name}_embedding")(value)
-    return vector if len(vector.shape) == 2 else keras.layers.Reshape((width,))(vector)
+        return keras.layers.Reshape((1,), name=names.free(f"{name}_column"))(value)
+    vector = keras.layers.Embedding(ids, width, name=names.free(f"{name}_embedding"))(value)
+    if len(vector.shape) == 2:
+        return vector
+    return keras.layers.Reshape((width,), name=names.free(f"{name}_vector"))(vector)
 
 
-def _head(task: Task, shared: Any, training: Training, statistics: LabelStatistics | None) -> Any:
+def _head(
+    task: Task,
+    shared: Any,
+    training: Training,
+    statistics: LabelStatistics | None,
+    names: _LayerNames,
+) -> Any:
     own = shared
     for index, units in enumerate(training.head_units):
-        layer = keras.layers.Dense(units, activation="relu", name=f"{task.name}_hidden_{index}")
-        own = layer(own)
+        name = names.free(f"{task.name}_hidden_{index}")
+        own = keras.layers.Dense(units, activation="relu", name=name)(own)
     if statistics is None:
         return keras.layers.Dense(task.units, activation=task.activation, name=task.name)(own)
-    value = keras.layers.Dense(task.units, name=f"{task.name}_standardized")(own)
+    value = keras.layers.Dense(task.units, name=names.free(f"{task.name}_standardized"))(own)
     if not task.log_scale:
         unit = keras.layers.Rescaling(statistics.deviation, statistics.mean, name=task.name)
         return unit(value)
-    scaled = keras.layers.Rescaling(statistics.deviation, statistics.mean, name=f"{task.name}_log")
+    scaled = keras.layers.Rescaling(
+        statistics.deviation, statistics.mean, name=names.free(f"{task.name}_log")
+    )
     return FromLog(name=task.name)(scaled(value))

@@ -9,14 +9,17 @@ label's column: without those columns the graph still gives every feature.
 from __future__ import annotations
 
 import difflib
+import hashlib
 import urllib.parse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 import tensorflow as tf
 import tensorflow_transform as tft
 
+from pcgrad_tfx.errors import brief, shown
 from pcgrad_tfx.features import Features, check_features, transformed_name
+from pcgrad_tfx.row_checks import number_fault
 from pcgrad_tfx.tasks import Task, parse_tasks
 
 RawColumn: TypeAlias = tf.Tensor | tf.SparseTensor
@@ -26,6 +29,12 @@ RawColumn: TypeAlias = tf.Tensor | tf.SparseTensor
 _FLOAT32_ROUNDING = 2.0**-22
 
 _QUANTILE_EPSILON = 0.01
+
+# Beyond it a floating number does not fit into an int64.
+_LARGEST_WHOLE = 2.0**63
+
+# Files cannot have names of more than 255 bytes; TFT's temporary ones are longer than this.
+_MAX_FILE_NAME = 120
 
 
 def preprocessing_fn(
@@ -109,7 +118,12 @@ def _look_up(values: tf.Tensor, column: str, features: Features) -> tf.Tensor:
 
 def _vocabulary_name(column: str) -> str:
     """The name of a vocabulary's file: that of the feature, without what a file's cannot have."""
-    return urllib.parse.quote(transformed_name(column), safe=" ()[]{}&+,;=@!'")
+    name = transformed_name(column)
+    quoted = urllib.parse.quote(name, safe=" ()[]{}&+,;=@!'")
+    if len(quoted) <= _MAX_FILE_NAME:
+        return quoted
+    digest = hashlib.sha256(name.encode()).hexdigest()[:32]
+    return f"{quoted[: _MAX_FILE_NAME - len(digest) - 1]}-{digest}"
 
 
 def _bucketize(values: tf.Tensor, buckets: int) -> tf.Tensor:
@@ -123,11 +137,25 @@ def _bucketize(values: tf.Tensor, buckets: int) -> tf.Tensor:
 
 
 def _text_label(inputs: Mapping[str, RawColumn], task: Task) -> tuple[tf.Tensor, tf.Tensor]:
-    values = _texts(inputs, task.column)
+    names = list(task.classes or [str(task.positive)])
+    if _find(inputs, task.column).dtype.is_floating:
+        # As numbers: 1.50 is 1.5, and neither is exactly what float32 holds.
+        values = _numbers(inputs, task.column)
+        known = tf.math.is_finite(values)
+        wanted = tf.constant(_as_numbers(names), tf.float32)
+        is_class = tf.cast(values, tf.float32)[:, tf.newaxis] == wanted
+    else:
+        values = _texts(inputs, task.column)
+        known = values != ""
+        is_class = values[:, tf.newaxis] == tf.constant(names)
     if task.positive is not None:
-        return values == task.positive, values != ""
-    is_class = values[:, tf.newaxis] == tf.constant(task.classes)
+        return is_class[:, 0], known
     return tf.argmax(tf.cast(is_class, tf.int32), axis=1), tf.reduce_any(is_class, axis=1)
+
+
+def _as_numbers(names: Iterable[str]) -> list[float]:
+    """float32's values; NaN, which equals nothing, for a text that is no number."""
+    return [float("nan") if number_fault(name) else float(name) for name in names]
 
 
 def _number_label(inputs: Mapping[str, RawColumn], task: Task) -> tuple[tf.Tensor, tf.Tensor]:
@@ -159,8 +187,8 @@ def _numbers(inputs: Mapping[str, RawColumn], column: str) -> tf.Tensor:
     tensor = _find(inputs, column)
     if tensor.dtype == tf.string:
         raise ValueError(
-            f"column {column!r} holds text where numbers are needed; correct the values that are"
-            " not numbers, or list it under `categorical`"
+            f"column {shown(column)} holds text where numbers are needed; correct the values that"
+            " are not numbers, or list it under `categorical`"
         )
     return _dense(tensor, lambda values: tf.cast(values, tf.float64), float("nan"))
 
@@ -176,16 +204,19 @@ def _number_to_text(values: tf.Tensor) -> tf.Tensor:
     if values.dtype.is_integer:
         return tf.strings.as_string(values)
     # Integers in a column with gaps are often written with a point: 8.0 is the category "8".
+    is_whole = (values == tf.floor(values)) & (tf.abs(values) < _LARGEST_WHOLE)
     whole = tf.strings.as_string(tf.cast(values, tf.int64))
-    text = tf.where(values == tf.floor(values), whole, tf.strings.as_string(values))
+    # Nine digits tell all 32-bit numbers apart.
+    text = tf.where(is_whole, whole, tf.strings.as_string(values, precision=9, shortest=True))
     return tf.where(tf.math.is_finite(values), text, "")
 
 
 def _find(inputs: Mapping[str, RawColumn], column: str) -> RawColumn:
     if column not in inputs:
         similar = difflib.get_close_matches(column, inputs, n=1)
-        hint = f"did you mean {similar[0]!r}?" if similar else f"there are: {', '.join(inputs)}"
-        raise ValueError(f"column {column!r} is not in the data; {hint}")
+        near = f"did you mean {shown(similar[0])}?" if similar else ""
+        hint = near or f"there are: {', '.join(map(brief, inputs))}"
+        raise ValueError(f"column {shown(column)} is not in the data; {hint}")
     return inputs[column]
 
 

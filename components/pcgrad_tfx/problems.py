@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, get_args
@@ -11,6 +12,8 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
+
+from pcgrad_tfx.errors import brief, shown
 
 
 def problem_lines(error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
@@ -30,10 +33,12 @@ def problem_lines(error: ValidationError, model: type[BaseModel]) -> Iterator[st
         is_misspelt = problem["type"] == "missing" and problem["loc"][:-1] in misspelt
         if is_misspelt or problem["type"] == "default_factory_not_called":
             continue
-        key = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in problem["loc"])
+        key = "".join(f"[{p}]" if isinstance(p, int) else f".{_key(p)}" for p in problem["loc"])
         explanation = _explain(problem, model)
         yield f"{key.removeprefix('.')}: {explanation}" if key else explanation
 
+
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,60}")
 
 _EXPECTED = {
     "int_type": "a whole number",
@@ -60,7 +65,7 @@ def _explain(problem: ErrorDetails, model: type[BaseModel]) -> str:
         return f"is missing; add it{hint}"
     if kind == "extra_forbidden":
         return f"unknown key; {nearest(keys[-1], fields)}"
-    value = json.dumps(problem["input"], default=str)
+    value = brief(json.dumps(problem["input"], default=str))
     if kind == "literal_error" and field is not None:
         choices = get_args(field.annotation)
         return f"{value} is not one of {', '.join(choices)}; {nearest(problem['input'], choices)}"
@@ -68,6 +73,11 @@ def _explain(problem: ErrorDetails, model: type[BaseModel]) -> str:
         return f"{value} is not {_EXPECTED[kind]}{hint}"
     # pydantic's other messages read "Input should be …".
     return f"{value} {problem['msg'].partition(' ')[2]}{hint}"
+
+
+def _key(key: str) -> str:
+    """A key as it is written in TOML, cut if it is long."""
+    return key if _BARE_KEY.fullmatch(key) else shown(key)
 
 
 def _look_up(
@@ -97,5 +107,7 @@ def nearest(given: Any, choices: Iterable[str]) -> str:
     """Names the choice that is spelt most like what was given, else all choices."""
     names = list(choices)
     near = difflib.get_close_matches(str(given), names, n=1, cutoff=0.5)
-    listed = textwrap.shorten(", ".join(names), 300, placeholder=" …")
-    return f'did you mean "{near[0]}"?' if near else f"there are: {listed}"
+    if near:
+        # In TOML's quotes, as it would be written.
+        return f"did you mean {brief(json.dumps(near[0], ensure_ascii=False))}?"
+    return f"there are: {textwrap.shorten(', '.join(map(brief, names)), 300, placeholder=' …')}"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import difflib
-import reprlib
+import math
 import textwrap
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from pcgrad_tfx.errors import DataError
+from pcgrad_tfx.errors import DataError, brief, shown
 
 # With 100 rows split 8:1:1 by hash, a split stays empty in 1 case of 19,000 (2 · 0.9^100).
 MIN_ROWS = 100
@@ -22,6 +22,8 @@ MISSING_TEXTS = (*MISSING_AMONG_TEXTS, "None", "?", "-", ".")
 
 _INT64 = np.iinfo(np.int64)
 _LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
+# Bounds the memory where nearly every row has another number.
+_MAX_CODES = 100_000
 
 
 @dataclass(frozen=True)
@@ -48,18 +50,22 @@ def check_columns(where: str, columns: Sequence[str], required: Collection[str])
         required: The names that must be among them.
 
     Raises:
-        DataError: One is not there.
+        DataError: One is not there, or a name is empty or holds a NUL character.
     """
+    for name in columns:
+        if not name or "\0" in name:
+            raise DataError(f"{where}: a column is called {shown(name)}, which TFX cuts; rename it")
     hints = []
     for name in required:
         if name not in columns:
             near = [column for column in columns if column.strip().lower() == name.lower()]
             near = near or difflib.get_close_matches(name, columns, n=1)
-            hints.append(f"{name!r} (did you mean {near[0]!r}?)" if near else f"{name!r}")
+            hint = f" (did you mean {shown(near[0])}?)" if near else ""
+            hints.append(shown(name) + hint)
     if hints:
         raise DataError(
             f"{where}: no column {', '.join(hints)}; add it or correct the name; the file has "
-            f"{textwrap.shorten(', '.join(columns), 300, placeholder=' …')}"
+            f"{textwrap.shorten(', '.join(map(brief, columns)), 300, placeholder=' …')}"
         )
 
 
@@ -70,18 +76,24 @@ class RowChecks:
         columns: The names of the columns.
         required: Those that must have a value in some row.
         numeric: Those that must hold nothing but numbers.
+        categories: Those that may hold numbers or texts, of which TFX infers the type.
 
     Attributes:
         rows: How many rows there were.
     """
 
     def __init__(
-        self, columns: Sequence[str], required: Collection[str], numeric: Collection[str]
+        self,
+        columns: Sequence[str],
+        required: Collection[str],
+        numeric: Collection[str],
+        categories: Collection[str] = (),
     ) -> None:
         self.rows = 0
         self._columns = columns
         self._numeric = [columns.index(name) for name in numeric]
         self._empty = {columns.index(name) for name in required}
+        self._codes = {columns.index(name): _Codes() for name in categories}
 
     def add(self, where: str, cells: Sequence[str]) -> None:
         """Checks a row.
@@ -97,10 +109,12 @@ class RowChecks:
         for position in self._numeric:
             if (cell := cells[position]) and (fault := number_fault(cell)):
                 raise DataError(
-                    f"{where}: column {self._columns[position]!r}: {reprlib.repr(cell)} {fault}"
+                    f"{where}: column {shown(self._columns[position])}: {shown(cell)} {fault}"
                 )
         if self._empty:
             self._empty.difference_update([i for i in self._empty if cells[i]])
+        for position in [i for i, codes in self._codes.items() if not codes.add(where, cells[i])]:
+            del self._codes[position]
 
     def finish(self, where: str, min_rows: int) -> None:
         """Checks what can be told only after the last row.
@@ -110,27 +124,79 @@ class RowChecks:
             min_rows: The smallest number of rows.
 
         Raises:
-            DataError: There are too few rows, or a required column is empty in all of them.
+            DataError: There are too few rows, or a required column is empty in all of them, or
+                holds numbers that TFX would mix up.
         """
         if self.rows == 0:
             raise DataError(f"{where}: a header without data rows; add the rows")
         if self._empty:
             name = min(self._columns[i] for i in self._empty)
             raise DataError(
-                f"{where}: column {name!r}: empty in every row; fill it, or do not use it"
+                f"{where}: column {shown(name)}: empty in every row; fill it, or do not use it"
             )
         if self.rows < min_rows:
             raise DataError(
                 f"{where}: too few data rows ({self.rows}) to be split for training and "
                 f"evaluation; at least {min_rows} are needed"
             )
+        for position, codes in self._codes.items():
+            if codes.is_decimal and codes.fault:
+                place, problem = codes.fault
+                raise DataError(f"{place}: column {shown(self._columns[position])}: {problem}")
+
+
+class _Codes:
+    """A column of categories, as long as they all are numbers.
+
+    TFX keeps them as 64-bit integers if all of them are, else as 32-bit floating numbers.
+
+    Attributes:
+        is_decimal: Whether there is one that is no 64-bit integer.
+        fault: Where a number cannot be told from another one as a 32-bit number, and which.
+    """
+
+    def __init__(self) -> None:
+        self.is_decimal = False
+        self.fault: tuple[str, str] | None = None
+        self._seen: set[str] = set()
+        self._stored: dict[float, tuple[float, str]] = {}
+
+    def add(self, where: str, cell: str) -> bool:
+        """Takes a cell; returns whether the column may still be one of numbers."""
+        if not cell or cell in self._seen:
+            return True
+        value = _number(cell)
+        if value is None:
+            return False
+        if _is_integer(cell):
+            value = int(cell)  # Exactly, however large.
+        if not (isinstance(value, int) and _INT64.min <= value <= _INT64.max):
+            self.is_decimal = True
+        if self.fault is None and not math.isnan(value):
+            self._compare(where, cell, value)
+        if len(self._seen) < _MAX_CODES:
+            self._seen.add(cell)
+        return True
+
+    def _compare(self, where: str, cell: str, value: float) -> None:
+        advice = "write whole numbers only, or put a letter before each to make texts"
+        if abs(value) > _LARGEST_FLOAT32:
+            self.fault = where, f"{shown(cell)} is no finite 32-bit number; {advice}"
+            return
+        stored = float(np.float32(value))
+        if len(self._stored) < _MAX_CODES:
+            self._stored.setdefault(stored, (value, cell))
+        other, text = self._stored.get(stored, (value, cell))
+        if other != value:
+            why = "beside numbers that are no 64-bit integers TFX keeps 7 digits of each"
+            same = f"{shown(cell)} would be the same as {shown(text)}: {why}"
+            self.fault = where, f"{same}; {advice}"
 
 
 def number_fault(cell: str) -> str | None:
     """What keeps TFX from reading a cell as a usable number, if anything."""
-    try:
-        value = float(cell.encode())  # As bytes: only ASCII digits count.
-    except ValueError:
+    value = _number(cell)
+    if value is None:
         if cell.strip() in MISSING_TEXTS:
             return (
                 "is not a number; if it stands for a missing value, leave the cell empty, or write "
@@ -144,6 +210,16 @@ def number_fault(cell: str) -> str | None:
     if _is_integer(cell) and not _INT64.min <= int(cell) <= _INT64.max:
         return "is too large for a 64-bit integer; write it as a decimal number, like 1.5e19"
     return None
+
+
+def _number(cell: str) -> float | None:
+    # Python takes 1_000 for a number, nobody else does.
+    if "_" in cell:
+        return None
+    try:
+        return float(cell.encode())  # As bytes: only ASCII digits count.
+    except ValueError:
+        return None
 
 
 def _is_integer(cell: str) -> bool:

@@ -9,8 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from pcgrad_tfx.errors import shown
 from pcgrad_tfx.task_kinds import KINDS, EvaluationMetric, Kind
 
 Column = Annotated[str, Field(min_length=1)]
@@ -77,10 +85,21 @@ class Task(BaseModel):
     log_scale: bool = Field(False, description="whether the logarithm of the label is learned")
     loss_weight: float = Field(1.0, gt=0, description="the factor of the task's loss")
     gate: Gate = Field(Gate(), description="when a model may be pushed")
-    label_key: Column = Field(
+    label_key: str = Field(
         default_factory=lambda data: f"{data['name']}_label",
-        description="the transformed label's name",
+        pattern=r"^[^/\x00-\x1f\x7f]+$",
+        max_length=100,
+        description="the transformed label's name, 100 characters at most, without a slash",
     )
+
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, name: str) -> str:
+        if is_reserved(name):
+            raise ValueError(
+                f"{name!r} is like Keras's own names for what it logs; choose another name"
+            )
+        return name
 
     @model_validator(mode="after")
     def _check_fields_fit_kind(self, info: ValidationInfo) -> Task:
@@ -95,7 +114,7 @@ class Task(BaseModel):
         elif self.classes is not None:
             raise ValueError(f"`classes` is for kind 'multiclass', not {self.kind!r}; remove it")
         if self.divide_by == self.column:
-            raise ValueError(f"`divide_by` is `column` itself ({self.column!r}); name another")
+            raise ValueError(f"`divide_by` is `column` itself ({shown(self.column)}); name another")
         if self.kind == "binary" and self.divide_by and self.above is None:
             raise ValueError("a binary label made with `divide_by` needs a threshold; add `above`")
         return self
@@ -117,7 +136,7 @@ class Task(BaseModel):
                 "kind 'multiclass' needs `classes` with at least 3 names; with 2 use 'binary'"
             )
         elif (repeated := _first_repeated(self.classes)) is not None:
-            raise ValueError(f"`classes` names {repeated!r} twice; name each class once")
+            raise ValueError(f"`classes` names {shown(repeated)} twice; name each class once")
         for key in ("divide_by", "valid_above"):
             if getattr(self, key) is not None:
                 raise ValueError(f"`{key}` is for numbers, not for kind 'multiclass'; remove it")
@@ -192,6 +211,14 @@ class Task(BaseModel):
         return KINDS[self.kind]
 
 
+def is_reserved(name: str) -> bool:
+    """Whether Keras's logs would be ambiguous with a task of this name.
+
+    There val_fare_loss is of the task fare, and regularization_loss is of none.
+    """
+    return name.startswith("val_") or name == "regularization"
+
+
 def is_draft(info: ValidationInfo) -> bool:
     """Whether what is validated is yet to be completed from the data.
 
@@ -211,10 +238,10 @@ def check_tasks(tasks: Sequence[Task]) -> None:
         raise ValueError("there is no task; add one")
     repeated = _first_repeated(task.name for task in tasks)
     if repeated is not None:
-        raise ValueError(f"two tasks are named {repeated!r}; give each its own name")
+        raise ValueError(f"two tasks are named {shown(repeated)}; give each its own name")
     repeated = _first_repeated(key for task in tasks for key in (task.label_key, task.mask_key))
     if repeated is not None:
-        raise ValueError(f"two tasks write {repeated!r}; give each its own `label_key`")
+        raise ValueError(f"two tasks write {shown(repeated)}; give each its own `label_key`")
 
 
 def parse_tasks(items: Iterable[Mapping[str, Any]]) -> tuple[Task, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 import tensorflow as tf
 
 from pcgrad_tfx.csv_reading import find_files, unreadable
-from pcgrad_tfx.errors import DataError
+from pcgrad_tfx.errors import DataError, shown
 from pcgrad_tfx.row_checks import MIN_ROWS, DataSummary, RowChecks, check_columns
 from pcgrad_tfx.row_sample import RowSample
 
@@ -121,7 +121,8 @@ def _cell(where: str, example: tf.train.Example, name: str, is_number: bool, is_
     if len(values) > 1:
         if is_used:
             raise DataError(
-                f"{where}: column {name!r}: {len(values)} values in one row; only one can be used"
+                f"{where}: column {shown(name)}: {len(values)} values in one row; only one can be "
+                "used"
             )
         return ""
     if not values:
@@ -131,7 +132,7 @@ def _cell(where: str, example: tf.train.Example, name: str, is_number: bool, is_
         return "" if math.isnan(values[0]) else repr(values[0])
     if is_number:
         raise DataError(
-            f"{where}: column {name!r}: a text (bytes_list) is not a number; write it as a "
+            f"{where}: column {shown(name)}: a text (bytes_list) is not a number; write it as a "
             "float_list or int64_list"
         )
     return values[0].decode("utf-8", errors="replace")

@@ -24,7 +24,11 @@ def generate(executor_class, component, folder: Path) -> Path:
     return folder
 
 
-def read_split(folder: Path, split: str) -> list[str]:
+def examples(folder: Path, split: str) -> list[tf.train.Example]:
     files = [str(path) for path in (folder / f"Split-{split}").iterdir()]
     records = tf.data.TFRecordDataset(files, compression_type="GZIP").as_numpy_iterator()
-    return sorted(str(tf.train.Example.FromString(record)) for record in records)
+    return [tf.train.Example.FromString(record) for record in records]
+
+
+def read_split(folder: Path, split: str) -> list[str]:
+    return sorted(map(str, examples(folder, split)))

@@ -40,6 +40,11 @@ KINDS = {
     "free text": ([f"{i} words that nobody repeats" for i in range(ROWS)], "identifier"),
     "row numbers": (map(str, range(ROWS)), "identifier"),
     "numbers with a word": ([*map(str, range(300)), "NA"], "mixed"),
+    "numbers with a typing error": ([*map(str, range(300)), "12O"], "mixed"),
+    "fractions with a typing error": (["1.5"] * 90 + ["2.5", "2,5"], "mixed"),
+    "codes of which one is a letter": ([*"123" * 100, "A"], "categorical"),
+    "as many words as numbers": ([*map(str, range(30)), *["many", "few"] * 40], "categorical"),
+    "numbers with underscores": ([f"1_{i}" for i in range(30)], "categorical"),
 }
 
 
@@ -87,3 +92,7 @@ def test_in_texts_a_word_that_may_mean_something_stays():
 
 def test_texts_with_numbers_among_them_are_texts():
     assert kind_of(["1", "2", "many"]).kind == "categorical"
+
+
+def test_a_number_may_have_thousands_of_digits():
+    assert kind_of(["0" * 5000 + "1", "2.5"]).kind == "numeric"

@@ -80,9 +80,9 @@ def test_a_compressed_file_is_read_as_what_is_in_it(tmp_path):
     file.write_bytes(gzip.compress(GOOD + b"1,abc,Ann\n"))
     assert refusal(file).startswith(f"{file}:102: column 'fare': 'abc' is not a number")
     file.write_bytes(gzip.compress(GOOD)[:-20])
-    assert refusal(file).startswith(f"{file}: cannot be read (")
+    assert refusal(file).startswith(f"{file}: no whole gzip file (Compressed file ended")
     file.write_bytes(GOOD)
-    assert refusal(file).startswith(f"{file}: cannot be read (Not a gzipped file")
+    assert refusal(file).startswith(f"{file}: no whole gzip file (Not a gzipped file")
 
 
 def test_texts_that_stand_for_a_missing_value_count_as_empty(tmp_path):
@@ -253,3 +253,58 @@ def test_the_smallest_number_of_rows_is_an_argument(tmp_path):
 )
 def test_a_path_is_split_by_its_name(path, location):
     assert csv_location(path) == location
+
+
+CODES = {
+    "beyond int64": (["12345678901234567890", "12345678901234567891"], "would be the same as"),
+    "beside decimal numbers": (["16777216", "16777217", "0.5"], "would be the same as '16777216'"),
+    "beside a gap in words": (["20000001", "20000000", "nan"], "would be the same as '20000001'"),
+    "many digits": (["0.1", "0.10000000001"], "would be the same as '0.1'"),
+    "beyond float32": (["1", "1e40"], "'1e40' is no finite 32-bit number"),
+}
+
+
+@pytest.mark.parametrize("name", CODES)
+def test_categories_that_tfx_would_mix_up_are_refused(tmp_path, name):
+    cells, said = CODES[name]
+    rows = "".join(f"{i},2.5,{cells[i % len(cells)]}\n" for i in range(120))
+    (tmp_path / "data.csv").write_text("id,fare,name\n" + rows)
+    message = refusal(tmp_path / "data.csv")
+    assert said in message
+    assert message.startswith(f"{tmp_path / 'data.csv'}:")
+    assert message.endswith("write whole numbers only, or put a letter before each to make texts")
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["9007199254740993", "9007199254740992", "9223372036854775807"],  # 64-bit integers
+        ["16777216", "16777217", "0.5", "abc"],  # a text among them: all are texts
+        ["1_6777216", "16777217", "0.5"],
+        ["8", "8.0", "08", "1.5"],  # the same number, written in several ways
+    ],
+)
+def test_categories_that_tfx_keeps_apart_are_accepted(tmp_path, cells):
+    rows = "".join(f"{i},2.5,{cells[i % len(cells)]}\n" for i in range(120))
+    (tmp_path / "data.csv").write_text("id,fare,name\n" + rows)
+    assert check(tmp_path / "data.csv").rows == 120
+
+
+def test_an_underscore_makes_no_number(tmp_path):
+    (tmp_path / "data.csv").write_bytes(GOOD + b"1,1_000,Ann\n")
+    assert "'1_000' is not a number" in refusal(tmp_path / "data.csv")
+
+
+def test_a_cell_that_is_too_long_is_told_as_such(tmp_path):
+    (tmp_path / "data.csv").write_bytes(GOOD + b"1,2.5," + b"x" * 140_000 + b"\n")
+    assert ":102: a cell of more than 131,072 characters" in refusal(tmp_path / "data.csv")
+
+
+def test_long_names_and_values_are_cut_in_messages(tmp_path):
+    file = tmp_path / "data.csv"
+    file.write_text("id,fare," + "n" * 5000 + "\n" + "1,2,3\n" * 100)
+    assert len(refusal(file).replace(str(file), "")) < 200
+    file.write_bytes(GOOD + b"1," + b"x" * 5000 + b",Ann\n")
+    assert "'xxx" in refusal(file)
+    assert "(5,000 characters)" in refusal(file)
+    assert len(refusal(file).replace(str(file), "")) < 250

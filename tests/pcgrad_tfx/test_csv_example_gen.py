@@ -13,7 +13,7 @@ from tfx.orchestration import metadata
 from tfx.v1.dsl.experimental import RuntimeParameter
 
 from dag_runs import run
-from example_gen_runs import OUTPUT, SPLITS, generate, read_split
+from example_gen_runs import OUTPUT, SPLITS, examples, generate, read_split
 from pcgrad_tfx.csv_checks import check_csv
 from pcgrad_tfx.csv_example_gen import CsvExampleGen
 from pcgrad_tfx.csv_example_gen.executor import Executor
@@ -111,6 +111,34 @@ def test_splits_of_the_users_own_are_checked_one_by_one(data, tmp_path):
     (data / "eval.csv").write_text(HEADER + "1,two,Ann\n")
     with pytest.raises(DataError, match=r"eval\.csv:2: column 'fare': 'two'"):
         generate(Executor, component, tmp_path / "again")
+
+
+def test_the_type_of_a_column_is_that_of_all_splits(data, tmp_path):
+    """Whole numbers in one split and decimal ones in another would not fit together."""
+    (data / "train.csv").write_text("id,fare,name\n1,2,7\n")
+    (data / "eval.csv").write_text("name,fare,id\nAnn,2.5,2\n")
+    splits = [tfx.proto.Input.Split(name=name, pattern=f"{name}.csv") for name in ("train", "eval")]
+    component = example_gen(
+        data, input_config=tfx.proto.Input(splits=splits), output_config=None, min_rows=1
+    )
+    folder = generate(Executor, component, tmp_path / "examples")
+    kinds = {
+        name: {
+            column: feature.WhichOneof("kind")
+            for column, feature in examples(folder, name)[0].features.feature.items()
+        }
+        for name in ("train", "eval")
+    }
+    assert kinds["train"] == kinds["eval"]
+    assert kinds["train"] == {"id": "int64_list", "fare": "float_list", "name": "bytes_list"}
+
+
+def test_an_underscore_makes_a_text(data, tmp_path):
+    rows = "".join(f"{i},{i},1_00{i % 3}\n" for i in range(120))
+    (data / "data.csv").write_text(HEADER + rows)
+    folder = generate(Executor, example_gen(data), tmp_path / "examples")
+    names = {e.features.feature["name"].bytes_list.value[0] for e in examples(folder, "train")}
+    assert names == {b"1_000", b"1_001", b"1_002"}
 
 
 def test_fewer_rows_can_be_allowed(data, tmp_path):

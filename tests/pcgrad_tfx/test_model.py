@@ -70,9 +70,10 @@ def test_a_head_on_a_logarithmic_scale_gives_amounts():
 
 
 HOSTILE = ["Delta 13 C (o/oo)", "key words", "%", "ключ", "_a", "a/b", "a b", "feature 1"]
+HOSTILE += ["n" * 5000, "a\nb", "..", "🚕"]
 
 
-@pytest.mark.filterwarnings("ignore:When providing `inputs` as a dict")  # for names with a slash
+@pytest.mark.filterwarnings("error::UserWarning")  # Keras's
 @pytest.mark.parametrize("dtype", [tf.float32, tf.int64])
 def test_columns_may_have_any_name(dtype):
     spec = {f"{name}_xf": tf.io.FixedLenFeature([], dtype) for name in HOSTILE}
@@ -87,6 +88,19 @@ def test_columns_may_have_any_name(dtype):
     # Within a function TensorFlow checks the names of the layers.
     for name, value in answer(features).items():
         np.testing.assert_allclose(value, model(features)[name], rtol=1e-5, atol=1e-6)
+
+
+def test_tasks_and_features_may_be_called_like_layers():
+    names = ("concatenate", "shared_0", "fare_xf", "fare_xf_column", "a", "a_log", "a_hidden_0")
+    tasks = [Task(name=name, kind="regression", column="c", log_scale=True) for name in names]
+    spec = {name: tf.io.FixedLenFeature([], tf.float32) for name in ("fare_xf", "fare_xf_column")}
+    statistics = {name: LabelStatistics(0.0, 1.0) for name in names}
+    training = Training(head_units=(2,))
+    model = build_model(spec, tasks, training, {}, statistics)
+    layers = [layer.name for layer in model.layers]
+    assert len(layers) == len(set(layers))
+    assert model.named_outputs() == list(names)
+    assert set(model({name: tf.constant([1.0]) for name in spec})) == set(names)
 
 
 def test_features_of_one_value_with_and_without_a_dimension_give_the_same():

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pcgrad_tfx.features import Features
-from pcgrad_tfx.preprocessing import embedding_sizes, preprocessing_fn
+from pcgrad_tfx.preprocessing import _vocabulary_name, embedding_sizes, preprocessing_fn
 from pcgrad_tfx.tasks import Task
 from transform_runs import (
     COMPANIES,
@@ -36,7 +36,7 @@ def test_a_row_is_transformed_in_serving_as_in_training(transformed):
 def test_ranks_and_dtypes(transformed):
     outputs = transformed.serve_all(TRAINING_ROWS[:3])
     ids = {f"{column}_xf" for column in (*FEATURES.categorical, *FEATURES.bucketized)}
-    ids |= {"payment_label", "zone_label", "stars_label"}
+    ids |= {"payment_label", "zone_label", "stars_label", "half_label"}
     for name, value in outputs.items():
         assert value.shape == (3,)
         assert value.dtype == (np.int64 if name in ids else np.float32), name
@@ -214,3 +214,11 @@ def test_dense_columns(tmp_path, shape):
     assert sorted(row["company_xf"] for row in transformed) == [0, 1, 1]
     assert sorted(row["fare_label"] for row in transformed) == [0, 5, 6]
     assert sorted(row["fare_label_mask"] for row in transformed) == [0, 1, 1]
+
+
+def test_names_of_any_length_give_short_and_different_file_names():
+    """A file's name has at most 255 bytes; one of these letters becomes nine."""
+    names = [_vocabulary_name("ключ" * 10 + end) for end in ("a", "b", "/", ".")]
+    assert len(set(names)) == 4
+    assert all(len(name) <= 120 and "/" not in name for name in names)
+    assert _vocabulary_name("company") == "company_xf"

@@ -110,3 +110,12 @@ def test_multiclass_label_of_integers_written_with_a_point(transformed):
     rows = [{"stars": [1.0]}, {"stars": [3.0]}, {"stars": [2.5]}, {"stars": [NAN]}, {}]
     labels = label_of(transformed, "stars", rows)
     assert labels == [(0, 1), (2, 1), MISSING, MISSING, MISSING]
+
+
+def test_decimal_numbers_are_compared_as_numbers(transformed):
+    """0.1 is not what float32 holds, and 2.50 is 2.5."""
+    rows = [{"stars": [0.1]}, {"stars": [2.5]}, {"stars": [0.2]}, {"stars": [NAN]}, {}]
+    labels = label_of(transformed, "half", rows)
+    assert labels == [(1, 1), (0, 1), MISSING, MISSING, MISSING]
+    labels = label_of(transformed, "tenth", rows)
+    assert labels == [(1, 1), (0, 1), (0, 1), MISSING, MISSING]

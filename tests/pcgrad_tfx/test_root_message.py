@@ -2,7 +2,7 @@
 
 import pytest
 
-from pcgrad_tfx.errors import root_message
+from pcgrad_tfx.errors import brief, root_message, shown
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,12 @@ def test_the_cause_of_an_error_comes_first():
     error = RuntimeError("around it")
     error.__cause__ = ValueError("the reason")
     assert root_message(error) == "the reason"
+
+
+def test_what_comes_from_outside_is_quoted_escaped_and_cut():
+    assert shown("a b") == "'a b'"
+    assert shown("a\n\x1b") == r"'a\n\x1b'"
+    assert shown("x" * 5000) == "'" + "x" * 60 + "…' (5,000 characters)"
+    assert brief("a b") == "a b"
+    assert brief("a\n\x1b") == r"'a\n\x1b'"
+    assert brief("x" * 5000) == "x" * 60 + "…"

@@ -57,6 +57,8 @@ TASKS = (
     Task(name="log_fare", kind="regression", column="fare", log_scale=True),
     Task(name="log_rate", kind="regression", column="tips", divide_by="seconds", log_scale=True),
     Task(name="stars", kind="multiclass", column="stars", classes=("1", "2", "3")),
+    Task(name="half", kind="multiclass", column="stars", classes=("2.50", "0.1", "one")),
+    Task(name="tenth", kind="binary", column="stars", positive="0.1"),
 )
 LABEL_COLUMNS = {column for task in TASKS for column in task.source_columns}
 

@@ -297,7 +297,7 @@ MISTAKES = {
         replaced('name = "trips"', 'name = "../trips"'),
         (
             "name: \"../trips\" should match pattern '^[A-Za-z0-9][A-Za-z0-9_-]*$'"
-            " (letters, digits, - and _, beginning with a letter or digit)"
+            " (letters, digits, - and _, beginning with a letter or digit, 100 at most)"
         ),
     ),
 }

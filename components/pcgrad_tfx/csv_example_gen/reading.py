@@ -7,7 +7,9 @@ from typing import Any
 
 import apache_beam as beam
 import tensorflow as tf
+from tfx import v1 as tfx
 from tfx.types import standard_component_specs
+from tfx.utils import proto_utils
 from tfx_bsl.coders import csv_decoder
 
 from pcgrad_tfx.csv_reading import find_files, read_header, read_rows
@@ -20,7 +22,8 @@ class ReadCsv(beam.PTransform):
 
     TFX's own transform, but for the reading: files may be compressed, and texts other than the
     empty one may stand for a missing value. As there, a file is read in one piece, because records
-    may hold line breaks, and the type of a column is inferred from all rows.
+    may hold line breaks, and the type of a column is inferred from all rows; unlike there, from the
+    rows of all input splits: whole numbers in one may meet decimal ones in another.
 
     Args:
         exec_properties: ExampleGen's; `input_base` is the folder.
@@ -35,6 +38,11 @@ class ReadCsv(beam.PTransform):
         self._input_base = exec_properties[standard_component_specs.INPUT_BASE_KEY]
         self._split_pattern = split_pattern
         self._missing = frozenset(missing)
+        config = exec_properties[standard_component_specs.INPUT_CONFIG_KEY]
+        patterns = {
+            split.pattern for split in proto_utils.json_to_proto(config, tfx.proto.Input()).splits
+        }
+        self._other_patterns = sorted(patterns - {split_pattern})
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
         """Adds the steps to a Beam pipeline."""
@@ -46,19 +54,45 @@ class ReadCsv(beam.PTransform):
             | "Rows"
             >> beam.FlatMap(_read_cells, columns, self._missing).with_output_types(list[bytes])
         )
-        inferrer = csv_decoder.ColumnTypeInferrer(columns, skip_blank_lines=True)
-        infos = beam.pvalue.AsSingleton(rows | "Types" >> beam.CombineGlobally(inferrer))
-        return rows | "Examples" >> beam.Map(_to_example, infos)
+        others = [
+            file
+            for pattern in self._other_patterns
+            for file in find_files(self._input_base, pattern)
+        ]
+        typed = rows
+        if others:
+            more = (
+                pipeline
+                | "Other files" >> beam.Create(others)
+                | "Other rows"
+                >> beam.FlatMap(_read_cells, columns, self._missing).with_output_types(list[bytes])
+            )
+            typed = (rows, more) | "All rows" >> beam.Flatten()
+        inferrer = ColumnTypeInferrer(columns, skip_blank_lines=True)
+        infos = beam.pvalue.AsSingleton(typed | "Types" >> beam.CombineGlobally(inferrer))
+        return rows | "Examples" >> beam.Map(to_example, infos)
+
+
+class ColumnTypeInferrer(csv_decoder.ColumnTypeInferrer):
+    """TFX's inference of the columns' types, for which 1_000 is a text, as it is for the checks."""
+
+    def add_input(self, accumulator: Any, cells: list[bytes]) -> Any:
+        """Takes a row."""
+        return super().add_input(accumulator, [b"_" if b"_" in cell else cell for cell in cells])
 
 
 def _read_cells(
     file: str, columns: Sequence[str], missing: Collection[str]
 ) -> Iterator[list[bytes]]:
-    for _, cells in read_rows(file, columns, missing):
-        yield [cell.encode() for cell in cells]
+    own = read_header(file)
+    # The columns of another split may come in another order.
+    places = [own.index(name) if name in own else None for name in columns]
+    for _, cells in read_rows(file, own, missing):
+        yield [b"" if place is None else cells[place].encode() for place in places]
 
 
-def _to_example(cells: list[bytes], infos: list[csv_decoder.ColumnInfo]) -> tf.train.Example:
+def to_example(cells: list[bytes], infos: list[csv_decoder.ColumnInfo]) -> tf.train.Example:
+    """Makes an example of a row's cells, with the types of the columns."""
     example = tf.train.Example()
     for cell, info in zip(cells, infos, strict=True):
         # A feature without a value says that the column exists.

@@ -13,10 +13,14 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 from tfx.utils import io_utils
 
-from pcgrad_tfx.errors import DataError
+from pcgrad_tfx.errors import DataError, brief, shown
 
 STATISTICS_KEY = "statistics"
 ANOMALIES_KEY = "anomalies"
+
+# The table stays readable, however wide the data are.
+_MAX_ROWS = 30
+_MAX_DETAIL = 120
 
 
 class Anomaly(NamedTuple):
@@ -77,24 +81,32 @@ def _read_anomalies(artifact: tfx.dsl.Artifact) -> list[Anomaly]:
         if anomalies.HasField("dataset_anomaly_info"):
             infos.insert(0, ("(all)", anomalies.dataset_anomaly_info))
         found += [
-            Anomaly(split, column, reason.short_description, " ".join(reason.description.split()))
+            Anomaly(split, column, reason.short_description, _one_line(reason.description))
             for column, info in infos
             for reason in info.reason
         ]
     return found
 
 
+def _one_line(description: str) -> str:
+    """TFDV's description, which cites values from the data, without what would break the table."""
+    return brief(" ".join(description.split()), _MAX_DETAIL)
+
+
 def _report(found: list[Anomaly]) -> str:
     split, column, anomaly, detail = found[0]
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-    rows = [tuple(name.capitalize() for name in Anomaly._fields), *found]
+    rows = [tuple(name.capitalize() for name in Anomaly._fields)]
+    rows += [(a.split, brief(a.column), a.anomaly, a.detail) for a in found[:_MAX_ROWS]]
     widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
     table = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
+    if len(found) > _MAX_ROWS:
+        table.append(f"… and {len(found) - _MAX_ROWS} more")
     first_line = (
-        f"split {split!r}, column {column!r}: {anomaly}: {detail}{more}; "
+        f"split {split!r}, column {shown(column)}: {anomaly}: {detail.rstrip('.')}{more}; "
         "correct the data or, if they are right, the schema"
     )
     return "\n".join([first_line, "", *table])

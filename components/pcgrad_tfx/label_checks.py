@@ -1,0 +1,94 @@
+"""Finds tasks whose labels nothing can be learned from, before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+
+from pcgrad_tfx.errors import shown
+from pcgrad_tfx.leakage import label_values
+from pcgrad_tfx.tasks import Task
+
+# The squares of errors, and sums of them, must fit into float32; on a logarithmic scale the
+# predictions, which are amounts and may exceed the labels.
+_LARGEST_LABEL, _LARGEST_LOG_LABEL = 1e15, 1e30
+
+# With fewer rows one of the splits 8:1:1 has none in more than one case of 20 (2 · 0.9^35).
+_MIN_ROWS_OF_A_VALUE = 35
+
+
+def label_problems(frame: pd.DataFrame, tasks: Sequence[Task]) -> Iterator[str]:
+    """Looks for labels that are all missing, all the same, or too large.
+
+    Args:
+        frame: Rows of texts, empty where a value is missing.
+        tasks: The tasks, complete.
+
+    Yields:
+        What is wrong with a task, and the remedy, in one line.
+    """
+    for position, task in enumerate(tasks):
+        label = label_values(frame, task)
+        known = label[np.isfinite(label)]
+        where, column = f"tasks[{position}]", shown(task.column)
+        if not len(known):
+            found = next((value for value in frame[task.column] if value), "")
+            why = f"{_why_missing(task)} (it has {shown(found)})"
+            yield f"{where}: no row has a label: {why}; correct the task or the data"
+        elif len(np.unique(known)) == 1:
+            amount = np.expm1(known[0]) if task.log_scale else known[0]
+            value = shown(task.classes[int(amount)]) if task.classes else f"{amount:g}"
+            yield (
+                f"{where}: the label made of column {column} is {value} in every row that has one; "
+                "choose another column or threshold"
+            )
+        elif task.kind == "regression":
+            largest = np.abs(np.expm1(known) if task.log_scale else known).max()
+            limit = _LARGEST_LOG_LABEL if task.log_scale else _LARGEST_LABEL
+            if largest > limit:
+                yield (
+                    f"{where}: a label made of column {column} is as large as {largest:.3g}; "
+                    f"beyond {limit:g} its error overflows: give the column in a larger unit, or "
+                    "correct it"
+                )
+
+
+def rare_values(frame: pd.DataFrame, tasks: Sequence[Task]) -> Iterator[str]:
+    """Looks for classes that a split may have no row of.
+
+    Args:
+        frame: Rows of texts, empty where a value is missing.
+        tasks: The tasks, complete.
+
+    Yields:
+        A remark about a task.
+    """
+    for task in tasks:
+        if task.kind == "regression":
+            continue
+        label = label_values(frame, task)
+        names = task.classes or ("0", "1")
+        counts = {name: int((label == place).sum()) for place, name in enumerate(names)}
+        rare = [name for name, count in counts.items() if count < _MIN_ROWS_OF_A_VALUE]
+        if rare:
+            some = ", ".join(f"{shown(name)} in {counts[name]} rows" for name in rare[:3])
+            yield (
+                f"task {task.name}: few rows of {some}{' …' if len(rare) > 3 else ''}: if the test "
+                "split has none, the metric is not defined and no model is pushed"
+            )
+
+
+def _why_missing(task: Task) -> str:
+    column = shown(task.column)
+    if task.classes:
+        return f"column {column} holds none of `classes`"
+    reasons = []
+    if task.valid_above is not None:
+        reasons.append(f"column {column} is nowhere above `valid_above`, {task.valid_above:g}")
+    if task.divide_by is not None:
+        reasons.append(f"column {shown(task.divide_by)} (`divide_by`) is nowhere positive there")
+    if task.log_scale:
+        reasons.append(f"column {column} is negative, and with `log_scale` nothing may be")
+    return " or ".join(reasons) or f"column {column} holds neither 0 nor 1"
