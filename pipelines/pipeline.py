@@ -180,7 +180,8 @@ def create_pipeline(
             transformed_examples=transform.outputs["transformed_examples"],
             transform_graph=transform.outputs["transform_graph"],
             custom_config={
-                **{key: value for key, value in trainer_config.items() if key != "surgery"},
+                # It has methods and seeds of its own.
+                **{k: v for k, v in trainer_config.items() if k not in ("surgery", "seed")},
                 "code_version": code_version("pcgrad_tfx.comparison.executor"),
                 "comparison": comparison.model_dump(mode="json", exclude_none=True),
             },

@@ -167,6 +167,30 @@ def as_multi_task_model(model: keras.Model, tasks: Sequence[Task], path: str) ->
     return model
 
 
+def outputs_by_task(model: MultiTaskModel, outputs: Any) -> dict[str, Any]:
+    """Names a model's outputs by task.
+
+    Args:
+        model: The model.
+        outputs: What it returned: a mapping by task or, of a functional model, a sequence.
+
+    Returns:
+        Output by task.
+
+    Raises:
+        ValueError: A subclassed model returned no mapping.
+    """
+    if isinstance(outputs, Mapping):
+        return dict(outputs)
+    names = model.named_outputs()
+    if not names:
+        raise ValueError(
+            f"{type(model).__name__} returns its outputs without names; let its `call` return a "
+            "mapping from the tasks' names to outputs"
+        )
+    return dict(zip(names, tf.nest.flatten(outputs), strict=True))
+
+
 def _column(value: keras.KerasTensor, name: str, ids: int | None, width: int) -> keras.KerasTensor:
     """A number as [N, 1], an id as its vector [N, width]."""
     if ids is None:
