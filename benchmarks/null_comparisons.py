@@ -66,12 +66,14 @@ def main() -> None:
     parser.add_argument("--comparisons", type=int, default=20, help="how many (default: 20)")
     parser.add_argument("--rows", type=int, default=600, help="of the data (default: 600)")
     args = parser.parse_args()
+    claiming = 0
     with tempfile.TemporaryDirectory() as folder:
-        claims = list(false_claims(pathlib.Path(folder), args.comparisons, args.rows))
-    for number, claimed in enumerate(claims):
-        for finding in claimed:
-            print(f"comparison {number}: {finding}")
-    print(f"{sum(map(bool, claims))} of {len(claims)} comparisons claim a difference on a task")
+        found = false_claims(pathlib.Path(folder), args.comparisons, args.rows)
+        for number, claims in enumerate(found, 1):
+            claiming += bool(claims)
+            print(f"{claiming} of {number} comparisons claim a difference on a task", flush=True)
+            for claim in claims:
+                print(f"  {claim}")
 
 
 def false_claims(folder: pathlib.Path, comparisons: int, rows: int) -> Iterator[list[Finding]]:
