@@ -27,7 +27,6 @@ def main() -> None:
     frames = {
         "wine": _classes(datasets.load_wine(as_frame=True)),
         "breast_cancer": _classes(datasets.load_breast_cancer(as_frame=True)),
-        "diabetes": datasets.load_diabetes(as_frame=True).frame,
         "conflict": known_truth("conflict"),
         "flights": flights(),
     }

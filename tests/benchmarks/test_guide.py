@@ -26,7 +26,7 @@ def folder(tmp_path_factory):
     return made
 
 
-@pytest.mark.parametrize("name", ["conflict", "diabetes", "flights"])
+@pytest.mark.parametrize("name", ["conflict", "flights"])
 def test_a_configuration_fits_its_data(folder, name):
     config = load_config(folder / f"{name}.toml")
     assert inspect_data(config, name).config.tasks == config.tasks

@@ -98,7 +98,7 @@ def test_tasks_that_do_not_conflict_are_not_said_to(tmp_path, relation, verdict)
         assert 0.4 < share < 0.6
     else:
         assert share < 0.2
-        assert pair["cosine"]["low"] > 0.1
+        assert pair["cosine"]["mean"] > 0.1
 
 
 def test_a_killed_run_goes_on_with_the_trainings_that_are_left(tmp_path):
