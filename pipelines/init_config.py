@@ -131,7 +131,7 @@ def _training(proposal: Proposal) -> Iterator[str]:
     training = proposal.training
     yield "[training]"
     yield f'surgery = "{training.surgery}"  # or "ppcgrad", or "none"'
-    yield f"epochs = {training.epochs}"
+    yield f"epochs = {training.epochs}  # fewer if the eval losses in the report rise again"
     yield f"batch_size = {training.batch_size}"
     yield f"learning_rate = {training.learning_rate}"
 
@@ -179,12 +179,14 @@ def _summary(proposal: Proposal, file: Path, data: str) -> Iterator[str]:
         yield f"  taken for missing values: {', '.join(map(repr, proposal.missing))}"
     for leak in proposal.leaks:
         yield f"  possible leak: {leak}"
+    if len(proposal.tasks) == 1:
+        yield "  one task has nothing to conflict with: for a comparison add another [[tasks]]"
     yield f"Wrote {file}. Read it, change what is wrong, then:"
     if proposal.tasks:
         folder = shlex.quote(file.stem)
         yield (
             f"  python pipelines/local_runner.py --config {shlex.quote(str(file))}"
-            f" --output {folder} --compare"
+            f" --output {folder}{' --compare' if len(proposal.tasks) > 1 else ''}"
         )
     else:
         named = " ".join(f"--label {shlex.quote(task.column)}" for task in proposal.candidates[:2])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import posixpath
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -180,7 +181,8 @@ def create_pipeline(
             transformed_examples=transform.outputs["transformed_examples"],
             transform_graph=transform.outputs["transform_graph"],
             custom_config={
-                **{key: value for key, value in trainer_config.items() if key != "surgery"},
+                # It has methods and seeds of its own.
+                **{k: v for k, v in trainer_config.items() if k not in ("surgery", "seed")},
                 "code_version": code_version("pcgrad_tfx.comparison.executor"),
                 "comparison": comparison.model_dump(mode="json", exclude_none=True),
             },
@@ -189,7 +191,7 @@ def create_pipeline(
         model_run=trainer.outputs["model_run"],
         comparison=compare.outputs["comparison"] if compare else None,
         name=pipeline_name,
-        data={"Source": data_root} if isinstance(data_root, str) else None,
+        data=_source(data_root, data_pattern, data_splits),
     )
     baseline = baseline or latest_blessed_model(tasks)
     evaluator = tfx.components.Evaluator(
@@ -239,6 +241,15 @@ def _eight_to_one_to_one() -> tfx.proto.Output:
             ]
         )
     )
+
+
+def _source(
+    root: str | RuntimeParameter, pattern: str, splits: Mapping[str, str] | None
+) -> dict[str, str]:
+    """Where the data lie, for the report; nothing where only a run knows it."""
+    if not isinstance(root, str):
+        return {}
+    return {"Source": root if splits else posixpath.join(root, pattern)}
 
 
 def _folder(destination: str | RuntimeParameter) -> tfx.proto.PushDestination | RuntimeParameter:

@@ -15,7 +15,7 @@ class DataError(ValueError):
 
 _MAX_SHOWN = 60
 
-_RAISED = re.compile(r"^[\w.]*(?:Error|Exception): ", re.MULTILINE)
+_RAISED = re.compile(r"^ *[\w.]*(?:Error|Exception): ", re.MULTILINE)
 
 
 def shown(text: str) -> str:
@@ -36,8 +36,9 @@ def root_message(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     text = str(error)
-    if "Traceback (most recent call last)" in text:
-        # Beam may carry a worker's exception as the text of its traceback.
+    if "Traceback (most recent call last)" in text or text.startswith("in user code:"):
+        # Beam may carry a worker's exception as the text of its traceback, and TensorFlow puts one
+        # before the message of what a traced function, say a user's model, raised.
         text = _RAISED.split(text)[-1]
     text = re.sub(r" *\[while running '[^']*'\]", "", text).strip()
     # These errors' texts say nothing alone.

@@ -36,6 +36,9 @@ _RARE = 0.01
 _LITTLE_VARIANCE = 0.001
 # A label that is rare everywhere is rare in a subgroup, too.
 _RARE_EVERYWHERE = 0.05
+# By the label's share of all rows a subgroup would have so many rows of the label that it lacks:
+# by chance it has none of them in one case of 20,000.
+_EXPECTED_ROWS = 10
 
 _MIN_ROWS = 30
 _FOLDS = 3
@@ -245,7 +248,10 @@ def _subgroups(name: str, values: NDArray[Any]) -> Iterator[tuple[str, NDArray[n
     """
     counts = pd.Series(values).value_counts(dropna=False)
     for value, count in counts.items():
-        if count < max(_SUBGROUP_SHARE * len(values), _MIN_ROWS) or count == len(values):
+        is_missing = pd.isna(value) or value == ""
+        # That a value is missing tells something in few rows, too: cancelled flights have no plane.
+        least = _MIN_ROWS if is_missing else max(_SUBGROUP_SHARE * len(values), _MIN_ROWS)
+        if count < least or count == len(values):
             continue
         if pd.isna(value):
             yield f"{brief(name)} missing", pd.isna(values)
@@ -256,17 +262,18 @@ def _subgroups(name: str, values: NDArray[Any]) -> Iterator[tuple[str, NDArray[n
 
 def _hardly_varies(label: NDArray[np.float64], rows: NDArray[np.bool_], task: Task) -> str | None:
     if task.kind == "regression":
-        if label[rows].var() < _LITTLE_VARIANCE * label.var():
+        if rows.mean() >= _SUBGROUP_SHARE and label[rows].var() < _LITTLE_VARIANCE * label.var():
             return f"{task.name} hardly varies"
         return None
     targets = [1] if task.kind == "binary" else range(task.units)
     for target in targets:
         everywhere, here = np.mean(label == target), np.mean(label[rows] == target)
-        if not _RARE_EVERYWHERE <= everywhere <= 1 - _RARE_EVERYWHERE:
-            continue
+        never = here < _RARE and everywhere >= max(_RARE_EVERYWHERE, _EXPECTED_ROWS / rows.sum())
+        others = 1 - everywhere
+        always = here > 1 - _RARE and others >= max(_RARE_EVERYWHERE, _EXPECTED_ROWS / rows.sum())
         shares = f"in {here:.2%} of these rows, in {everywhere:.0%} of all"
-        if task.kind == "binary" and (here < _RARE or here > 1 - _RARE):
+        if task.kind == "binary" and (never or always):
             return f"{task.name} is 1 {shares}"
-        if task.classes and here > 1 - _RARE:
+        if task.classes and always:
             return f"{task.name} is {shown(task.classes[target])} {shares}"
     return None

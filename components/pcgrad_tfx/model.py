@@ -175,6 +175,30 @@ def as_multi_task_model(model: keras.Model, tasks: Sequence[Task], path: str) ->
     return model
 
 
+def outputs_by_task(model: MultiTaskModel, outputs: Any) -> dict[str, Any]:
+    """Names a model's outputs by task.
+
+    Args:
+        model: The model.
+        outputs: What it returned: a mapping by task or, of a functional model, a sequence.
+
+    Returns:
+        Output by task.
+
+    Raises:
+        ValueError: A subclassed model returned no mapping.
+    """
+    if isinstance(outputs, Mapping):
+        return dict(outputs)
+    names = model.named_outputs()
+    if not names:
+        raise ValueError(
+            f"{type(model).__name__} returns its outputs without names; let its `call` return a "
+            "mapping from the tasks' names to outputs"
+        )
+    return dict(zip(names, tf.nest.flatten(outputs), strict=True))
+
+
 class _LayerNames:
     """Names for layers, each given once; those of the outputs are the tasks' names."""
 

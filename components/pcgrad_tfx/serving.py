@@ -8,8 +8,10 @@ import keras
 import tensorflow as tf
 import tensorflow_transform as tft
 
+from pcgrad.keras import MultiTaskModel
 from pcgrad_tfx.features import Features
 from pcgrad_tfx.input_data import reshape_features
+from pcgrad_tfx.model import outputs_by_task
 from pcgrad_tfx.tasks import Task
 
 
@@ -29,7 +31,7 @@ class ServedModel(tf.Module):
 
     def __init__(
         self,
-        model: keras.Model,
+        model: MultiTaskModel,
         tft_output: tft.TFTransformOutput,
         feature_spec: Mapping[str, tf.io.FixedLenFeature],
         tasks: Sequence[Task],
@@ -61,9 +63,7 @@ class ServedModel(tf.Module):
         def serving_default(examples: tf.Tensor) -> dict[str, tf.Tensor]:
             row = self.transform_layer(tf.io.parse_example(examples, self._serving_spec))
             outputs = self.model(reshape_features(row, self._feature_spec), training=False)
-            if isinstance(outputs, Mapping):
-                return dict(outputs)
-            return dict(zip(self.model.named_outputs(), tf.nest.flatten(outputs), strict=True))
+            return outputs_by_task(self.model, outputs)
 
         @tf.function(input_signature=[examples])
         def transform_features(examples: tf.Tensor) -> dict[str, tf.Tensor]:

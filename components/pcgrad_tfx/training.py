@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -87,9 +88,7 @@ def compile_model(
         keras.optimizers.Adam(config.learning_rate),
         loss={task.name: task_loss(task) for task in tasks},
         loss_weights={task.name: task.loss_weight * scale.get(task.name, 1.0) for task in tasks},
-        metrics={
-            task.name: [keras.metrics.get(name) for name in task.keras_metrics] for task in tasks
-        }
+        metrics={task.name: list(map(_metric, task.keras_metrics)) for task in tasks}
         if with_metrics
         else None,
         # "sum", so that without a conflict a step is the plain step.
@@ -100,3 +99,10 @@ def compile_model(
             f"{config.model_fn} returned a model without variables; call it once or give it inputs"
         )
     model.optimizer.build(model.trainable_variables)
+
+
+def _metric(name: str) -> keras.metrics.Metric:
+    """A metric, called "auc" for the second task, too, where Keras would call it "auc_1"."""
+    metric = keras.metrics.get(name)
+    metric.name = re.sub(r"_\d+$", "", metric.name)
+    return metric

@@ -15,6 +15,7 @@ from sklearn import metrics
 
 import comparison_runs
 from comparison_runs import TEST_ROWS, compare, write_test_split
+from pcgrad.keras import MultiTaskModel
 from pcgrad_tfx.comparison import runs
 from pcgrad_tfx.comparison.component import Comparison
 from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS
@@ -30,6 +31,27 @@ NAMES = [task.name for task in TASKS]
 @pytest.fixture(scope="session")
 def test_examples(tmp_path_factory):
     return write_test_split(tmp_path_factory.mktemp("test_examples"))
+
+
+class Subclassed(MultiTaskModel):
+    """A user's model that is not functional."""
+
+    def __init__(self, tasks):
+        super().__init__()
+        self.shared = keras.layers.Dense(4, "relu")
+        self.heads = {task.name: keras.layers.Dense(task.units, task.activation) for task in tasks}
+
+    def call(self, features):
+        columns = [tf.reshape(tf.cast(column, tf.float32), [-1, 1]) for column in features.values()]
+        shared = self.shared(tf.concat(columns, axis=1))
+        return {name: head(shared) for name, head in self.heads.items()}
+
+
+def subclassed_model(feature_spec, tasks, hyperparameters):
+    """For `model_fn`."""
+    model = Subclassed(tasks)
+    model({name: tf.zeros([1], feature.dtype) for name, feature in feature_spec.items()})
+    return model
 
 
 class Watch:
@@ -215,6 +237,53 @@ def test_a_killed_comparison_goes_on_where_it_was(transformed_data, test_example
     assert found.runs[0].test == dict.fromkeys(NAMES, 0.123)
     assert len(found.runs) == 10
     assert not list(checkpoints.rglob("run-*"))
+
+
+@pytest.mark.parametrize("change", [{"surgery": "none"}, {"seed": 7}, {"settings": {"seeds": 3}}])
+def test_what_changes_no_single_training_forgets_none(
+    transformed_data, test_examples, tmp_path, monkeypatch, change
+):
+    trained = []
+
+    def run(self, candidate, seed):
+        if len(trained) == 4:
+            raise KeyboardInterrupt
+        trained.append((candidate.method, seed))
+        scores = dict.fromkeys(NAMES, 0.5)
+        return runs.Run(method=candidate.method, seed=seed, eval=scores, test=scores)
+
+    monkeypatch.setattr(runs.Trainings, "run", run)
+    common = {"checkpoint_root": str(tmp_path / "checkpoints")}
+
+    def first_trained(folder, **config):
+        trained.clear()
+        with pytest.raises(KeyboardInterrupt):
+            compare(transformed_data, test_examples, tmp_path / folder, **common | config)
+        return trained[0]
+
+    assert first_trained("interrupted") == (EQUAL_WEIGHTS, 0)
+    # The four that are finished are not repeated.
+    assert first_trained("again", **change) == ("static weights", 0)
+    assert first_trained("other", learning_rate=0.1) == (EQUAL_WEIGHTS, 0)
+
+
+@pytest.mark.parametrize(
+    "model_fn", ["transformed.dropout_model", "test_comparison.subclassed_model"]
+)
+def test_a_model_of_the_users_own_is_compared(transformed_data, test_examples, tmp_path, model_fn):
+    """One of named outputs in a list, and one that cannot be cut to a single task."""
+    settings = {"seeds": 2, "static_weights": []}
+    found = compare(
+        transformed_data, test_examples, tmp_path,
+        model_fn=model_fn, features=None, epochs=1, settings=settings,
+    )  # fmt: skip
+    by_run = {(run.method, run.seed): run for run in found.runs}
+    assert len(by_run) == 2 * 4
+    for (method, _), run in by_run.items():
+        assert None not in [run.test[name] for name in NAMES]
+        assert bool(run.pairs) == (method != "single task")
+    # Trained, and not as together with the others.
+    assert by_run["single task", 0].test != by_run[EQUAL_WEIGHTS, 0].test
 
 
 def test_a_diverged_training_is_named(transformed_data, test_examples, tmp_path):

@@ -113,6 +113,10 @@ def test_a_null_result_is_said_with_what_would_have_been_missed():
     )
 
 
+def test_what_differs_by_rounding_only_is_not_said_to_differ_by_less_than_nothing():
+    assert "(smaller than 0.00001 AUC or smaller than 0.00001 R²" in verdict(drawn(0, noise=1e-8))
+
+
 def test_a_difference_is_said_with_its_interval():
     effects = {("PCGrad", "tip"): 0.1, ("PCGrad", "fare"): -0.2, ("PPCGrad", "tip"): 0.1}
     said = verdict(drawn(1, effects=effects))

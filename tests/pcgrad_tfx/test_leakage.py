@@ -96,6 +96,19 @@ def test_that_a_value_is_missing_can_give_the_label_away(random):
         assert leak.subgroup.startswith("days missing (")
 
 
+def test_few_missing_values_give_a_rare_label_away(random):
+    """As of flights that are cancelled before they get a plane: 0.7% of the rows."""
+    cancelled = (random.random(10 * ROWS) < 0.03).astype(int)
+    planes = random.choice([f"N{i}" for i in range(40)], 10 * ROWS)
+    plane = np.where((cancelled == 1) & (random.random(10 * ROWS) < 0.25), "", planes)
+    # By chance 40 rows have no 1, which 3 in 100 have.
+    seats = np.where((cancelled == 0) & (np.arange(10 * ROWS) < 40), "", "100")
+    frame = table(sold=cancelled, plane=plane, seats=seats)
+    (leak,) = find_leaks(frame, Features(categorical=("plane", "seats")), [BINARY])
+    assert leak.subgroup.startswith("plane missing (1%")
+    assert leak.finding == "sold is 1 in 100.00% of these rows, in 3% of all"
+
+
 def test_a_group_in_which_the_amount_does_not_vary(random):
     free = random.random(ROWS) < 0.2
     price = np.where(free, 5.0, random.normal(50, 20, ROWS))

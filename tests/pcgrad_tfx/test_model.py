@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from pcgrad.keras import MultiTaskModel
+from pcgrad_tfx.features import Features
 from pcgrad_tfx.label_statistics import LabelStatistics
 from pcgrad_tfx.log_scale import MeanSquaredLogError
 from pcgrad_tfx.model import (
@@ -16,7 +17,8 @@ from pcgrad_tfx.model import (
     task_loss,
 )
 from pcgrad_tfx.tasks import Task
-from pcgrad_tfx.training_config import Training
+from pcgrad_tfx.training import compile_model
+from pcgrad_tfx.training_config import TrainerConfig, Training
 from transformed import dropout_model
 
 TASKS = (
@@ -67,6 +69,16 @@ def test_a_head_on_a_logarithmic_scale_gives_amounts():
     assert np.ptp(fares) > 1
     assert isinstance(task_loss(tasks[1]), MeanSquaredLogError)
     assert task_loss(TASKS[1]) == "mean_squared_error"
+
+
+def test_metrics_of_several_tasks_of_one_kind_have_one_name():
+    tasks = [Task(name=name, kind="binary", column=name) for name in ("tip", "late")]
+    config = TrainerConfig(tasks=tasks, features=Features(numeric=("miles",)))
+    model = build_model(SPEC, tasks, config, {"company_xf": 5}, {})
+    compile_model(model, config, tasks, {})
+    labels = {task.name: np.array([0.0, 1.0, 0.0]) for task in tasks}
+    logs = model.fit(FEATURES, labels, verbose=0).history
+    assert {"tip_auc", "late_auc"} <= set(logs)
 
 
 HOSTILE = ["Delta 13 C (o/oo)", "key words", "%", "ключ", "_a", "a/b", "a b", "feature 1"]

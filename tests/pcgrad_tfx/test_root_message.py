@@ -19,6 +19,13 @@ from pcgrad_tfx.errors import brief, root_message, shown
             ),
             "split 'train': out of range\n\nSplit  Column\ntrain  hour",
         ),
+        (
+            TypeError(
+                'in user code:\n\n    File "model.py", line 3, in call  *\n'
+                "        return self.head(x, 1)\n\n    TypeError: head() takes 1 argument\n"
+            ),
+            "head() takes 1 argument",
+        ),
         (KeyError("hour"), "KeyError: 'hour'"),
         (AssertionError(), "AssertionError"),
     ],

@@ -89,3 +89,26 @@ def test_places_may_be_runtime_parameters():
     nodes = create(data_root=data_root, push_destination=push_destination)
     assert nodes["CsvExampleGen"].exec_properties["input_base"] is data_root
     assert nodes["Pusher"].exec_properties["push_destination"] is push_destination
+
+
+def test_the_comparison_depends_on_what_its_trainings_depend_on():
+    def settings(**training):
+        changed = CONFIG.training.model_copy(update=training)
+        nodes = create(comparison=ComparisonSettings(), training=changed)
+        return nodes["Comparison"].exec_properties["custom_config"]
+
+    # Its methods and seeds are its own: another seed of the Trainer's runs nothing anew.
+    assert settings() == settings(seed=3, surgery="none")
+    assert settings() != settings(learning_rate=0.5)
+
+
+@pytest.mark.parametrize(
+    ("options", "source"),
+    [
+        ({"data_root": "gs://trips", "data_pattern": "2024.csv"}, "gs://trips/2024.csv"),
+        ({"data_splits": dict.fromkeys(("train", "eval", "test"), "*.csv")}, "data"),
+    ],
+)
+def test_the_report_says_what_it_is_about(options, source):
+    nodes = create(**options)
+    assert json.loads(nodes["ConflictReport"].exec_properties["data"]) == {"Source": source}

@@ -75,6 +75,13 @@ def test_without_labels_tasks_are_proposed_but_not_chosen(houses, capsys):
     assert {"price", "type", "sold"} <= {task["column"] for task in document["tasks"]}
 
 
+def test_a_single_task_is_not_to_be_compared(houses, capsys):
+    init_config("houses.csv", None, ["price"])
+    printed = capsys.readouterr().out
+    assert "add another [[tasks]]" in printed
+    assert printed.endswith("--config houses.toml --output houses\n")
+
+
 def test_a_file_is_not_overwritten(houses, capfd):
     (houses / "houses.toml").write_text("mine")
     assert main(["--init", "houses.csv", "--label", "price"]) == FAILED

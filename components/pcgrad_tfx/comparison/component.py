@@ -71,8 +71,8 @@ class Comparison(base_component.BaseComponent):
                 "test" is used, for scores only.
             transformed_examples: Channel of the same type, of Transform, with "train" and "eval".
             transform_graph: Channel of type `standard_artifacts.TransformGraph`.
-            custom_config: As a Trainer with our `run_fn` takes it, except that `surgery` does not
-                count; and `comparison`, the JSON of a `ComparisonSettings`. With a
+            custom_config: As a Trainer with our `run_fn` takes it, except that `surgery` and `seed`
+                do not count; and `comparison`, the JSON of a `ComparisonSettings`. With a
                 `checkpoint_root` an interrupted comparison goes on where it was.
 
         Raises:

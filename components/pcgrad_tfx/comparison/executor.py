@@ -71,9 +71,10 @@ class Executor(base_executor.BaseExecutor):
         todo = candidates(settings, config.tasks)
         folder = None
         if config.checkpoint_root:
+            # Not what changes no single training: more seeds go on from those that are there.
             determinants = (
-                config.model_dump(mode="json", exclude={"checkpoint_root"}),
-                settings.model_dump(mode="json"),
+                config.model_dump(mode="json", exclude={"checkpoint_root", "surgery", "seed"}),
+                settings.model_dump(mode="json", exclude={"seeds", "epochs"}),
                 {key: artifact.uri for key, artifact in inputs.items()},
             )
             folder = checkpoint_folder(config.checkpoint_root, "comparison", *determinants)
@@ -90,9 +91,9 @@ class Executor(base_executor.BaseExecutor):
             rows=rows,
             settings={
                 **config.model_dump(
-                    mode="json", exclude={"checkpoint_root", "code_version", "surgery"}
+                    mode="json", exclude={"checkpoint_root", "code_version", "surgery", "seed"}
                 ),
-                SETTINGS_KEY: settings.model_dump(mode="json"),
+                SETTINGS_KEY: settings.model_dump(mode="json", exclude_none=True),
             },
         )
         write_comparison(comparison, artifact_utils.get_single_uri(output_dict[COMPARISON_KEY]))

@@ -22,6 +22,7 @@ from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS, Run, StepTime
 from pcgrad_tfx.comparison.scores import score
 from pcgrad_tfx.input_data import InputData
 from pcgrad_tfx.label_statistics import LabelStatistics
+from pcgrad_tfx.model import outputs_by_task
 from pcgrad_tfx.tasks import Task
 from pcgrad_tfx.training import build, compile_model
 from pcgrad_tfx.training_config import TrainerConfig
@@ -138,8 +139,11 @@ class Trainings:
         tasks = weighted(config.tasks, candidate.weights)
         if candidate.task is not None:
             tasks = [task for task in tasks if task.name == candidate.task]
-            # The same network with the same weights, as far as the task needs it.
-            model = MultiTaskModel(model.input, {candidate.task: model.output[candidate.task]})
+            if model.named_outputs():
+                # The same network with the same weights, as far as the task needs it.
+                output = outputs_by_task(model, model.output)[candidate.task]
+                model = MultiTaskModel(model.input, {candidate.task: output})
+            # A subclassed model cannot be cut: it computes the other tasks, which have no loss.
         compile_model(model, config, tasks, self._statistics, with_metrics)
         return model, tasks
 

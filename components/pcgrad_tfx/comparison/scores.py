@@ -6,24 +6,25 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 from sklearn import metrics
 
+from pcgrad.keras import MultiTaskModel
+from pcgrad_tfx.model import outputs_by_task
 from pcgrad_tfx.tasks import Task
 
 Values: TypeAlias = npt.NDArray[Any]
 
 
 def score(
-    model: keras.Model, batches: tf.data.Dataset, tasks: Sequence[Task]
+    model: MultiTaskModel, batches: tf.data.Dataset, tasks: Sequence[Task]
 ) -> dict[str, float | None]:
     """Evaluates a model.
 
     Args:
-        model: From features to a mapping of outputs by task.
+        model: From features to an output for each task.
         batches: (features, labels by task), NaN where a label is missing.
         tasks: Those that the model has outputs for.
 
@@ -33,7 +34,7 @@ def score(
 
     @tf.function(reduce_retracing=True)
     def predict(features: Mapping[str, tf.Tensor]) -> Mapping[str, tf.Tensor]:
-        return model(features, training=False)
+        return outputs_by_task(model, model(features, training=False))
 
     labels: dict[str, list[Values]] = {task.name: [] for task in tasks}
     predictions: dict[str, list[Values]] = {task.name: [] for task in tasks}

@@ -12,6 +12,7 @@ PCGRAD, PPCGRAD = "PCGrad", "PPCGrad"
 
 # Names of so many tasks can be read in a sentence.
 _MOST = 3
+_MOST_DIGITS = 5
 
 # What holds for all sentences.
 CAVEAT = (
@@ -114,7 +115,9 @@ def _detectable(rest: Iterable[Finding]) -> list[str]:
     largest: dict[str, float] = {}
     for finding in rest:
         if finding.metric and finding.detectable is not None:
-            largest[finding.metric] = max(largest.get(finding.metric, 0), finding.detectable)
+            # Methods that differ by rounding only: "smaller than 0.00000" would say nothing.
+            least = largest.get(finding.metric, 10.0**-_MOST_DIGITS)
+            largest[finding.metric] = max(least, finding.detectable)
     return [
         f"smaller than {value:.{_digits(value)}f} {METRIC_NAMES.get(metric, metric)}"
         for metric, value in largest.items()
@@ -127,7 +130,7 @@ def _signed(value: float, digits: int) -> str:
 
 def _digits(value: float) -> int:
     """So many decimals that a value shows its first digit, three at least, five at most."""
-    return next((digits for digits in (3, 4) if abs(value) >= 10.0**-digits), 5)
+    return next((digits for digits in (3, 4) if abs(value) >= 10.0**-digits), _MOST_DIGITS)
 
 
 def _listed(texts: Iterable[str], last: str = " and ") -> str:
