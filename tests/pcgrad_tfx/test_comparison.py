@@ -287,7 +287,8 @@ def test_a_model_of_the_users_own_is_compared(transformed_data, test_examples, t
 
 
 def test_a_diverged_training_is_named(transformed_data, test_examples, tmp_path):
-    with pytest.raises(FloatingPointError, match=r"diverged with equal weights, seed 0 \(tasks"):
+    message = r"^comparison, equal weights, seed 0: training diverged in step \d"
+    with pytest.raises(FloatingPointError, match=message):
         compare(transformed_data, test_examples, tmp_path, learning_rate=1e30)
 
 

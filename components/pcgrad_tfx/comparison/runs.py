@@ -15,8 +15,7 @@ import keras
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from pcgrad.keras import MultiTaskModel
-from pcgrad.keras.divergence import has_diverged
+from pcgrad.keras import MultiTaskModel, RaiseOnDivergence
 from pcgrad_tfx.comparison.methods import Candidate, weighted
 from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS, Run, StepTime
 from pcgrad_tfx.comparison.scores import score
@@ -77,19 +76,17 @@ class Trainings:
         assert epochs is not None
         batches = self._data.epochs(self._train_files, seed, 0, epochs)
         names = [task.name for task in tasks]
-        model.fit(
-            batches.map(lambda features, labels: (features, {n: labels[n] for n in names})),
-            epochs=epochs,
-            steps_per_epoch=math.ceil(self._rows / self._config.batch_size),
-            callbacks=[keras.callbacks.TerminateOnNaN()],
-            verbose=0,
-        )
-        if has_diverged(model):
-            raise FloatingPointError(
-                f"comparison: training diverged with {candidate.method}, seed {seed} (tasks "
-                f"{', '.join(names)}): a weight is not finite; lower `learning_rate` or look for "
-                "extreme values in the labels and features"
+        try:
+            model.fit(
+                batches.map(lambda features, labels: (features, {n: labels[n] for n in names})),
+                epochs=epochs,
+                steps_per_epoch=math.ceil(self._rows / self._config.batch_size),
+                callbacks=[RaiseOnDivergence()],
+                verbose=0,
             )
+        except FloatingPointError as error:
+            where = f"comparison, {candidate.method}, seed {seed}"
+            raise FloatingPointError(f"{where}: {error}") from None
         return Run(
             method=candidate.method,
             seed=seed,
