@@ -7,7 +7,8 @@ Nothing is lost: `data_accessor` has datasets of gzipped TFRecords only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
 
@@ -72,6 +73,33 @@ def read_shuffled_batches(
 
     blocks = _records(files).batch(_SHUFFLED_ROWS).enumerate().map(shuffled)
     return blocks.rebatch(batch_size)
+
+
+@contextlib.contextmanager
+def damaged_files_named(patterns: Sequence[str]) -> Iterator[None]:
+    """Says which file it is when one cannot be read to its end.
+
+    Args:
+        patterns: Of the files that are read.
+
+    Raises:
+        ValueError: Reading failed within the context.
+    """
+    try:
+        yield
+    except tf.errors.DataLossError:
+        for file in example_files(patterns):
+            try:
+                for _ in _records([file]).batch(_SHUFFLED_ROWS):
+                    pass
+            except tf.errors.DataLossError as error:
+                # Without TensorFlow's names of functions and operations.
+                what = error.message.partition(" [Op")[0].rpartition("}} ")[2]
+                raise ValueError(
+                    f"{file} is damaged ({what}); restore it, or run the pipeline with another "
+                    "output folder"
+                ) from None
+        raise
 
 
 def _records(files: Sequence[str]) -> tf.data.Dataset:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import math
 import os
+import zlib
 from collections.abc import Collection, Iterator, Sequence
 
 import tensorflow as tf
@@ -16,6 +18,11 @@ from pcgrad_tfx.row_sample import RowSample
 
 # The columns are those of the first records; of one alone some may be missing.
 _FIRST_RECORDS = 1000
+
+_CHUNK_BYTES = 1 << 20
+
+# A record's length and two checksums.
+_FRAME_BYTES = 16
 
 
 def check_tfrecord(
@@ -98,17 +105,30 @@ def text_columns(files: Sequence[str]) -> set[str]:
 def _examples(file: str) -> Iterator[tuple[int, tf.train.Example]]:
     compression = "GZIP" if file.endswith(".gz") else ""
     try:
+        if compression:
+            _read_to_the_end(file)
+        size = 0
         records = tf.data.TFRecordDataset(file, compression).as_numpy_iterator()
         for number, record in enumerate(records, start=1):
+            size += len(record) + _FRAME_BYTES
             try:
                 yield number, tf.train.Example.FromString(record)
             except Exception as error:  # protobuf's, which differ between its versions
                 raise DataError(
                     f"{file}: record {number}: no tf.train.Example; write the rows as examples"
                 ) from error
-    except (OSError, tf.errors.OpError) as error:
+        if not compression and size != tf.io.gfile.stat(file).length:
+            raise EOFError("the last record is cut off")
+    except (OSError, EOFError, zlib.error, tf.errors.OpError) as error:
         hint = "" if compression else " (if it is compressed, its name must end in .gz)"
         raise DataError(f"{unreadable(file, error)}{hint}") from error
+
+
+def _read_to_the_end(file: str) -> None:
+    """TensorFlow takes a gzip file that is cut off early for a shorter one."""
+    with tf.io.gfile.GFile(file, "rb") as packed, gzip.GzipFile(fileobj=packed) as unpacked:
+        while unpacked.read(_CHUNK_BYTES):
+            pass
 
 
 def _cell(where: str, example: tf.train.Example, name: str, is_number: bool, is_used: bool) -> str:

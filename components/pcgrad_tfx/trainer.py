@@ -24,6 +24,7 @@ from pcgrad.keras import (
     distributed_fit,
 )
 from pcgrad_tfx.baseline import write_definitions
+from pcgrad_tfx.example_files import damaged_files_named
 from pcgrad_tfx.input_data import InputData
 from pcgrad_tfx.label_statistics import label_statistics
 from pcgrad_tfx.resuming import EpochCheckpoint, checkpoint_folder, discard_damaged
@@ -74,7 +75,8 @@ def run_fn(fn_args: tfx.components.FnArgs) -> None:
     keras.utils.set_random_seed(config.seed + 1)
     tft_output = tft.TFTransformOutput(fn_args.transform_graph_path)
     data = InputData(tft_output, config.tasks, config.batch_size)
-    rows, statistics = label_statistics(data.batches(fn_args.train_files), config.tasks)
+    with damaged_files_named(fn_args.train_files):
+        rows, statistics = label_statistics(data.batches(fn_args.train_files), config.tasks)
     if not rows:
         raise ValueError(f"there is no row in {fn_args.train_files}; check the train split")
 
@@ -131,7 +133,8 @@ def _fit(
     if checkpoint:
         first = checkpoint.restore()
         callbacks.append(checkpoint)
-    validation_steps = sum(1 for _ in data.batches(fn_args.eval_files))
+    with damaged_files_named(fn_args.eval_files):
+        validation_steps = sum(1 for _ in data.batches(fn_args.eval_files))
     if fn_args.eval_steps:
         validation_steps = min(validation_steps, fn_args.eval_steps)
     verbose = 0

@@ -1,5 +1,7 @@
 """Our reader of Transform's files: it yields what TFX's own yields, in the order that is wanted."""
 
+import pathlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -122,3 +124,24 @@ def test_another_format_is_refused(tmp_path):
     (tmp_path / "examples.parquet").touch()
     with pytest.raises(ValueError, match=r"examples\.parquet is not a gzipped TFRecord"):
         example_files.example_files([f"{tmp_path}/*"])
+
+
+def cut(content):
+    return content[: len(content) // 2]
+
+
+def flip_a_bit(content):
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+@pytest.mark.parametrize("damage", [cut, flip_a_bit])
+def test_a_damaged_file_is_named(files, tmp_path, damage):
+    copies = [tmp_path / pathlib.Path(file).name for file in files]
+    for file, copy in zip(files, copies, strict=True):
+        copy.write_bytes(pathlib.Path(file).read_bytes())
+    copies[1].write_bytes(damage(copies[1].read_bytes()))
+    message = rf"^{copies[1]} is damaged \(.+\); restore it, or run the pipeline with another"
+    patterns = [f"{tmp_path}/*"]
+    with pytest.raises(ValueError, match=message), example_files.damaged_files_named(patterns):
+        list(read_batches([str(copy) for copy in copies], BATCH_SIZE))

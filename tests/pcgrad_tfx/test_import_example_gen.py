@@ -76,3 +76,16 @@ def test_it_takes_the_place_of_tfxs_own_in_the_pipeline(data):
 def test_the_executor_can_be_imported_by_its_path_as_kubeflow_does(data):
     module, name = example_gen(data).executor_spec.class_path.rsplit(".", 1)
     assert getattr(importlib.import_module(module), name) is Executor
+
+
+@pytest.mark.parametrize("length", [30, 0.5])
+@pytest.mark.parametrize("name", ["a.tfrecord", "a.tfrecord.gz"])
+def test_a_truncated_file_is_named(data, tmp_path, name, length):
+    write(data / name, ROWS)
+    content = (data / name).read_bytes()
+    kept = length if isinstance(length, int) else int(length * len(content))
+    (data / name).write_bytes(content[:kept])
+    with pytest.raises(DataError, match=rf"^{data / name}: ") as raised:
+        generate(Executor, example_gen(data), tmp_path / "examples")
+    assert "\n" not in str(raised.value)
+    assert not (tmp_path / "examples").exists()
