@@ -171,6 +171,9 @@ def test_the_sentence_about_several_pairs():
         "Of 3 pairs of tasks 2 are aligned and for 1 there is no evidence of conflict; the lowest "
         "is that of a and c: "
     )
+    assert sentence(unrelated, unrelated).startswith(
+        "There is no evidence that any of 2 pairs of tasks conflicts; the lowest is that of a and c"
+    )
     undefined = means(None, None, tasks=("a", "d"))
     assert "1 conflicts and for 2 it cannot be told; " in sentence(conflict, undefined, undefined)
 

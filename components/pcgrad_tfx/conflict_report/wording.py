@@ -72,7 +72,10 @@ def _sentence_of_many(findings: Sequence[PairFinding], judged: Sequence[PairFind
         extreme = f"{pair} conflict most, {_ADVERBS[lowest.strength]}"
     else:
         extreme = f"the lowest is that of {pair}"
-    return f"Of {len(findings)} pairs of tasks {_listed(counts)}; {extreme}: {_evidence(lowest)}."
+    said = f"Of {len(findings)} pairs of tasks {_listed(counts)}"
+    if nothing == len(findings):
+        said = f"There is no evidence that any of {nothing} pairs of tasks conflicts"
+    return f"{said}; {extreme}: {_evidence(lowest)}."
 
 
 def _evidence(finding: PairFinding) -> str:
