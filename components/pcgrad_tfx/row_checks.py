@@ -168,9 +168,7 @@ class _Codes:
         value = _number(cell)
         if value is None:
             return False
-        if _is_integer(cell):
-            value = int(cell)  # Exactly, however large.
-        if not (isinstance(value, int) and _INT64.min <= value <= _INT64.max):
+        if not (_is_integer(cell) and _INT64.min <= int(cell) <= _INT64.max):
             self.is_decimal = True
         if self.fault is None and not math.isnan(value):
             self._compare(where, cell, value)
@@ -184,6 +182,8 @@ class _Codes:
             self.fault = where, f"{shown(cell)} is no finite 32-bit number; {advice}"
             return
         stored = float(np.float32(value))
+        if _is_integer(cell):
+            value = int(cell)  # Exactly: float64 may mix them up, too.
         if len(self._stored) < _MAX_CODES:
             self._stored.setdefault(stored, (value, cell))
         other, text = self._stored.get(stored, (value, cell))

@@ -260,6 +260,7 @@ CODES = {
     "beside decimal numbers": (["16777216", "16777217", "0.5"], "would be the same as '16777216'"),
     "beside a gap in words": (["20000001", "20000000", "nan"], "would be the same as '20000001'"),
     "many digits": (["0.1", "0.10000000001"], "would be the same as '0.1'"),
+    "hundreds of digits": (["1", "1" * 400], "(400 characters) is no finite 32-bit number"),
     "beyond float32": (["1", "1e40"], "'1e40' is no finite 32-bit number"),
 }
 

@@ -8,8 +8,8 @@ import tensorflow_model_analysis as tfma
 from sklearn import metrics as sk
 
 from evaluator_runs import TASKS, EchoModel, evaluate, make_rows
-from pcgrad_tfx.evaluation import eval_config, read_results
-from pcgrad_tfx.tasks import Gate
+from pcgrad_tfx.evaluation import _reasons, eval_config, read_results
+from pcgrad_tfx.tasks import Gate, parse_tasks
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +160,14 @@ def test_labels_that_do_not_vary_are_the_reason(tmp_path):
     assert fare.reasons == (
         "r_squared is not defined: the labels of the evaluated rows do not vary",
     )
+
+
+def test_a_class_without_rows_is_the_reason():
+    (task,) = parse_tasks(
+        [{"name": "sort", "kind": "multiclass", "column": "sort", "classes": ["a", "b", "c"]}]
+    )
+    reasons = _reasons(task, {"example_count": 30, "auc": math.nan}, None, set())
+    assert reasons == ("auc is not defined: the evaluated rows lack one of the classes",)
 
 
 def test_without_masks_all_rows_count(tmp_path):
