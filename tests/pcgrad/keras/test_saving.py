@@ -55,7 +55,7 @@ def train(model: MultiTaskModel) -> dict[str, list[float]]:
     return model.fit(x, y, batch_size=8, shuffle=False, verbose=0).history
 
 
-@pytest.mark.parametrize("surgery", SURGERIES, ids=repr)
+@pytest.mark.parametrize("surgery", SURGERIES)
 def test_saving_and_loading_keeps_the_surgery_and_the_training(surgery, tmp_path):
     uninterrupted = taxi(surgery)
     train(uninterrupted)
@@ -87,7 +87,7 @@ def test_loading_draws_the_orders_of_the_steps_that_follow(tmp_path):
         np.testing.assert_array_equal(loaded.weights[0], model.weights[0])
 
 
-@pytest.mark.parametrize("surgery", [None, *SURGERIES[:2], halves], ids=repr)
+@pytest.mark.parametrize("surgery", [None, *SURGERIES[:2], halves])
 def test_cloning_keeps_the_surgery(surgery):
     model = taxi(surgery)
     clone = keras.models.clone_model(model)
