@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 from hypothesis import HealthCheck, given, settings
 
-from csv_mutations import Mutated, as_number, cell_by_cell, mutated_files
+from csv_mutations import cell_by_cell, mutated_files
+from csv_tables import Mutated, as_number
 from pcgrad_tfx.csv_example_gen.reading import ColumnTypeInferrer, to_example
 from pcgrad_tfx.csv_reading import read_header, read_rows
 from pipelines.config import load_config

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from chains import Chain, run_chain, values_of
-from csv_mutations import CLASSES, MISSING, File, Mutated, as_number, mutated_files
+from csv_mutations import mutated_files
+from csv_tables import CLASSES, MISSING, File, Mutated, as_number
 from pipelines.config import PipelineConfig, load_config
 from pipelines.inspection import inspect_data
 
