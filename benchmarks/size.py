@@ -16,6 +16,7 @@ import rich.console
 import rich.markdown
 from tfx.orchestration import metadata
 
+from benchmarks import wide
 from benchmarks.flights import ALL_ROWS, write_flights
 from benchmarks.size_report import markdown, plot
 from pipelines.output_folder import metadata_connection
@@ -30,21 +31,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     sizes = [100_000, ALL_ROWS, 3 * ALL_ROWS]
     parser.add_argument("--rows", nargs="+", type=int, default=sizes)
+    parser.add_argument("--wide", action="store_true", help="many tasks and columns instead")
     parser.add_argument("--output", type=pathlib.Path, default=_RESULTS)
     args = parser.parse_args()
+    args.output.mkdir(parents=True, exist_ok=True)
+    name = "wide" if args.wide else "size"
     measured = []
-    for rows in args.rows:
-        with tempfile.TemporaryDirectory() as folder:
-            measured += _run(pathlib.Path(folder), rows)
-        args.output.mkdir(parents=True, exist_ok=True)
-        (args.output / "size.json").write_text(json.dumps(measured, indent=1) + "\n")
-    plot(measured, args.output / "size.svg")
+    for rows in [wide.ROWS] if args.wide else args.rows:
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = pathlib.Path(temporary)
+            config = wide.write_wide(folder) if args.wide else write_flights(folder, rows)
+            measured += [{"rows": rows, **one} for one in _run(config, folder / "output")]
+        (args.output / f"{name}.json").write_text(json.dumps(measured, indent=1) + "\n")
+    if not args.wide:
+        plot(measured, args.output / "size.svg")
     rich.console.Console().print(rich.markdown.Markdown(markdown(measured)))
 
 
-def _run(folder: pathlib.Path, rows: int) -> list[dict[str, Any]]:
+def _run(config: pathlib.Path, output: pathlib.Path) -> list[dict[str, Any]]:
     """Runs the pipeline in a process of its own, and watches it."""
-    config, output = write_flights(folder, rows), folder / "output"
     command = [sys.executable, str(_ROOT / "pipelines" / "local_runner.py")]
     begun = time.time()
     process = subprocess.Popen(
@@ -56,7 +61,7 @@ def _run(folder: pathlib.Path, rows: int) -> list[dict[str, Any]]:
         time.sleep(_INTERVAL_SECONDS)
     # 3 is that of a model that did not pass its gate.
     if process.returncode not in (0, 3):
-        raise SystemExit(f"the run of {rows} rows failed with exit code {process.returncode}")
+        raise SystemExit(f"the run of {config} failed with exit code {process.returncode}")
     executions = _executions(output)
     before = ("checks of the data", begun, executions[0][1])
     measured = []
@@ -65,7 +70,6 @@ def _run(folder: pathlib.Path, rows: int) -> list[dict[str, Any]]:
         if own:
             measured.append(
                 {
-                    "rows": rows,
                     "component": component,
                     "seconds": last - first,
                     "cpu_seconds": own[-1][2] - own[0][2],

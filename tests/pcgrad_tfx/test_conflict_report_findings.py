@@ -178,6 +178,15 @@ def test_the_sentence_about_several_pairs():
     assert "1 conflicts and for 2 it cannot be told; " in sentence(conflict, undefined, undefined)
 
 
+def test_an_interval_below_zero_that_is_no_evidence_is_explained():
+    told = sentence(*[means(-0.05, 0.02, tasks=("a", c)) for c in "bcd"])
+    assert told == (
+        "There is no evidence that any of 3 pairs of tasks conflicts; the lowest is that of a and "
+        "b: mean cosine of the gradients −0.050, 95% interval −0.092 to −0.008; among 3 pairs one "
+        "such interval is no evidence."
+    )
+
+
 def test_the_sentence_where_nothing_can_be_told():
     assert sentence() == "There is one task, so there is nothing that it could conflict with."
     assert "they share no variables" in sentence(means(None, None))

@@ -75,7 +75,16 @@ def _sentence_of_many(findings: Sequence[PairFinding], judged: Sequence[PairFind
     said = f"Of {len(findings)} pairs of tasks {_listed(counts)}"
     if nothing == len(findings):
         said = f"There is no evidence that any of {nothing} pairs of tasks conflicts"
-    return f"{said}; {extreme}: {_evidence(lowest)}."
+    evidence = _evidence(lowest)
+    if lowest.verdict != "conflict" and _excludes_zero(lowest):
+        # One interval of many does so by chance.
+        evidence += f"; among {len(judged)} pairs one such interval is no evidence"
+    return f"{said}; {extreme}: {evidence}."
+
+
+def _excludes_zero(finding: PairFinding) -> bool:
+    estimate = finding.cosine
+    return estimate is not None and estimate.high is not None and estimate.high < 0
 
 
 def _evidence(finding: PairFinding) -> str:
