@@ -46,13 +46,15 @@ def assert_same_values(one, other):
         assert one == other
 
 
-def kill_while_the_model_is_written(arguments, output):
-    """Kills a run when the folder of its model appears."""
+def kill_when_made(arguments, output, pattern):
+    """Kills a run as soon as it makes a file or folder among the artifacts."""
+    before = set((output / "artifacts").glob(pattern))
     with started(arguments) as process:
-        while not list((output / "artifacts" / "Trainer").glob("model/*/Format-Serving")):
+        while not set((output / "artifacts").glob(pattern)) - before:
             assert process.poll() is None
             time.sleep(0.001)
         process.kill()
+        return process.stdout.read().decode()
 
 
 def assert_cached(shown, components):
@@ -70,10 +72,10 @@ def ended(tmp_path_factory):
     folder = tmp_path_factory.mktemp("killed")
     arguments, output = write_data(folder), folder / "out"
     for component in BEFORE_TRAINING:
-        shown = kill_at(arguments, f"  {component} ")
+        shown = kill_when_made(arguments, output, f"{component}/*/*")
         done = BEFORE_TRAINING[: BEFORE_TRAINING.index(component)]
         assert_cached(shown, done[:-1])
-    kill_at(arguments, "  Trainer ")
+    kill_when_made(arguments, output, "Trainer/*/*")
     shutil.copytree(output, folder / "copy")
     code, shown = finish(arguments)
     assert code == DONE, shown
@@ -84,10 +86,10 @@ def ended(tmp_path_factory):
     kill_at(arguments, "Epoch 3/")
     shown = kill_at(arguments, "Epoch 6/")
     assert "Epoch 1/" not in shown
-    kill_while_the_model_is_written(arguments, output)
+    kill_when_made(arguments, output, "Trainer/model/*/Format-Serving")
     assert not (output / "pushed_model").exists()
     for component in AFTER_TRAINING:
-        shown = kill_at(arguments, f"  {component} ")
+        shown = kill_when_made(arguments, output, f"{component}/*/*")
         assert_cached(shown, BEFORE_TRAINING)
     code, shown = finish(arguments)
     assert code == DONE, shown
