@@ -14,14 +14,6 @@ settings.load_profile("ours")
 ROOT = pathlib.Path(__file__).parents[1]
 
 
-def pytest_collection_modifyitems(items):
-    """The tests of a file, and all that look at the taxi pipeline's run, go to one process."""
-    for item in items:
-        shares_run = "first_run" in getattr(item, "fixturenames", ())
-        group = "taxi" if shares_run else item.path.name
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory):
     """The wheel, built from this source."""
