@@ -94,6 +94,14 @@ def test_equal_runs_differ_by_nothing():
     assert {finding.p_value for finding in findings(comparison)} == {1.0}
 
 
+@pytest.mark.parametrize(("seeds", "p_value"), [(3, 0.25), (5, 0.0625), (8, 2**-7)])
+def test_seeds_that_all_differ_by_the_same_are_counted_by_their_signs(seeds, p_value):
+    # One row of ten more, whatever the level: not equal in floating point.
+    differences = [(k + 1) / 10 - k / 10 for k in range(seeds)]
+    assert paired(differences)[3] == p_value
+    assert paired(differences)[:3] == pytest.approx((0.1, 0.1, 0.1))
+
+
 def test_undefined_metrics_are_left_out():
     comparison = drawn(3)
     runs = [run.model_copy(update={"test": run.test | {"late": None}}) for run in comparison.runs]
