@@ -46,7 +46,7 @@ def test_with_only_tensorflow_installed(wheel, tmp_path):
     lock = ["--constraint", ROOT / "requirements.lock"]
     subprocess.run([python, "-m", "pip", "install", "--quiet", *lock, wheel], check=True)
     found = subprocess.run(
-        [python, "-c", WITH_TENSORFLOW_ONLY], cwd=tmp_path, check=True, text=True,
+        [python, "-I", "-c", WITH_TENSORFLOW_ONLY], cwd=tmp_path, check=True, text=True,
         stdout=subprocess.PIPE,
     )  # fmt: skip
     assert found.stdout == "conflict removed: [0.5, 1.5]\n"

@@ -22,10 +22,13 @@ PENGUINS = "culmen_length_mm", "culmen_depth_mm", "flipper_length_mm", "body_mas
 
 
 def run(command, folder, **environment):
+    inherited = dict(os.environ)
+    # tensorflow_transform sets it where it is imported, as in this process.
+    inherited.pop("TF_USE_LEGACY_KERAS", None)
     return subprocess.run(
         [str(part) for part in command],
         cwd=folder,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment},
+        env={**inherited, "TF_CPP_MIN_LOG_LEVEL": "3", **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
