@@ -1,6 +1,7 @@
 """A disk that is full or cannot be written to, an output folder that goes away."""
 
 import errno
+import os
 import shutil
 
 import pytest
@@ -43,13 +44,14 @@ def test_other_errors_say_what_they_are(tmp_path, log_file):
     assert failure_message(error, tmp_path, log_file) == "[Errno 13] Permission denied"
 
 
-# A small disk of one's own, without being root.
+# A small disk of one's own. Root needs no user namespace for it, and may have none in a chroot.
+UNSHARE = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
 SMALL_DISK = 'mount -t tmpfs -o "$1" none "$0" && shift && exec "$@"'
 
 
 def on_disk(folder, options):
     (folder / "out").mkdir(exist_ok=True)
-    return ["unshare", "-rm", "sh", "-c", SMALL_DISK, str(folder / "out"), options]
+    return [*UNSHARE, "sh", "-c", SMALL_DISK, str(folder / "out"), options]
 
 
 @pytest.mark.slow
