@@ -55,7 +55,8 @@ def test_two_workers_train_as_one_process(together, alone):
 def test_only_the_first_worker_writes(together):
     made = {path.name for path in together.iterdir() if path.suffix not in (".log", ".pickle")}
     assert made == {"checkpoints", "run", "tmp-0", "tmp-1"}
-    assert not list((together / "tmp-1").iterdir())
+    # Python 3.13 leaves the bytecode of functions that TensorFlow has rewritten.
+    assert {path.name for path in (together / "tmp-1").iterdir()} <= {"__pycache__"}
     assert not list((together / "checkpoints").iterdir())
     lines = (together / "run" / "model_run" / "conflicts.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == list(range(EPOCHS))
