@@ -15,7 +15,7 @@ def markdown(measured: Sequence[dict[str, Any]]) -> str:
     sizes = sorted({one["rows"] for one in measured})
     by_place = {(one["component"], one["rows"]): one for one in measured}
     head = [f"{rows:,} rows" for rows in sizes]
-    lines = [("peak memory, MB / seconds", *head), ("---", *("---:" for _ in sizes))]
+    lines = [("peak memory, MB / CPU seconds", *head), ("---", *("---:" for _ in sizes))]
     for component in dict.fromkeys(one["component"] for one in measured):
         cells = [by_place.get((component, rows)) for rows in sizes]
         lines.append((component, *(_cell(one) for one in cells)))
@@ -23,7 +23,7 @@ def markdown(measured: Sequence[dict[str, Any]]) -> str:
 
 
 def _cell(one: dict[str, Any] | None) -> str:
-    return "–" if one is None else f"{one['peak_mb']:,.0f} / {one['seconds']:,.0f}"
+    return "–" if one is None else f"{one['peak_mb']:,.0f} / {one['cpu_seconds']:,.0f}"
 
 
 def plot(measured: Sequence[dict[str, Any]], path: pathlib.Path) -> None:
@@ -36,9 +36,9 @@ def plot(measured: Sequence[dict[str, Any]], path: pathlib.Path) -> None:
         own = [one for one in measured if one["component"] == component]
         millions = [one["rows"] / 1e6 for one in own]
         axes[0].plot(millions, [one["peak_mb"] / 1e3 for one in own], marker=".", label=component)
-        axes[1].plot(millions, [one["seconds"] for one in own], marker=".", label=component)
+        axes[1].plot(millions, [one["cpu_seconds"] for one in own], marker=".", label=component)
     axes[0].set(xlabel="million rows", ylabel="peak memory, GB", ylim=0)
-    axes[1].set(xlabel="million rows", ylabel="seconds", ylim=0)
+    axes[1].set(xlabel="million rows", ylabel="CPU seconds", ylim=0)
     axes[1].legend(fontsize=7, loc="upper left")
     figure.tight_layout()
     figure.savefig(path, metadata={"Date": None})
