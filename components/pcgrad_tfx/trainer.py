@@ -164,6 +164,8 @@ def _fit(
             validation_data=held_out.apply(
                 tf.data.experimental.assert_cardinality(validation_steps)
             ),
+            # The reader does; Keras warns of its default.
+            shuffle=False,
             **settings,
         )
     logging.info("Trained %s.", model.name)

@@ -54,7 +54,10 @@ class Run:
         generator = next(name for name in self.nodes if name.endswith("ExampleGen"))
         folder = pathlib.Path(self.nodes[generator].outputs["examples"].uri) / f"Split-{split}"
         files = sorted(map(str, folder.iterdir()))
-        return list(tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator())
+        records = tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator()
+        # The features of an example have no order; Python's runs differ.
+        examples = map(tf.train.Example.FromString, records)
+        return [example.SerializeToString(deterministic=True) for example in examples]
 
     def serve(self, examples):
         answers = self.model.signatures["serving_default"](examples=tf.constant(examples))

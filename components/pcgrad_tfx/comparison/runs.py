@@ -82,6 +82,8 @@ class Trainings:
                 epochs=epochs,
                 steps_per_epoch=math.ceil(self._rows / self._config.batch_size),
                 callbacks=[RaiseOnDivergence()],
+                # The reader does; Keras warns of its default.
+                shuffle=False,
                 verbose=0,
             )
         except FloatingPointError as error:
