@@ -52,9 +52,9 @@ git ls-files -z --cached --others --exclude-standard |
     while IFS= read -r -d '' file; do [ ! -e "$file" ] || printf '%s\0' "$file"; done |
     tar --create --null --files-from=- | tar --extract --directory "$root/project"
 
-# The mounts end with the process.
+# The mounts end with the process. The root is a mount of its own: a test mounts a disk in there.
 exec unshare --mount bash -c '
     root=$1; shift
-    mount -t proc proc "$root/proc" && mount --rbind /dev "$root/dev" &&
+    mount --bind "$root" "$root" && mount -t proc proc "$root/proc" && mount --rbind /dev "$root/dev" &&
     exec chroot "$root" "$@"
 ' bash "$root" env -i "${environment[@]}" bash -c 'cd /project && exec "$@"' bash "$@"

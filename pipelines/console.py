@@ -11,9 +11,14 @@ import re
 import threading
 import time
 from collections.abc import Iterator
-from typing import IO, cast
+from typing import IO, TYPE_CHECKING, cast
 
 import rich.console
+
+from pipelines.failure import DISK_IS_FULL
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 _NODE = re.compile(r"(?:node|Component) (?P<node>\S+) is (?P<state>running|finished)\.")
 _CACHED = re.compile(r"A cached execution \d+ is used\.")
@@ -99,6 +104,18 @@ class LineStream(io.TextIOBase):
         return self._stream.isatty()
 
 
+class _LogFile(io.FileIO):
+    """Drops what a full disk has no room for: what stopped the run is still to be said."""
+
+    def write(self, data: Buffer, /) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            if error.errno not in DISK_IS_FULL:
+                raise
+            return memoryview(data).nbytes
+
+
 @contextlib.contextmanager
 def quiet(log_file: pathlib.Path, verbose: bool) -> Iterator[LineStream]:
     """Sends everything but what we print to a log file.
@@ -115,7 +132,8 @@ def quiet(log_file: pathlib.Path, verbose: bool) -> Iterator[LineStream]:
     """
     log_file.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
-        log = stack.enter_context(log_file.open("w", buffering=1, encoding="utf-8"))
+        buffer = io.BufferedWriter(_LogFile(log_file, "w"))
+        log = stack.enter_context(io.TextIOWrapper(buffer, "utf-8", line_buffering=True))
         terminal = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="replace")
         console = LineStream(stack.enter_context(terminal))
         for descriptor in () if verbose else (1, 2):

@@ -7,8 +7,9 @@ import pathlib
 
 from pcgrad_tfx.errors import root_message
 
+DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT)
 # As the operating system, TensorFlow and SQLite say it.
-_DISK_IS_FULL = ("no space left on device", "disk is full")
+_SAYS_FULL = ("no space left on device", "disk quota exceeded", "disk is full")
 
 
 def failure_message(error: BaseException, output: pathlib.Path, log_file: pathlib.Path) -> str:
@@ -35,9 +36,9 @@ def failure_message(error: BaseException, output: pathlib.Path, log_file: pathli
 
 def _disk_is_full(error: BaseException | None) -> bool:
     while error is not None:
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        if isinstance(error, OSError) and error.errno in DISK_IS_FULL:
             return True
-        if any(text in str(error).lower() for text in _DISK_IS_FULL):
+        if any(text in str(error).lower() for text in _SAYS_FULL):
             return True
         error = error.__cause__ or error.__context__
     return False

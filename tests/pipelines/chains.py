@@ -181,7 +181,8 @@ def train_one_step(
     compile_model(model, trainer, tasks, statistics)
     model.run_eagerly = True
     validation = batch("eval") if transformed["eval"] else None
-    history = model.fit(batch("train"), validation_data=validation, verbose=0).history
+    data = {"x": batch("train"), "validation_data": validation}
+    history = model.fit(**data, shuffle=False, verbose=0).history
     losses = {name: values[0] for name, values in history.items() if name.endswith("loss")}
     ((features, _),) = batch("train")
     answers = model(features, training=False)

@@ -3,6 +3,7 @@
 import io
 import logging
 import os
+import pathlib
 import sys
 
 import pytest
@@ -82,3 +83,10 @@ def test_verbose_leaves_standard_error_alone(tmp_path, capfd):
     with quiet(tmp_path / "run.log", verbose=True):
         print("a warning", file=sys.stderr)
     assert capfd.readouterr().err == "a warning\n"
+
+
+def test_a_full_disk_takes_only_what_would_be_logged(capfd):
+    with quiet(pathlib.Path("/dev/full"), verbose=False):
+        print("a warning", file=sys.stderr)
+        print("for people")
+    assert capfd.readouterr().out == "for people\n"
