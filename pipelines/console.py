@@ -135,7 +135,7 @@ def quiet(log_file: pathlib.Path, verbose: bool) -> Iterator[LineStream]:
         buffer = io.BufferedWriter(_LogFile(log_file, "w"))
         log = stack.enter_context(io.TextIOWrapper(buffer, "utf-8", line_buffering=True))
         terminal = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="replace")
-        console = LineStream(stack.enter_context(terminal))
+        console = stack.enter_context(LineStream(stack.enter_context(terminal)))
         for descriptor in () if verbose else (1, 2):
             saved = os.dup(descriptor)
             stack.callback(os.close, saved)
