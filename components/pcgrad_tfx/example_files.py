@@ -54,7 +54,7 @@ def read_shuffled_batches(
 ) -> tf.data.Dataset:
     """All rows once, in an order that is a function of the seed.
 
-    ExampleGen has shuffled the rows once for all, so it is enough to shuffle blocks of
+    Our ExampleGens have shuffled the rows once for all, so it is enough to shuffle blocks of
     20,000 successive rows, each by itself.
 
     Args:

@@ -6,6 +6,7 @@ import importlib
 from pathlib import Path
 
 import apache_beam as beam
+import numpy as np
 import pytest
 from tfx import v1 as tfx
 from tfx.components.example_gen.csv_example_gen import executor as stock_executor
@@ -20,6 +21,7 @@ from pcgrad_tfx.csv_example_gen.executor import Executor
 from pcgrad_tfx.errors import DataError
 
 HEADER = "id,fare,name\n"
+ALL = tfx.proto.Input(splits=[tfx.proto.Input.Split(name="all", pattern="*.csv")])
 ROWS = "".join(f"{i},{i / 2},Ann\n" for i in range(300))
 
 
@@ -45,6 +47,30 @@ def test_it_generates_what_tfx_generates(data, tmp_path):
         assert read_split(ours, split) == read_split(stock, split) != []
     rows = check_csv(str(data), "*.csv", required=["name"], numeric=["id", "fare"]).rows
     assert rows == sum(len(read_split(ours, split)) for split in SPLITS) == 304
+
+
+def test_sorted_rows_are_shuffled_in_the_same_way_each_time(data, tmp_path):
+    (data / "data.csv").write_text(
+        HEADER + "".join(f"{i},{i // 3000},Ann\n" for i in range(30_000))
+    )
+    orders = []
+    for name in ("one", "another"):
+        folder = generate(Executor, example_gen(data), tmp_path / name)
+        rows = examples(folder, "train")
+        orders.append([row.features.feature["id"].int64_list.value[0] for row in rows])
+    assert orders[0] == orders[1]
+    tenths = [sum(part) / len(part) / 30_000 for part in np.array_split(orders[0], 10)]
+    assert np.abs(np.array(tenths) - 0.5).max() < 0.05
+
+
+def test_equal_rows_are_not_left_together(data, tmp_path):
+    (data / "data.csv").write_text(HEADER + "1,0.5,Ann\n" * 15_000 + "2,0.5,Bob\n" * 15_000)
+    component = example_gen(data, output_config=tfx.proto.Output(), input_config=ALL)
+    rows = examples(generate(Executor, component, tmp_path / "out"), "all")
+    ids = [row.features.feature["id"].int64_list.value[0] for row in rows]
+    assert len(ids) == 30_000
+    for part in np.array_split(ids, 10):
+        assert 1.4 < part.mean() < 1.6
 
 
 def test_a_compressed_file_gives_the_same_examples(data, tmp_path):

@@ -15,6 +15,7 @@ from tfx.types.standard_component_specs import EXAMPLES_KEY
 from pcgrad_tfx.csv_checks import check_csv
 from pcgrad_tfx.csv_example_gen.reading import ReadCsv
 from pcgrad_tfx.example_gen_checks import check_input, check_output
+from pcgrad_tfx.shuffling import shuffled
 
 
 class Executor(executor.Executor):
@@ -47,3 +48,9 @@ class Executor(executor.Executor):
     ) -> Callable[..., beam.PTransform]:
         """What reads an input split, as TFX asks for it."""
         return functools.partial(ReadCsv, missing=self._missing)
+
+    def GenerateExamplesByBeam(  # noqa: N802, TFX's own name
+        self, pipeline: beam.Pipeline, exec_properties: dict[str, Any]
+    ) -> dict[str, beam.PCollection]:
+        """The rows of each split, in a random order."""
+        return shuffled(super().GenerateExamplesByBeam(pipeline, exec_properties))

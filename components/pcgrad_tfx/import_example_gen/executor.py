@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import apache_beam as beam
 from tfx import v1 as tfx
 from tfx.components.example_gen.import_example_gen import executor
 from tfx.types import artifact_utils
 from tfx.types.standard_component_specs import EXAMPLES_KEY
 
 from pcgrad_tfx.example_gen_checks import check_input, check_output
+from pcgrad_tfx.shuffling import shuffled
 from pcgrad_tfx.tfrecord_checks import check_tfrecord
 
 
@@ -36,3 +38,9 @@ class Executor(executor.Executor):
         super().Do(input_dict, output_dict, exec_properties)
         examples = artifact_utils.get_single_instance(output_dict[EXAMPLES_KEY])
         check_output(examples, checked.rows)
+
+    def GenerateExamplesByBeam(  # noqa: N802, TFX's own name
+        self, pipeline: beam.Pipeline, exec_properties: dict[str, Any]
+    ) -> dict[str, beam.PCollection]:
+        """The rows of each split, in a random order."""
+        return shuffled(super().GenerateExamplesByBeam(pipeline, exec_properties))
