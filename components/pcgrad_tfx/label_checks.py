@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pcgrad_tfx.errors import shown
-from pcgrad_tfx.leakage import label_values
+from pcgrad_tfx.label_values import label_values
 from pcgrad_tfx.tasks import Task
 
 # The squares of errors, and sums of them, must fit into float32; on a logarithmic scale the

@@ -23,6 +23,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from pcgrad_tfx.errors import brief, shown
 from pcgrad_tfx.features import Features
+from pcgrad_tfx.label_values import label_values, numbers
 from pcgrad_tfx.tasks import Task
 
 MAX_ROWS = 50_000
@@ -39,6 +40,11 @@ _RARE_EVERYWHERE = 0.05
 # By the label's share of all rows a subgroup would have so many rows of the label that it lacks:
 # by chance it has none of them in one case of 20,000.
 _EXPECTED_ROWS = 10
+
+# So many rows, from all over the table, are fitted first; a fit that is not even as good as this is
+# not worth a cross-validation.
+_FITTED_ROWS = 2000
+_WELL = 0.9
 
 _MIN_ROWS = 30
 _FOLDS = 3
@@ -85,91 +91,65 @@ def find_leaks(frame: pd.DataFrame, features: Features, tasks: Sequence[Task]) -
     """
     if len(frame) > MAX_ROWS:
         frame = frame.sample(MAX_ROWS, random_state=0)
-    numbers = {*features.numeric, *features.bucketized}
-    columns = {
-        name: _numbers(frame[name]) if name in numbers else frame[name].to_numpy()
+    numeric = {*features.numeric, *features.bucketized}
+    columns = [
+        _Column(name, numbers(frame[name]) if name in numeric else frame[name].to_numpy())
         for name in features.columns
-    }
+    ]
     leaks: list[Leak] = []
     for task in tasks:
         label = label_values(frame, task)
         known = np.isfinite(label)
         if known.sum() < _MIN_ROWS or len(np.unique(label[known])) < 2:
             continue
-        for name, values in columns.items():
-            leaks += _column_leaks(name, values[known], task, label[known])
+        for column in columns:
+            leaks += _column_leaks(column, known, task, label[known])
     return sorted(leaks, key=lambda leak: leak.subgroup is not None)
 
 
-def label_values(frame: pd.DataFrame, task: Task) -> NDArray[np.float64]:
-    """A task's label as Transform computes it: numbers, classes by their ids, NaN where missing.
+class _Column:
+    """The values of a feature, numbered once for all tasks.
 
     Args:
-        frame: Rows of texts, empty where a value is missing.
-        task: The task, complete.
-
-    Returns:
-        float64 [N]; of a task with `log_scale` the logarithm.
+        name: The feature.
+        values: Numbers, NaN where missing; or texts, empty where missing.
     """
-    column = frame[task.column]
-    if task.is_text:
-        names = column.where(pd.to_numeric(column, errors="coerce").isna(), column.map(_plain))
-        if task.positive is not None:
-            return np.where(column == "", np.nan, names == task.positive)
-        ids = {name: float(i) for i, name in enumerate(task.classes or ())}
-        return names.map(ids).to_numpy(np.float64)
-    value = _numbers(column)
-    valid = np.isfinite(value)
-    if task.valid_above is not None:
-        valid &= value > task.valid_above
-    if task.divide_by is not None:
-        divisor = _numbers(frame[task.divide_by])
-        valid &= divisor > 0
-        value = np.divide(value, divisor, out=np.zeros_like(value), where=divisor > 0)
-    if task.above is not None:
-        value = (value > task.above).astype(np.float64)
-    elif task.kind == "binary":
-        valid &= (value == 0) | (value == 1)
-    elif task.log_scale:
-        valid &= value >= 0
-        value = np.log1p(np.maximum(value, 0))
-    return np.where(valid, value, np.nan)
 
-
-def _numbers(column: pd.Series) -> NDArray[np.float64]:
-    return pd.to_numeric(column, errors="coerce").to_numpy(np.float64)
-
-
-def _plain(value: str) -> str:
-    try:
-        number = float(value)
-    except ValueError:
-        return value
-    return str(int(number)) if number.is_integer() else value
+    def __init__(self, name: str, values: NDArray[Any]) -> None:
+        self.name = name
+        self.is_number = values.dtype.kind == "f"
+        codes, distinct = pd.factorize(values, use_na_sentinel=False)
+        frequent_first = np.argsort(-np.bincount(codes), kind="stable")
+        places = np.empty_like(frequent_first)
+        places[frequent_first] = np.arange(len(places))
+        self.codes = places[codes]
+        self.distinct = distinct[frequent_first]
+        self.is_missing = pd.isna(self.distinct) | (self.distinct == "")
+        self.numbers = values if self.is_number else None
+        # What a label is predicted from: the rare categories share one number.
+        self.feature = _ordered(values) if self.is_number else np.minimum(self.codes, _CATEGORIES)
 
 
 def _column_leaks(
-    name: str, values: NDArray[Any], task: Task, label: NDArray[np.float64]
+    column: _Column, known: NDArray[np.bool_], task: Task, label: NDArray[np.float64]
 ) -> Iterator[Leak]:
-    is_number = values.dtype.kind == "f"
-    codes = _ordered(values) if is_number else _codes(values)
-    score = _score_alone(codes, is_number, task, label)
-    if is_number and task.kind == "regression":
+    score = _score_alone(column.feature[known], column.is_number, task, label)
+    if column.numbers is not None and task.kind == "regression":
         # A tree is coarse where amounts are far apart; the same amount in another unit is not.
-        score = max(score, _linear_score(values, label))
+        score = max(score, _linear_score(column.numbers[known], label))
     if score >= _ALMOST_PERFECT:
         metric = "R²" if task.kind == "regression" else "AUC"
         yield Leak(
-            name,
+            column.name,
             task.name,
             f"predicts {task.name} almost perfectly ({metric} {score:.3f})",
             score=score,
         )
         return
-    for subgroup, rows in _subgroups(name, values):
+    for subgroup, rows in _subgroups(column, column.codes[known]):
         if finding := _hardly_varies(label, rows, task):
             where = f"{subgroup} ({rows.mean():.0%} of the rows)"
-            yield Leak(name, task.name, finding, subgroup=where)
+            yield Leak(column.name, task.name, finding, subgroup=where)
 
 
 def _ordered(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -179,26 +159,35 @@ def _ordered(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(np.isfinite(values), values, low)
 
 
-def _codes(values: NDArray[Any]) -> NDArray[np.int64]:
-    """Numbers of the categories, the frequent ones first; the rare ones share one."""
-    counts = pd.Series(values).value_counts()
-    places = {value: min(place, _CATEGORIES) for place, value in enumerate(counts.index)}
-    return pd.Series(values).map(places).to_numpy(np.int64)
-
-
 def _score_alone(
-    codes: NDArray[Any], is_number: bool, task: Task, label: NDArray[np.float64]
+    feature: NDArray[Any], is_number: bool, task: Task, label: NDArray[np.float64]
 ) -> float:
-    """Cross-validated AUC (over the classes on average) or R² of the column alone."""
+    """Cross-validated AUC (over the classes on average) or R² of the column alone.
+
+    What does not even fit some of the rows well is not cross-validated.
+    """
     targets = np.eye(task.units)[label.astype(int)] if task.kind == "multiclass" else label[:, None]
-    predicted = np.empty_like(targets)
-    for train, test in KFold(_FOLDS, shuffle=True, random_state=0).split(codes):
+
+    def predictions(train: Any, test: Any) -> NDArray[np.float64]:
         if is_number:
-            predicted[test] = _tree(task, codes[train], label[train], codes[test], targets[train])
-        else:
-            predicted[test] = _means_by_value(codes[train], targets[train], codes[test])
+            return _tree(task, feature[train], label[train], feature[test], targets[train])
+        return _means_by_value(feature[train], targets[train], feature[test])
+
+    some = slice(None, None, -(-len(label) // _FITTED_ROWS))
+    if len(np.unique(label[some])) > 1:
+        fit = _score(task, targets[some], predictions(some, some))
+        if fit < _WELL:
+            return fit
+    predicted = np.empty_like(targets)
+    for train, test in KFold(_FOLDS, shuffle=True, random_state=0).split(feature):
+        predicted[test] = predictions(train, test)
+    return _score(task, targets, predicted)
+
+
+def _score(task: Task, targets: NDArray[np.float64], predicted: NDArray[np.float64]) -> float:
+    """AUC, over the classes on average, or R²."""
     if task.kind == "regression":
-        return float(r2_score(label, predicted[:, 0]))
+        return float(r2_score(targets[:, 0], predicted[:, 0]))
     scores = [
         roc_auc_score(target, column)
         for target, column in zip(targets.T, predicted.T, strict=True)
@@ -241,23 +230,24 @@ def _means_by_value(
     return means[test]
 
 
-def _subgroups(name: str, values: NDArray[Any]) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+def _subgroups(
+    column: _Column, codes: NDArray[np.int64]
+) -> Iterator[tuple[str, NDArray[np.bool_]]]:
     """The values that many rows have, a missing one among them.
 
     Not ranges of numbers: at the end of a good feature's range the label often does not vary.
     """
-    counts = pd.Series(values).value_counts(dropna=False)
-    for value, count in counts.items():
-        is_missing = pd.isna(value) or value == ""
-        # That a value is missing tells something in few rows, too: cancelled flights have no plane.
-        least = _MIN_ROWS if is_missing else max(_SUBGROUP_SHARE * len(values), _MIN_ROWS)
-        if count < least or count == len(values):
-            continue
-        if pd.isna(value):
-            yield f"{brief(name)} missing", pd.isna(values)
+    counts = np.bincount(codes, minlength=len(column.distinct))
+    # That a value is missing tells something in few rows, too: cancelled flights have no plane.
+    share = np.where(column.is_missing, 0, _SUBGROUP_SHARE * len(codes))
+    many = (counts >= np.maximum(share, _MIN_ROWS)) & (counts < len(codes))
+    for code in np.flatnonzero(many):
+        value = column.distinct[code]
+        if column.is_missing[code]:
+            what = "missing"
         else:
-            equal = f"= {value:g}" if values.dtype.kind == "f" else f"= {shown(value)}"
-            yield f"{brief(name)} {equal if value != '' else 'missing'}", values == value
+            what = f"= {value:g}" if column.is_number else f"= {shown(value)}"
+        yield f"{brief(column.name)} {what}", codes == code
 
 
 def _hardly_varies(label: NDArray[np.float64], rows: NDArray[np.bool_], task: Task) -> str | None:

@@ -6,7 +6,8 @@ import pytest
 
 from pcgrad_tfx.csv_checks import check_csv, csv_location
 from pcgrad_tfx.features import Features
-from pcgrad_tfx.leakage import find_leaks, label_values
+from pcgrad_tfx.label_values import label_values
+from pcgrad_tfx.leakage import find_leaks
 from pcgrad_tfx.row_sample import RowSample
 from pcgrad_tfx.tasks import Task
 from pipelines.config import load_config
