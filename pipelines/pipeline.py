@@ -149,6 +149,7 @@ def create_pipeline(
         # The test split is transformed inside the served model only.
         splits_config=tfx.proto.SplitsConfig(analyze=["train"], transform=["train", "eval"]),
         disable_statistics=True,
+        disable_analyzer_cache=True,
         custom_config={
             "tasks": list(definitions(tasks).values()),
             "features": plain_features,

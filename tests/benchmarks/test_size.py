@@ -19,7 +19,7 @@ def by_rows():
     return json.loads((RESULTS / "size.json").read_text())
 
 
-@pytest.mark.parametrize("name", ["size", "wide"])
+@pytest.mark.parametrize("name", ["size"])
 def test_the_documentation_shows_what_was_measured(name):
     measured = json.loads((RESULTS / f"{name}.json").read_text())
     assert markdown(measured) in (ROOT / "docs" / "scaling.md").read_text()
