@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from pcgrad.stacks import GradientStack, accumulation_dtype, stack_gradients
+from pcgrad.stacks import TaskStack, accumulation_dtype, stack_gradients
 from pcgrad.task_gradients import TaskGradients, cast
 
 # Down to this cosine the error of float32 products hardly grows in the projection.
@@ -30,7 +30,7 @@ def gram_matrix(gradients: TaskGradients) -> tf.Tensor:
     return sum_of_gram_matrices(_global_stacks(gradients), len(gradients.tasks))
 
 
-def sum_of_gram_matrices(stacks: Sequence[GradientStack], count: int) -> tf.Tensor:
+def sum_of_gram_matrices(stacks: Sequence[TaskStack], count: int) -> tf.Tensor:
     """The inner products of the tasks' gradients over some variables.
 
     Where gradients are so opposed that a projection would magnify the error of float32 products
@@ -82,7 +82,7 @@ def _scatter(products: tf.Tensor, tasks: tuple[int, ...], count: int) -> tf.Tens
     return tf.matmul(place, tf.matmul(products, place), transpose_a=True)
 
 
-def _global_stacks(gradients: TaskGradients) -> list[GradientStack]:
+def _global_stacks(gradients: TaskGradients) -> list[TaskStack]:
     """The stacks of the gradients summed over all replicas, in one collective operation."""
     context = tf.distribute.get_replica_context()
     alone = context is None or context.num_replicas_in_sync == 1

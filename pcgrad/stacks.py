@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Mapping
+from typing import Protocol
 
 import tensorflow as tf
 
@@ -23,6 +24,24 @@ _CHUNK = 512
 _PAIRWISE_TASKS = 5
 _ADDED_TASKS = 8
 _LARGE = 2**16
+
+
+class TaskStack(Protocol):
+    """What the Gram matrix and the update need of one variable's task gradients."""
+
+    @property
+    def tasks(self) -> tuple[int, ...]:
+        """The indices, among all T, of the t tasks that reach the variable."""
+
+    @property
+    def dtype(self) -> tf.DType:
+        """float32 or float64."""
+
+    def gram_matrix(self, dtype: tf.DType | None = None) -> tf.Tensor:
+        """The t×t inner products of the tasks' gradients, float64."""
+
+    def weighted_sum(self, weights: tf.Tensor) -> tf.Tensor | tf.IndexedSlices:
+        """The sum over the tasks of weight × gradient, for weights [T]."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,9 +99,7 @@ class GradientStack:
         Returns:
             A gradient shaped like the variable; sparse if the stack is.
         """
-        weights = tf.cast(weights, self.dtype)
-        if weights.shape[0] != len(self.tasks):
-            weights = tf.gather(weights, self.tasks)
+        weights = weights_of(self.tasks, tf.cast(weights, self.dtype))
         if _is_large(self.gradients[0]) and len(self.tasks) <= _ADDED_TASKS:
             parts = tf.unstack(weights, num=len(self.tasks))
             summed = tf.add_n([w * g for w, g in zip(parts, self.gradients, strict=True)])
@@ -122,6 +139,11 @@ def stack_gradients(
     if not _is_large(values[0]) or len(tasks) > _PAIRWISE_TASKS:
         chunks = tf.stack([_in_chunks(value) for value in values], axis=1)
     return GradientStack(tasks, tuple(values), shape, rows, chunks)
+
+
+def weights_of(tasks: tuple[int, ...], weights: tf.Tensor) -> tf.Tensor:
+    """Of all tasks' weights [T] those of some tasks, [t]."""
+    return weights if weights.shape[0] == len(tasks) else tf.gather(weights, tasks)
 
 
 def accumulation_dtype(dtype: tf.DType) -> tf.DType:

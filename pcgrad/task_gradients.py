@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import tensorflow as tf
 
-from pcgrad.stacks import GradientStack, stack_gradients
+from pcgrad.stacks import TaskStack, stack_gradients
 
 Gradient: TypeAlias = "tf.Tensor | tf.IndexedSlices"
 Losses: TypeAlias = "Sequence[tf.Tensor] | Mapping[str, tf.Tensor]"
@@ -33,7 +33,7 @@ class TaskGradients:
     tasks: tuple[str, ...]
     variables: tuple[tf.Variable, ...]
     gradients: tuple[tuple[Gradient | None, ...], ...]
-    shared: Mapping[int, GradientStack]
+    shared: Mapping[int, TaskStack]
 
     def of_variable(self, index: int) -> dict[int, Gradient]:
         """The gradients with respect to one variable, by the index of the task."""
@@ -60,23 +60,11 @@ def task_gradients(
             several losses, or no loss reaches any variable.
         TypeError: A loss is not a floating-point tensor.
     """
-    named = _named(losses)
-    variables = tuple(variables)
-    if not variables:
-        raise ValueError("`variables` is empty: pass the variables to differentiate by")
-    gradients = tuple(tuple(_gradient(tape, loss, variables)) for loss in named.values())
-    reached = [
-        {task: row[index] for task, row in enumerate(gradients) if row[index] is not None}
-        for index in range(len(variables))
-    ]
-    if not any(reached):
-        raise ValueError(
-            "no loss in `losses` reaches any of `variables`: compute the losses inside the "
-            "`with tf.GradientTape(...)` block, from these variables"
-        )
+    named, variables = checked(losses, variables)
+    gradients = tuple(tuple(differentiate(tape, loss, variables)) for loss in named.values())
     shared = {
         index: stack_gradients(by_task, variables[index].shape)
-        for index, by_task in enumerate(reached)
+        for index, by_task in enumerate(reaching(gradients))
         if len(by_task) > 1
     }
     return TaskGradients(tuple(named), variables, gradients, shared)
@@ -114,8 +102,15 @@ def cast(gradient: Gradient, dtype: tf.DType | str) -> Gradient:
     return tf.cast(gradient, dtype)
 
 
-def _named(losses: Losses) -> dict[str, tf.Tensor]:
-    """Checks the losses and gives each a name."""
+def checked(
+    losses: Losses, variables: Sequence[tf.Variable]
+) -> tuple[dict[str, tf.Tensor], tuple[tf.Variable, ...]]:
+    """Names the losses.
+
+    Raises:
+        ValueError: `losses` or `variables` is empty.
+        TypeError: A loss is not a floating-point tensor.
+    """
     if isinstance(losses, Mapping):
         named = {str(name): loss for name, loss in losses.items()}
     elif isinstance(losses, Sequence):
@@ -135,14 +130,43 @@ def _named(losses: Losses) -> dict[str, tf.Tensor]:
                 f"losses[{name!r}] is {found}: a loss must be a real floating-point tensor, "
                 "computed on the tape"
             )
-    return named
+    variables = tuple(variables)
+    if not variables:
+        raise ValueError("`variables` is empty: pass the variables to differentiate by")
+    return named, variables
 
 
-def _gradient(
-    tape: tf.GradientTape, loss: tf.Tensor, variables: tuple[tf.Variable, ...]
+def reaching(gradients: Sequence[Sequence[Gradient | None]]) -> list[dict[int, Gradient]]:
+    """For each variable the gradients of the tasks that reach it, by the index of the task.
+
+    Args:
+        gradients: `gradients[task][variable]`.
+
+    Raises:
+        ValueError: No task reaches any variable.
+    """
+    by_variable = [
+        {task: gradient for task, gradient in enumerate(column) if gradient is not None}
+        for column in zip(*gradients, strict=True)
+    ]
+    if not any(by_variable):
+        raise ValueError(
+            "no loss in `losses` reaches any of `variables`: compute the losses inside the "
+            "`with tf.GradientTape(...)` block, from these variables"
+        )
+    return by_variable
+
+
+def differentiate(
+    tape: tf.GradientTape, loss: tf.Tensor, sources: Sequence[tf.Variable | tf.Tensor]
 ) -> list[Gradient | None]:
+    """The gradient of one loss by variables or tensors, `None` where it does not depend on one.
+
+    Raises:
+        ValueError: The tape is not persistent and has been used.
+    """
     try:
-        return tape.gradient(loss, list(variables))
+        return tape.gradient(loss, list(sources))
     except RuntimeError as error:
         if "non-persistent" not in str(error):
             raise

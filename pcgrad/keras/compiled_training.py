@@ -22,6 +22,8 @@ class CompiledTraining:
     Attributes:
         losses: The tasks' losses.
         surgery: Gram matrix → weights, or `None`.
+        gramian: How the Gram matrix is made: "tape", "layerwise" or "auto".
+        gramian_description: How it was, by variable; empty before the first step.
         arguments: Of `compile`, for saving.
         loss_means: The metric of each task's loss.
         regularization: The metric of the regularization losses.
@@ -29,10 +31,16 @@ class CompiledTraining:
     """
 
     def __init__(
-        self, losses: TaskLosses, surgery: Weighting | None, arguments: dict[str, Any]
+        self,
+        losses: TaskLosses,
+        surgery: Weighting | None,
+        gramian: str,
+        arguments: dict[str, Any],
     ) -> None:
         self.losses = losses
         self.surgery = surgery
+        self.gramian = gramian
+        self.gramian_description = ""
         self.arguments = arguments
         self.loss_means = {name: keras.metrics.Mean(name=f"{name}_loss") for name in losses.names}
         self.regularization = keras.metrics.Mean(name=REGULARIZATION_LOSS)

@@ -9,12 +9,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from pcgrad.gramian import gram_matrix
 from pcgrad.keras.compile_arguments import by_task, losses_by_task
 from pcgrad.keras.compiled_training import REGULARIZATION_LOSS, CompiledTraining
 from pcgrad.keras.conflict_statistics import ConflictStatistics
 from pcgrad.keras.task_losses import TaskBatch, TaskLosses
-from pcgrad.task_gradients import Gradient, combine, task_gradients
+from pcgrad.layerwise.backward import backward, check_gramian
+from pcgrad.task_gradients import Gradient
 from pcgrad.weightings import Weighting, equal_weights
 
 
@@ -60,6 +60,7 @@ class MultiTaskModel(keras.Model):
         metrics: Any = None,
         weighted_metrics: Any = None,
         surgery: Weighting | None = None,
+        gramian: str = "tape",
         **kwargs: Any,
     ) -> None:
         """Configures training as `keras.Model.compile` does, with gradient surgery.
@@ -74,10 +75,14 @@ class MultiTaskModel(keras.Model):
             surgery: `PCGrad()`, `PPCGrad()` or any other weighting (Gram matrix → weights). `None`
                 trains on the plain weighted sum of the losses. Regularization losses are added to
                 the update without surgery.
+            gramian: How the inner products of the task gradients are taken: from the gradients
+                ("tape"), layer by layer without them ("layerwise"), or layer by layer where that is
+                predicted to be cheaper ("auto"). The result is the same to rounding; see
+                docs/layerwise.md.
             **kwargs: `run_eagerly`, `steps_per_execution`, `jit_compile`, `auto_scale_loss`.
 
         Raises:
-            ValueError: Losses, weights or metrics do not match the tasks.
+            ValueError: Losses, weights or metrics do not match the tasks; `gramian` is unknown.
             TypeError: `surgery` is not callable.
         """
         if surgery is not None and not callable(surgery):
@@ -85,6 +90,7 @@ class MultiTaskModel(keras.Model):
                 f"`surgery` is {surgery!r}: pass PCGrad(), PPCGrad(), another function from the "
                 "Gram matrix to weights, or None"
             )
+        check_gramian(gramian)
         outputs = self.named_outputs()
         losses = losses_by_task(loss, outputs)
         tasks = tuple(losses)
@@ -106,10 +112,11 @@ class MultiTaskModel(keras.Model):
             "metrics": metrics,
             "weighted_metrics": weighted_metrics,
             "surgery": surgery,
+            "gramian": gramian,
             **kwargs,
         }
         task_losses = TaskLosses(losses, weights, outputs or list(losses))
-        self._training = CompiledTraining(task_losses, surgery, arguments)
+        self._training = CompiledTraining(task_losses, surgery, gramian, arguments)
 
     def named_outputs(self) -> list[str]:
         """The names of a functional model's outputs: a mapping's keys, else their layers' names.
@@ -137,11 +144,12 @@ class MultiTaskModel(keras.Model):
             scaled_regularization = self.optimizer.scale_loss(regularization)
 
         variables = self.trainable_weights
-        gradients = task_gradients(tape, scaled, variables)
-        gramian = gram_matrix(gradients)
         weighting = equal_weights if training.surgery is None else training.surgery
-        weights = weighting(gramian, self.optimizer.iterations)
-        update = combine(gradients, weights)
+        # Under XLA the layer-wise way is exact, too, but no faster.
+        way = "tape" if training.gramian == "auto" and self.jit_compile else training.gramian
+        found = backward(tape, scaled, variables, weighting, self.optimizer.iterations, way)
+        training.gramian_description = found.description
+        update = found.update
         if self.losses:
             penalty = tape.gradient(scaled_regularization, variables)
             update = [_add(one, other) for one, other in zip(update, penalty, strict=True)]
@@ -152,7 +160,7 @@ class MultiTaskModel(keras.Model):
         )
         if training.conflicts is not None:
             scale = self.optimizer.scale_loss(tf.ones([], tf.float64))
-            training.conflicts.update_state(gramian, scale)
+            training.conflicts.update_state(found.gramian, scale)
         return self._update_metrics(x, batches, losses, regularization)
 
     def test_step(self, data: Any) -> dict[str, Any]:
@@ -227,6 +235,16 @@ class MultiTaskModel(keras.Model):
         """
         statistics = self._conflict_statistics()
         return {} if statistics is None else statistics.norms()
+
+    def describe_gramian(self) -> str:
+        """How the inner products of the task gradients are taken, variable by variable, and why.
+
+        Raises:
+            ValueError: The model has not been trained since `compile`.
+        """
+        if not self.compiled or not self._training.gramian_description:
+            raise ValueError("no step has been traced yet: call `compile` and `fit` first")
+        return self._training.gramian_description
 
     def _conflict_statistics(self) -> ConflictStatistics | None:
         if not self.compiled:

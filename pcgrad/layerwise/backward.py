@@ -1,0 +1,153 @@
+"""Gradient surgery on Gram matrices that are taken layer by layer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from pcgrad.gramian import gram_matrix
+from pcgrad.layerwise.choice import choose
+from pcgrad.layerwise.gradients import layerwise_gradients
+from pcgrad.task_gradients import Gradient, Losses, TaskGradients, combine, task_gradients
+from pcgrad.weightings import Weighting
+
+_LOGGER = logging.getLogger(__name__)
+
+_GRAMIANS = ("tape", "layerwise", "auto")
+
+
+class Backward(NamedTuple):
+    """What a backward pass gives.
+
+    Attributes:
+        update: V gradients, as `pcgrad.weighted_backward` returns them.
+        gramian: The Gram matrix of the T task gradients, [T, T], float64.
+        description: Which variables took which route, and why; some lines of text.
+    """
+
+    update: list[Gradient | None]
+    gramian: tf.Tensor
+    description: str
+
+
+def layerwise_backward(
+    tape: tf.GradientTape,
+    losses: Losses,
+    variables: Sequence[tf.Variable],
+    weighting: Weighting,
+    step: tf.Tensor | int | None = None,
+    *,
+    gramian: str = "layerwise",
+) -> list[Gradient | None]:
+    """Does what `pcgrad.weighted_backward` does, layer by layer.
+
+    Args:
+        tape: The tape that recorded the losses; persistent if there is more than one.
+        losses: T floating-point losses, as a sequence or a mapping from task names.
+        variables: The V variables to differentiate by.
+        weighting: Gram matrix → weights: `PCGrad()`, `PPCGrad()` or a function of one's own.
+        step: Number of the training step, handed to the weighting.
+        gramian: "layerwise", or "auto" to do so only where it saves a twentieth of the step's
+            multiplications. The result is the same to rounding.
+
+    Returns:
+        V gradients, each with its variable's shape and dtype, ready for
+        `optimizer.apply_gradients(zip(gradients, variables))`; `None` for a variable that no task
+        reaches.
+
+    Raises:
+        ValueError: `gramian` is unknown, `losses` or `variables` is empty, the tape is not
+            persistent although there are several losses, or no loss reaches any variable.
+        TypeError: A loss is not a floating-point tensor.
+    """
+    return backward(tape, losses, variables, weighting, step, gramian).update
+
+
+def backward(
+    tape: tf.GradientTape,
+    losses: Losses,
+    variables: Sequence[tf.Variable],
+    weighting: Weighting,
+    step: tf.Tensor | int | None = None,
+    gramian: str = "tape",
+) -> Backward:
+    """Differentiates, weighs and combines, and says how.
+
+    Args:
+        tape: As in `layerwise_backward`, like the other arguments.
+        losses: T losses.
+        variables: V variables.
+        weighting: Gram matrix → weights.
+        step: Number of the training step.
+        gramian: "tape", "layerwise" or "auto".
+
+    Raises:
+        ValueError, TypeError: As `layerwise_backward` does.
+    """
+    check_gramian(gramian)
+
+    def by_tape() -> Backward:
+        return finish(task_gradients(tape, losses, variables), "every gradient from the tape")
+
+    def by_layer() -> Backward:
+        gradients = layerwise_gradients(tape, losses, variables)
+        return finish(gradients, gradients.describe())
+
+    def finish(gradients: TaskGradients, description: str) -> Backward:
+        products = gram_matrix(gradients)
+        return Backward(combine(gradients, weighting(products, step)), products, description)
+
+    if gramian == "tape":
+        return by_tape()
+    if gramian == "layerwise":
+        made = by_layer()
+    else:
+        choice = choose(losses, variables)
+        if choice.largest_batch == 0:
+            made = by_tape()._replace(description=f"every gradient from the tape ({choice.why})")
+        elif choice.batch is None:
+            made = by_layer()
+        else:
+            made = _either(choice.batch <= choice.largest_batch, by_layer, by_tape)
+            told = f"up to a batch of {choice.largest_batch}, otherwise from the tape"
+            made = made._replace(description=f"{told}: {made.description}")
+    _LOGGER.info("Gram matrix %s", made.description)
+    return made
+
+
+def check_gramian(gramian: str) -> None:
+    """Raises a ValueError if a way to make Gram matrices is unknown."""
+    if gramian not in _GRAMIANS:
+        choices = ", ".join(f'"{name}"' for name in _GRAMIANS)
+        raise ValueError(f"`gramian` must be one of {choices}, not {gramian!r}")
+
+
+def _either(
+    condition: tf.Tensor, one: Callable[[], Backward], other: Callable[[], Backward]
+) -> Backward:
+    """One of two ways, by a condition that is known in each step."""
+    made: list[Backward] = []
+
+    def tensors(way: Callable[[], Backward]) -> list[tf.Tensor]:
+        made.append(way())
+        flat = [made[-1].gramian]
+        for gradient in made[-1].update:
+            if isinstance(gradient, tf.IndexedSlices):
+                flat += [gradient.values, gradient.indices]
+            elif gradient is not None:
+                flat.append(gradient)
+        return flat
+
+    first, *rest = tf.cond(condition, lambda: tensors(one), lambda: tensors(other))
+    rest = iter(rest)
+    update: list[Gradient | None] = []
+    for gradient in made[0].update:
+        if isinstance(gradient, tf.IndexedSlices):
+            size = tf.constant(tf.get_static_value(gradient.dense_shape), gradient.indices.dtype)
+            update.append(tf.IndexedSlices(next(rest), next(rest), size))
+        else:
+            update.append(None if gradient is None else next(rest))
+    return Backward(update, first, made[0].description)

@@ -1,0 +1,83 @@
+"""What the layers of a forward pass do with the variables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from pcgrad.layerwise.cost import Kernel
+from pcgrad.layerwise.forward_graph import ForwardGraph
+from pcgrad.layerwise.uses import Lookup, Product, UnknownUse, find_uses
+
+
+class Layers:
+    """The uses of V variables in the graph that T losses are computed by.
+
+    Attributes:
+        forward: The forward pass.
+        readers: By index of the variable the operations that take it.
+        products: By index its products, of variables that are used in nothing else.
+        lookups: By index its lookups, likewise.
+        unknown: By index of any other variable what it is used in.
+
+    Args:
+        losses: T tensors of one graph.
+        variables: V `tf.Variable` or `keras.Variable`.
+    """
+
+    def __init__(self, losses: Sequence[tf.Tensor], variables: Sequence[tf.Variable]) -> None:
+        self.forward = ForwardGraph(losses)
+        self.readers: dict[int, list[tf.Operation]] = {}
+        self.products: dict[int, list[Product]] = {}
+        self.lookups: dict[int, list[Lookup]] = {}
+        self.unknown: dict[int, str] = {}
+        for index, variable in enumerate(variables):
+            value = variable if isinstance(variable, tf.Variable) else variable.value
+            self.readers[index] = self.forward.readers(value)
+            try:
+                products, lookups = find_uses(self.readers[index], self.forward, value.shape)
+            except UnknownUse as use:
+                self.unknown[index] = str(use)
+                continue
+            if products:
+                self.products[index] = products
+            if lookups:
+                self.lookups[index] = lookups
+
+    def outputs_of(self, index: int) -> list[tf.Tensor]:
+        """The linear outputs of a variable's products, or the results of its lookups."""
+        uses = [*self.products.get(index, ()), *self.lookups.get(index, ())]
+        return [use.output for use in uses]
+
+    def outputs(self) -> list[tf.Tensor]:
+        """Those of all variables."""
+        return [output for index in self.readers for output in self.outputs_of(index)]
+
+    def kernels(self) -> list[Kernel]:
+        """What the cost of all products depends on."""
+        return [Kernel.of(products) for products in self.products.values()]
+
+    def in_trunk(self, index: int) -> bool:
+        """Whether a variable is used by what all losses depend on."""
+        return any(reader in self.forward.trunk for reader in self.readers[index])
+
+    def give_up(self, index: int, reason: str) -> None:
+        """Leaves a variable to the tape."""
+        self.products.pop(index, None)
+        self.lookups.pop(index, None)
+        self.unknown[index] = reason
+
+
+def obstacle(losses: Sequence[tf.Tensor]) -> str | None:
+    """Why there is no graph to look into, or no use in it; `None` if there is."""
+    if len(losses) == 1:
+        return "a single task"
+    if tf.executing_eagerly():
+        return "eager mode"
+    graph = losses[0].graph
+    if not hasattr(graph, "capture") or any(loss.graph is not graph for loss in losses):
+        return "losses of several graphs"
+    if tf.distribute.has_strategy():
+        return "under a tf.distribute strategy"
+    return None

@@ -1,0 +1,127 @@
+"""What a layer does with its variable: a matrix product, a lookup of rows, or something else."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+
+import tensorflow as tf
+
+from pcgrad.layerwise.forward_graph import ForwardGraph
+
+
+@dataclasses.dataclass(frozen=True)
+class Product:
+    """`output = rows · kernel`, where the kernel is a variable, cast or reshaped.
+
+    Attributes:
+        rows: The layer's input, [..., inputs].
+        output: The layer's linear output, before any bias, [..., outputs].
+        inputs: Rows of the kernel.
+        outputs: Columns of the kernel.
+    """
+
+    rows: tf.Tensor
+    output: tf.Tensor
+    inputs: int
+    outputs: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Lookup:
+    """`output = table[ids]`, where the table is a variable, perhaps cast.
+
+    Attributes:
+        ids: The rows that are looked up, integers of any shape.
+        output: The rows, [*ids.shape, *table.shape[1:]].
+    """
+
+    ids: tf.Tensor
+    output: tf.Tensor
+
+
+class UnknownUse(Exception):  # noqa: N818 - no error: such a variable goes another way
+    """The variable is used in another way; the message says in which."""
+
+
+def find_uses(
+    readers: Iterable[tf.Operation], forward: ForwardGraph, shape: tf.TensorShape
+) -> tuple[list[Product], list[Lookup]]:
+    """Finds all that the forward pass does with a variable.
+
+    Args:
+        readers: The operations that take the variable.
+        forward: The forward pass.
+        shape: The variable's shape.
+
+    Returns:
+        Products with a kernel of one shape, and lookups; of one of them there are none, of both if
+        the losses do not depend on the variable.
+
+    Raises:
+        UnknownUse: There is any other use.
+    """
+    uses: list[Product | Lookup] = []
+    for reader in readers:
+        if reader.type == "ResourceGather" and reader.get_attr("batch_dims") == 0:
+            uses.append(Lookup(reader.inputs[1], reader.outputs[0]))
+        elif reader.type == "ReadVariableOp":
+            uses += _uses_of_value(forward, reader.outputs[0], shape)
+        else:
+            raise UnknownUse(reader.type)
+    products = [use for use in uses if isinstance(use, Product)]
+    lookups = [use for use in uses if isinstance(use, Lookup)]
+    if products and lookups:
+        raise UnknownUse("both a product and a lookup")
+    if len({(use.inputs, use.outputs) for use in products}) > 1:
+        raise UnknownUse("products with kernels of different shapes")
+    return products, lookups
+
+
+def _uses_of_value(
+    forward: ForwardGraph, value: tf.Tensor, shape: tf.TensorShape
+) -> Iterator[Product | Lookup]:
+    for consumer in value.consumers():
+        if consumer not in forward.operations:
+            continue
+        (position, *others) = [i for i, tensor in enumerate(consumer.inputs) if tensor is value]
+        output = consumer.outputs[0]
+        if others:
+            raise UnknownUse(f"{consumer.type} of the variable with itself")
+        if _keeps_elements(consumer, position):
+            yield from _uses_of_value(forward, output, shape)
+        elif _is_product(consumer, position):
+            inputs, outputs = value.shape
+            yield Product(consumer.inputs[0], output, inputs, outputs)
+        elif _is_lookup(consumer, position) and value.shape == shape:
+            yield Lookup(consumer.inputs[1], output)
+        else:
+            raise UnknownUse(consumer.type)
+
+
+def _keeps_elements(operation: tf.Operation, position: int) -> bool:
+    if operation.type == "Cast":
+        return operation.outputs[0].dtype.is_floating
+    return operation.type == "Identity" or (operation.type == "Reshape" and position == 0)
+
+
+def _is_product(operation: tf.Operation, position: int) -> bool:
+    transposed = {
+        "MatMul": ("transpose_a", "transpose_b"),
+        "BatchMatMulV2": ("adj_x", "adj_y"),
+    }
+    if position != 1 or operation.type not in transposed:
+        return False
+    rows, kernel = operation.inputs
+    return (
+        kernel.shape.rank == 2
+        and kernel.shape.is_fully_defined()
+        and rows.shape.rank is not None
+        and not any(map(operation.get_attr, transposed[operation.type]))
+    )
+
+
+def _is_lookup(operation: tf.Operation, position: int) -> bool:
+    if position != 0 or operation.type != "GatherV2" or operation.get_attr("batch_dims") != 0:
+        return False
+    return tf.get_static_value(operation.inputs[2]) == 0

@@ -1,0 +1,336 @@
+"""Which variable goes which way in graphs that are easy to get wrong; always the tape's result."""
+
+import logging
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pcgrad import PCGrad, combine, equal_weights, gram_matrix, task_gradients
+from pcgrad.layerwise import layerwise_backward, layerwise_gradients
+
+N, INPUTS, OUTPUTS = 4, 300, 290  # wide enough to be differentiated for all tasks at once
+
+
+def variable(*shape, seed=0, name=None):
+    rng = np.random.default_rng(seed)
+    return tf.Variable(rng.normal(size=shape) / 10, dtype=tf.float64, name=name)
+
+
+def data(*shape, seed=9):
+    return tf.constant(np.random.default_rng(seed).normal(size=shape))
+
+
+def compare(losses_of, variables, eager=False, tape_arguments=None):
+    """Asserts that both ways agree; returns the description."""
+    described = []
+
+    def step():
+        with tf.GradientTape(persistent=True, **(tape_arguments or {})) as tape:
+            losses = losses_of(tape)
+        plain = task_gradients(tape, losses, variables)
+        layerwise = layerwise_gradients(tape, losses, variables)
+        described.append(layerwise.describe())
+        results = []
+        for gradients in (plain, layerwise):
+            gramian = gram_matrix(gradients)
+            update = combine(gradients, tf.linspace(0.5, 2.0, len(losses)))
+            assert [g is None for g in update] == [
+                not gradients.of_variable(i) for i in range(len(variables))
+            ]
+            results.append([gramian, *(tf.convert_to_tensor(g) for g in update if g is not None)])
+        return results
+
+    one, other = step() if eager else tf.function(step, autograph=False)()
+    for expected, actual in zip(one, other, strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=1e-10, atol=1e-12)
+    return described[0]
+
+
+def route(description, name):
+    (line,) = [line for line in description.splitlines() if line.strip().startswith(f"{name}:")]
+    return line.partition(":0: ")[2] or line.partition(": ")[2]
+
+
+def targets(features, tasks=3):
+    """A loss for each task, of random directions."""
+    heads = data(features.shape[-1], tasks, seed=3)
+    return tf.unstack(tf.reduce_mean(tf.square(tf.matmul(features, heads)), axis=0), num=tasks)
+
+
+def test_a_dense_layer():
+    w, b = variable(INPUTS, OUTPUTS, name="w"), variable(OUTPUTS, name="b")
+    x = data(N, INPUTS)
+    found = compare(lambda _: targets(tf.nn.relu(tf.matmul(x, w) + b)), [w, b])
+    assert "all tasks at once" in found
+    assert route(found, "w") == f"product, by rows ({N} rows)"
+    assert route(found, "b") == "tape (AddV2)"
+
+
+def test_the_gradients_of_the_kernel_are_not_formed():
+    """In the graph that runs, nothing has the size of the kernel but the kernel and its update."""
+    x = data(N, INPUTS)
+
+    def largest(way):
+        w = variable(INPUTS, OUTPUTS)
+
+        @tf.function(autograph=False)
+        def step():
+            with tf.GradientTape(persistent=True) as tape:
+                losses = targets(tf.nn.relu(tf.matmul(x, w)), tasks=7)
+            found = way(tape, losses, [w])
+            return combine(found, equal_weights(gram_matrix(found)))
+
+        # Pruned to what the result needs.
+        graph = tf.compat.v1.wrap_function(step, []).graph
+        pruned = tf.compat.v1.graph_util.extract_sub_graph(
+            step.get_concrete_function().graph.as_graph_def(),
+            [step.get_concrete_function().outputs[0].op.name],
+        )
+        del graph
+        names = {node.name for node in pruned.node}
+        return sum(
+            output.shape.rank is not None and output.shape.num_elements() == INPUTS * OUTPUTS
+            for operation in step.get_concrete_function().graph.get_operations()
+            if operation.name in names
+            for output in operation.outputs
+        )
+
+    assert largest(task_gradients) > 7
+    assert largest(layerwise_gradients) <= 4
+
+
+def test_a_kernel_that_is_used_twice():
+    w = variable(INPUTS, INPUTS, name="w")
+    x = data(N, INPUTS)
+    found = compare(lambda _: targets(tf.matmul(tf.tanh(tf.matmul(x, w)), w)), [w])
+    assert route(found, "w") == f"product, by rows ({2 * N} rows)"
+
+
+def test_a_table_that_is_looked_up_twice_and_in_its_own_head():
+    table, w = variable(20, INPUTS, name="table"), variable(INPUTS, OUTPUTS, name="w")
+    ids = tf.constant([[3, 3], [1, 4], [3, 0], [19, 2]])
+
+    def losses(_):
+        rows = tf.nn.embedding_lookup(table, ids)
+        features = tf.matmul(tf.reduce_sum(rows, axis=1), w)
+        return targets(features + tf.reduce_mean(tf.gather(table, ids[:, 0])))
+
+    found = compare(losses, [table, w])
+    assert route(found, "table") == "lookup"
+    assert "all tasks at once" in found
+
+    def tied(tape):
+        """The table is the last layer's kernel, too, as in language models."""
+        features = tf.matmul(tf.nn.embedding_lookup(table, ids[:, 0]), w)[:, :INPUTS]
+        features = tf.pad(features, [[0, 0], [0, INPUTS - OUTPUTS]])
+        return targets(tf.matmul(features, table, transpose_b=True))
+
+    assert route(compare(tied, [table, w]), "table") == "tape (MatMul)"
+
+
+def test_variables_of_some_tasks_only():
+    """The first kernel is everybody's, the second one that of two tasks, the third one of one."""
+    shared, some, own = variable(300, 300), variable(300, 280), variable(300, 3)
+    x = data(N, 300)
+
+    def losses(_):
+        features = tf.tanh(tf.matmul(x, shared))
+        first = targets(tf.matmul(features, some), tasks=2)
+        return [*first, tf.reduce_sum(tf.matmul(features, own)), tf.reduce_mean(features**2)]
+
+    found = compare(losses, [shared, some, own])
+    assert "all tasks at once" in found
+    assert len(found.splitlines()) == 3  # the own one is not shared
+
+
+def test_features_of_which_one_depends_on_the_other():
+    """The gradient by the first one holds that by the second one: must not be counted twice."""
+    first, second = variable(300, 300), variable(300, 300)
+    x = data(N, 300)
+
+    def losses(_):
+        low = tf.tanh(tf.matmul(x, first))
+        high = tf.tanh(tf.matmul(low, second))
+        return [tf.reduce_sum(low * 0.3) + tf.reduce_sum(high), tf.reduce_mean(low * high)]
+
+    assert "one of which depends on another" in compare(losses, [first, second])
+
+
+def test_a_loss_that_another_loss_contains():
+    w = variable(300, 300)
+    x = data(N, 300)
+
+    def losses(_):
+        first = tf.reduce_sum(tf.tanh(tf.matmul(x, w)))
+        return [first, first * first + 1.0]
+
+    compare(losses, [w])
+
+
+def test_a_kernel_in_the_trunk_and_in_a_head():
+    w = variable(300, 300, name="w")
+    x = data(N, 300)
+
+    def losses(_):
+        features = tf.tanh(tf.matmul(x, w))
+        return [tf.reduce_sum(tf.matmul(features, w)), tf.reduce_mean(features**2)]
+
+    found = compare(losses, [w])
+    assert "used by all tasks together and by one alone" in found
+    assert route(found, "w") == f"product, by rows ({2 * N} rows)"
+
+
+def test_what_the_tape_has_not_seen():
+    """Stopped recordings and gradients, gradients of one's own, variables not watched."""
+    w, v = variable(300, 300, name="w"), variable(300, 300, name="v")
+    x = data(N, 300)
+
+    def stopped(tape):
+        features = tf.tanh(tf.matmul(x, w))
+        with tape.stop_recording():
+            hidden = tf.matmul(features, w)
+        return targets(features + hidden + tf.stop_gradient(tf.matmul(features, w)))
+
+    assert route(compare(stopped, [w]), "w") == "tape (part of it out of the tape's sight)"
+
+    @tf.custom_gradient
+    def own(value):
+        def gradient(upstream, variables=None):
+            return upstream * 2.0, [tf.ones_like(w) for _ in variables]
+
+        return tf.matmul(value, w), gradient
+
+    found = compare(lambda _: targets(own(tf.matmul(x, w))), [w])
+    assert route(found, "w") == "tape (part of it out of the tape's sight)"
+
+    def watched(tape):
+        tape.watch(v)
+        return targets(tf.matmul(tf.matmul(x, v), w))
+
+    unwatched = {"watch_accessed_variables": False}
+    found = compare(watched, [w, v], tape_arguments=unwatched)
+    assert len(found.splitlines()) == 2  # v alone
+
+
+def test_reads_outside_of_the_function():
+    w = variable(300, 300)
+    x = data(N, 300)
+
+    def losses(_):
+        return targets(tf.function(lambda: tf.matmul(x, w))() + tf.matmul(x, w))
+
+    assert "tape (" in compare(losses, [w])
+
+
+def test_a_loop():
+    w = variable(300, 300, name="w")
+    x = data(N, 300)
+
+    def losses(_):
+        _, features = tf.while_loop(
+            lambda i, _: i < 3,
+            lambda i, h: (i + 1, tf.tanh(tf.matmul(h, w))),
+            (0, tf.tanh(tf.matmul(x, w))),
+        )
+        return targets(features)
+
+    assert route(compare(losses, [w]), "w").startswith("tape (While")
+
+
+def test_transposed_products_and_products_with_oneself():
+    w, v = variable(300, 300, name="w"), variable(300, 300, name="v")
+    x = data(N, 300)
+
+    def losses(_):
+        return targets(tf.matmul(x, w, transpose_b=True) + tf.matmul(x, tf.matmul(v, v)))
+
+    found = compare(losses, [w, v])
+    assert route(found, "w") == "tape (MatMul)"
+    assert route(found, "v") == "tape (MatMul of the variable with itself)"
+
+
+def test_eager_mode_and_a_single_task():
+    w = variable(300, 300)
+    x = data(N, 300)
+    assert "eager mode" in compare(lambda _: targets(tf.matmul(x, w)), [w], eager=True)
+    assert "single task" in compare(lambda _: targets(tf.matmul(x, w), tasks=1), [w])
+
+
+def test_under_a_strategy():
+    """With several replicas G is not the sum of the replicas' G: the tape's way there."""
+    strategy = tf.distribute.OneDeviceStrategy("CPU:0")
+    with strategy.scope():
+        w = tf.Variable(np.ones((INPUTS, OUTPUTS)), dtype=tf.float64)
+    x = data(N, INPUTS)
+    described = []
+
+    @tf.function(autograph=False)
+    def step():
+        with tf.GradientTape(persistent=True) as tape:
+            losses = targets(tf.matmul(x, w))
+        described.append(layerwise_gradients(tape, losses, [w]).describe())
+
+    strategy.run(step)
+    assert described[0].startswith("tape: under a tf.distribute strategy")
+
+
+def test_a_custom_loop(caplog):
+    """`layerwise_backward` is to be called as `pc_backward` is; it logs its routes when traced."""
+    keras.utils.set_random_seed(2)
+    inputs = keras.Input((INPUTS,))
+    trunk = keras.layers.Dense(OUTPUTS, activation="relu")(inputs)
+    model = keras.Model(inputs, [keras.layers.Dense(1)(trunk) for _ in range(3)])
+    x = data(N, INPUTS)
+
+    def gradients(backward):
+        with tf.GradientTape(persistent=True) as tape:
+            losses = {f"task {i}": tf.square(y - i) for i, y in enumerate(model(x))}
+        return backward(tape, losses, model.trainable_variables)
+
+    pcgrad = PCGrad("mean", seed=3)
+    expected = tf.function(lambda: gradients(lambda *a: pcgrad.pc_backward(*a, step=5)))()
+    with caplog.at_level(logging.INFO, "pcgrad.layerwise"):
+        found = tf.function(lambda: gradients(lambda *a: layerwise_backward(*a, pcgrad, step=5)))()
+    assert "kernel: product, by rows" in caplog.text
+    for one, other in zip(expected, found, strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("gramian", ["layerwise", "auto", "tape"])
+def test_errors_are_those_of_the_tape(gramian):
+    w = variable(3, 2)
+
+    @tf.function(autograph=False)
+    def step(losses, variables):
+        with tf.GradientTape(persistent=True) as tape:
+            made = losses()
+        return layerwise_backward(tape, made, variables, equal_weights, gramian=gramian)
+
+    with pytest.raises(ValueError, match="`losses` is empty"):
+        step(list, [w])
+    with pytest.raises(ValueError, match="`variables` is empty"):
+        step(lambda: [tf.reduce_sum(w)], [])
+    with pytest.raises(ValueError, match="no loss in `losses` reaches"):
+        step(lambda: [tf.constant(1.0), tf.constant(2.0)], [w])
+    with pytest.raises(TypeError, match=r"losses\['0'\]"):
+        step(lambda: [tf.constant(1), tf.constant(2)], [w])
+
+
+def test_a_tape_that_is_not_persistent():
+    w = variable(3, 2)
+
+    @tf.function(autograph=False)
+    def step():
+        with tf.GradientTape() as tape:
+            losses = targets(tf.matmul(data(N, 3), w))
+        return layerwise_backward(tape, losses, [w], equal_weights)
+
+    with pytest.raises(ValueError, match="`tape` is not persistent"):
+        step()
+
+
+def test_an_unknown_way():
+    with pytest.raises(ValueError, match='`gramian` must be one of "tape", "layerwise", "auto"'):
+        layerwise_backward(None, [], [], equal_weights, gramian="fast")
