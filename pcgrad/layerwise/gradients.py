@@ -33,17 +33,15 @@ class LayerwiseGradients(TaskGradients):
 
     Attributes:
         backward: Whether the trunk is differentiated for all tasks at once, and why not.
-        routes: By the path of each shared variable what its inner products are taken from.
+        routes: For each shared variable its path, and what its inner products are taken from.
     """
 
     backward: str
-    routes: Mapping[str, str]
+    routes: tuple[tuple[str, str], ...]
 
     def describe(self) -> str:
         """Which shared variables took which route, and why: some lines of text."""
-        return "\n".join(
-            [self.backward, *(f"  {path}: {how}" for path, how in self.routes.items())]
-        )
+        return "\n".join([self.backward, *(f"  {path}: {how}" for path, how in self.routes)])
 
 
 def layerwise_gradients(
@@ -72,7 +70,7 @@ def layerwise_gradients(
     reason = obstacle(targets)
     if reason is not None:
         plain = task_gradients(tape, losses, variables)
-        routes = {_path(variables[index]): "tape" for index in plain.shared}
+        routes = tuple((_path(variables[index]), "tape") for index in plain.shared)
         return LayerwiseGradients(**vars(plain), backward=f"tape: {reason}", routes=routes)
     return _Differentiation(tape, named, variables, Layers(targets, variables)).gradients()
 
@@ -123,7 +121,7 @@ class _Differentiation:
             except ValueError as error:
                 obstacle = str(error).splitlines()[0]
         stacks: dict[int, TaskStack] = {}
-        routes = {}
+        routes = []
         for index in self._shared:
             if index in vectorized:
                 stacks[index] = vectorized[index]
@@ -133,7 +131,7 @@ class _Differentiation:
             if isinstance(stacks[index], ProductStack):
                 kernel = Kernel.of(self._layers.products[index])
                 how = _products(kernel, len(stacks[index].tasks))
-            routes[_path(self._variables[index])] = how
+            routes.append((_path(self._variables[index]), how))
         how = "all tasks at once" if obstacle is None else f"task by task ({obstacle})"
         return LayerwiseGradients(
             self._names,
@@ -141,7 +139,7 @@ class _Differentiation:
             self._gradients,
             stacks,
             f"layer by layer, backward pass: {how}",
-            routes,
+            tuple(routes),
         )
 
     def _is_complete(self, index: int) -> bool:

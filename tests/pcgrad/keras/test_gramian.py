@@ -1,0 +1,137 @@
+"""`compile(gramian=…)`: training is the same, whichever way the Gram matrix is made."""
+
+import keras
+import numpy as np
+import pytest
+
+from multitask_models import (
+    TAXI_LOSSES,
+    UNIT_ROWS,
+    assert_same,
+    labels,
+    linear_model,
+    taxi_data,
+    taxi_model,
+    taxi_weights,
+)
+from pcgrad import PCGrad
+from pcgrad.keras import MultiTaskModel
+from pcgrad.layerwise import gradients
+
+
+@pytest.fixture(params=[0, 10**9])
+def _vectorized(request, monkeypatch):
+    """All tasks at once, though the kernels are small; and one by one."""
+    monkeypatch.setattr(gradients, "_WORTH_VECTORIZING", request.param)
+
+
+def trained(gramian, *, missing=True, policy="float32", optimizer="sgd", **mode):
+    """Loss weights, sample weights, regularization, missing labels, and a batch without any."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = taxi_model()
+    finally:
+        keras.config.set_dtype_policy(before)
+    model.compile(
+        optimizer,
+        loss=TAXI_LOSSES,
+        loss_weights={"tip": 2.0, "fare": 0.5, "zone": 1.0},
+        metrics={"fare": ["mae"]},
+        surgery=PCGrad("sum", seed=4),
+        gramian=gramian,
+        **mode,
+    )
+    x, y = taxi_data()
+    if missing:
+        y["tip"][1::4] = np.nan
+        y["fare"][:8] = np.nan
+    history = model.fit(
+        x, y, sample_weight=taxi_weights(), batch_size=8, epochs=3, shuffle=False, verbose=0
+    )
+    return model, history.history
+
+
+@pytest.mark.parametrize("gramian", ["layerwise", "auto"])
+@pytest.mark.usefixtures("_vectorized")
+def test_training_is_the_same(gramian, mode):
+    expected, expected_history = trained("tape", **mode)
+    model, history = trained(gramian, **mode)
+    assert_same(model.weights, expected.weights, tolerance=1e-5)
+    assert set(history) == set(expected_history)
+    for name, values in expected_history.items():
+        np.testing.assert_allclose(history[name], values, rtol=1e-4, atol=1e-5, err_msg=name)
+    assert model.conflicts()[0]["steps"] == expected.conflicts()[0]["steps"]
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.usefixtures("_vectorized")
+def test_in_mixed_precision(policy):
+    """To the rounding of the half precision in which the layers compute.
+
+    With a scale at which nothing overflows: a kernel's gradient in float16, the tape's, overflows
+    earlier than one in float32.
+    """
+
+    def result(gramian):
+        sgd = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.01), initial_scale=8.0)
+        return trained(gramian, policy=policy, optimizer=sgd, jit_compile=False)[0]
+
+    expected, model = result("tape"), result("layerwise")
+    start = taxi_model().weights
+    for actual, wanted, before in zip(model.weights, expected.weights, start, strict=True):
+        change = np.abs(np.array(wanted, np.float32) - np.array(before)).max()
+        np.testing.assert_allclose(actual, wanted, atol=0.05 * change + 1e-6)
+
+
+def test_a_gradient_that_overflows_is_seen_by_loss_scaling():
+    """The scale goes down, the weights stay: nothing is repaired on the way."""
+    model = linear_model(
+        surgery=PCGrad("sum"),
+        gramian="layerwise",
+        jit_compile=False,
+        optimizer=keras.optimizers.LossScaleOptimizer(
+            keras.optimizers.SGD(1.0), initial_scale=1e30
+        ),
+    )
+    huge = labels(a=[1e20, 1e20], b=[1e20, -1e20])
+    model.train_on_batch(UNIT_ROWS, huge)
+    np.testing.assert_array_equal(model.get_layer("trunk").kernel, np.zeros((2, 1)))
+    assert float(model.optimizer.dynamic_scale) < 1e30
+
+
+def test_saving_and_cloning_keep_the_way(tmp_path):
+    model, _ = trained("layerwise", run_eagerly=True)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.get_compile_config()["gramian"] == "layerwise"
+    copy = keras.models.clone_model(model)
+    copy.compile_from_config(model.get_compile_config())
+    assert copy.get_compile_config()["gramian"] == "layerwise"
+
+
+def test_a_person_can_read_what_was_done():
+    inputs = keras.Input((300,))
+    trunk = keras.layers.Dense(500, activation="relu", name="trunk")(inputs)
+    model = MultiTaskModel(inputs, {task: keras.layers.Dense(1, name=task)(trunk) for task in "ab"})
+    model.compile("sgd", loss={"a": "mse", "b": "mse"}, gramian="layerwise", jit_compile=False)
+    x, y = np.ones((8, 300), np.float32), np.ones((8, 1), np.float32)
+    model.fit(x, {"a": y, "b": y}, batch_size=4, verbose=0)
+    description = model.describe_gramian()
+    assert description.startswith("layer by layer, backward pass: ")
+    assert "trunk/kernel: product, by rows (4 rows)" in description
+    assert "trunk/bias: tape (BiasAdd)" in description
+    assert trained("tape")[0].describe_gramian() == "every gradient from the tape"
+    assert "eager mode" in trained("layerwise", run_eagerly=True)[0].describe_gramian()
+
+
+def test_before_the_first_step_there_is_nothing_to_read():
+    with pytest.raises(ValueError, match="no step has been traced yet"):
+        linear_model().describe_gramian()
+    with pytest.raises(ValueError, match="no step has been traced yet"):
+        taxi_model().describe_gramian()
+
+
+def test_an_unknown_way():
+    with pytest.raises(ValueError, match="`gramian` must be one of \"tape\", .*not 'fast'"):
+        linear_model(gramian="fast")
