@@ -1,5 +1,8 @@
 """A peer: TorchJD's PCGrad on the same dense networks, as a ratio to its own T backward passes.
 
+Its `autojac` forms the tasks' gradients; its `autogram` engine, the relative of `pcgrad.layerwise`,
+makes their Gram matrix without storing them, and differentiates once more.
+
 In an environment of its own (`pip install torch torchjd`):
 
     python benchmarks/step_time_torchjd.py
@@ -11,6 +14,7 @@ what it adds to the backward passes of its own framework does.
 from __future__ import annotations
 
 import argparse
+import copy
 import importlib.metadata
 import itertools
 import pathlib
@@ -19,7 +23,8 @@ from collections.abc import Callable
 
 import torch
 from torch.nn import functional
-from torchjd.aggregation import PCGrad
+from torchjd.aggregation import PCGrad, PCGradWeighting
+from torchjd.autogram import Engine
 from torchjd.autojac import jac_to_grad, mtl_backward
 
 # Nothing of the project is installed there.
@@ -28,7 +33,11 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 from benchmarks.measuring import interleaved_seconds, median_ratio, pin_to_one_core
 
 # Rows of a batch and widths of the trunk, as in `networks.NETWORKS`.
-_NETWORKS = {"a": (256, (64, 192, 128, 96)), "b": (512, (256, 1024, 1024, 768))}
+_NETWORKS = {
+    "a": (256, (64, 192, 128, 96)),
+    "b": (512, (256, 1024, 1024, 768)),
+    "b, batch 128": (128, (256, 1024, 1024, 768)),
+}
 _LEARNING_RATE = 1e-4
 
 
@@ -45,14 +54,18 @@ def main() -> None:
     pin_to_one_core()
     torch.set_num_threads(1)
     versions = [f"{name} {importlib.metadata.version(name)}" for name in ("torch", "torchjd")]
-    print(", ".join(versions), "\nnetwork   T   floor ÷ plain   PCGrad ÷ floor")
+    print(
+        ", ".join(versions),
+        "\nnetwork        T   floor ÷ plain   PCGrad ÷ floor   autogram ÷ floor",
+    )
     for network in args.networks:
         for tasks in args.tasks:
             steps = _steps(network, tasks)
             times = interleaved_seconds(steps, args.rounds, args.seconds)
             floor = median_ratio(times["floor"], times["plain"])
             surgery = median_ratio(times["PCGrad"], times["floor"])
-            print(f"{network:7} {tasks:3} {floor:15.2f} {surgery:16.2f}")
+            autogram = median_ratio(times["autogram"], times["floor"])
+            print(f"{network:12} {tasks:3} {floor:15.2f} {surgery:16.2f} {autogram:18.2f}")
 
 
 def _steps(network: str, tasks: int) -> dict[str, Callable[[], object]]:
@@ -67,7 +80,7 @@ def _steps(network: str, tasks: int) -> dict[str, Callable[[], object]]:
     optimizer = torch.optim.SGD([*shared, *own], _LEARNING_RATE)
     x, y = torch.randn(batch, widths[0]), torch.randint(0, 2, (batch, tasks)).float()
 
-    def forward() -> tuple[torch.Tensor, list[torch.Tensor]]:
+    def forward(trunk: torch.nn.Module = trunk) -> tuple[torch.Tensor, list[torch.Tensor]]:
         optimizer.zero_grad()
         features = trunk(x)
         logits = [head(features)[:, 0] for head in heads]
@@ -96,7 +109,18 @@ def _steps(network: str, tasks: int) -> dict[str, Callable[[], object]]:
         jac_to_grad(shared, PCGrad())
         optimizer.step()
 
-    return {"plain": plain, "floor": floor, "PCGrad": pcgrad}
+    # A trunk of its own: the engine watches every forward pass of the modules that it is given.
+    watched = copy.deepcopy(trunk)
+    engine, weighting = Engine(watched, batch_dim=None), PCGradWeighting()
+    optimizer.add_param_group({"params": list(watched.parameters())})
+
+    def autogram() -> None:
+        _, losses = forward(watched)
+        stacked = torch.stack(losses)
+        stacked.backward(weighting(engine.compute_gramian(stacked)))
+        optimizer.step()
+
+    return {"plain": plain, "floor": floor, "PCGrad": pcgrad, "autogram": autogram}
 
 
 if __name__ == "__main__":

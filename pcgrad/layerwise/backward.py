@@ -66,6 +66,7 @@ def layerwise_backward(
     return backward(tape, losses, variables, weighting, step, gramian).update
 
 
+@tf.autograph.experimental.do_not_convert
 def backward(
     tape: tf.GradientTape,
     losses: Losses,

@@ -44,6 +44,7 @@ class LayerwiseGradients(TaskGradients):
         return "\n".join([self.backward, *(f"  {path}: {how}" for path, how in self.routes)])
 
 
+@tf.autograph.experimental.do_not_convert
 def layerwise_gradients(
     tape: tf.GradientTape, losses: Losses, variables: Sequence[tf.Variable]
 ) -> LayerwiseGradients:

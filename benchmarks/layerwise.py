@@ -1,0 +1,135 @@
+"""Times PCGrad with Gram matrices from the tape and layer by layer, against T backward passes.
+
+As `step_time.py` does: one process, one core, one thread, CPU time, the variants in turn, medians
+of the ratios within a round; time to trace and memory in a process of its own each. The size of the
+batch is not known while tracing, which is what `fit` has by default.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import rich.box
+import rich.console
+import rich.table
+import tensorflow as tf
+
+from benchmarks import layerwise_steps
+from benchmarks.layerwise_steps import CASES, WAYS, step_of
+from benchmarks.measuring import interleaved_seconds, median_ratio, use_one_core
+
+_RESULTS = pathlib.Path(__file__).with_name("results") / "layerwise.json"
+_DEFAULT = (
+    *(("b, batch 32", tasks) for tasks in (5, 20)),
+    *(("b, batch 128", tasks) for tasks in (5, 20)),
+    *(("b, batch 512", tasks) for tasks in (5, 20)),
+    ("b, batch 2048", 5),
+    *(("transformer", tasks) for tasks in (5, 10)),
+    ("a", 20),
+    ("c", 5),
+    ("d", 5),
+)
+_MEASURED = ("tape", "layerwise", "auto")
+
+
+def main() -> None:
+    """Runs the benchmark."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--tasks", nargs="+", type=int, help="instead of the default ones")
+    parser.add_argument("--rounds", type=int, default=15, help="at least (default: 15)")
+    parser.add_argument("--seconds", type=float, default=15, help="of CPU time, for more rounds")
+    parser.add_argument("--no-footprint", action="store_true", help="times of steps only")
+    parser.add_argument("--output", type=pathlib.Path, default=_RESULTS)
+    args = parser.parse_args()
+    use_one_core()
+    console = rich.console.Console(width=120)
+    pairs = [(case, tasks) for case, tasks in _DEFAULT if case in args.cases]
+    if args.tasks:
+        pairs = [(case, tasks) for case in args.cases for tasks in args.tasks]
+    rows = []
+    for case, tasks in pairs:
+        console.print(f"{case}, {tasks} tasks …")
+        rows.append(_row(case, tasks, args))
+        result = {
+            "tensorflow": tf.__version__,
+            "processor": platform.processor() or platform.machine(),
+            "rows": rows,
+        }
+        args.output.write_text(json.dumps(result, indent=1) + "\n")
+    table = rich.table.Table(box=rich.box.SIMPLE_HEAD)
+    for heading in HEADINGS:
+        table.add_column(heading)
+    for row in rows:
+        table.add_row(*_cells(row))
+    console.print(table)
+
+
+def _row(case: str, tasks: int, args: argparse.Namespace) -> dict[str, Any]:
+    problem = CASES[case].build(tasks)
+    times = interleaved_seconds(
+        {way: step_of(problem, way) for way in WAYS}, args.rounds, args.seconds
+    )
+    row: dict[str, Any] = {
+        "case": case,
+        "tasks": tasks,
+        "rounds": len(times["floor"]),
+        "milliseconds": {way: 1e3 * statistics.median(own) for way, own in times.items()},
+        "per_plain": {way: median_ratio(own, times["plain"]) for way, own in times.items()},
+        "per_floor": {way: median_ratio(own, times["floor"]) for way, own in times.items()},
+    }
+    if not args.no_footprint:
+        row["footprint"] = {way: _footprint(case, tasks, way) for way in _MEASURED}
+    return row
+
+
+def _footprint(case: str, tasks: int, way: str) -> dict[str, float]:
+    # Google's libraries warn of Python 3.10 in every process.
+    python = [sys.executable, "-W", "ignore::FutureWarning"]
+    command = [*python, layerwise_steps.__file__, case, str(tasks), way]
+    finished = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
+    return json.loads(finished.stdout)
+
+
+HEADINGS = (
+    "network",
+    "T",
+    "floor ÷ plain",
+    *(f"{way} ÷ floor" for way in _MEASURED),
+    "trace, s: tape, layerwise, auto",
+    "memory, MB: tape, layerwise, auto",
+)
+
+
+def markdown(rows: list[dict[str, Any]]) -> str:
+    """For the documentation: the table of the console."""
+    lines = [HEADINGS, ("---", *("---:" for _ in HEADINGS[1:])), *map(_cells, rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    footprints = [row.get("footprint", {}).get(way, {}) for way in _MEASURED]
+    return (
+        row["case"],
+        str(row["tasks"]),
+        f"{row['per_plain']['floor']:.2f}",
+        *(f"{row['per_floor'][way]:.2f}" for way in _MEASURED),
+        ", ".join(f"{f['trace_seconds']:.1f}" for f in footprints if f),
+        ", ".join(f"{f['memory_growth_mb']:,.0f}" for f in footprints if f),
+    )
+
+
+if __name__ == "__main__":
+    main()
