@@ -120,7 +120,7 @@ class _Differentiation:
             try:
                 vectorized = self._vectorized()
             except ValueError as error:
-                obstacle = str(error).splitlines()[0]
+                obstacle = str(error).partition("\n")[0]
         stacks: dict[int, TaskStack] = {}
         routes = []
         for index in self._shared:
@@ -187,9 +187,11 @@ class _Differentiation:
             gradients = [tf.gather(one, tasks) for one in gradients]
         if index in self._layers.products:
             # [rows, t, out]: in this order all products are of neighbours in memory.
-            flat = [tf.reshape(one, [len(tasks), -1, one.shape[-1]]) for one in gradients]
-            rows = [use.rows for use in self._layers.products[index]]
-            return stack_products(rows, [tf.transpose(o, [1, 0, 2]) for o in flat], tasks, shape)
+            products = self._layers.products[index]
+            width = products[0].outputs
+            flat = [tf.reshape(one, [len(tasks), -1, width]) for one in gradients]
+            by_row = [tf.transpose(one, [1, 0, 2]) for one in flat]
+            return stack_products([use.rows for use in products], by_row, tasks, shape)
         if index not in self._layers.lookups:
             by_task = tf.unstack(gradients[0], num=len(tasks))
             return stack_gradients(dict(zip(tasks, by_task, strict=True)), shape)

@@ -117,6 +117,7 @@ def _is_product(operation: tf.Operation, position: int) -> bool:
         kernel.shape.rank == 2
         and kernel.shape.is_fully_defined()
         and rows.shape.rank is not None
+        and rows.shape[-1] == kernel.shape[0]
         and not any(map(operation.get_attr, transposed[operation.type]))
     )
 
