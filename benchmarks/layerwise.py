@@ -13,8 +13,6 @@ import os
 import pathlib
 import platform
 import statistics
-import subprocess
-import sys
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -26,7 +24,7 @@ import tensorflow as tf
 
 from benchmarks import layerwise_steps
 from benchmarks.layerwise_steps import CASES, WAYS, step_of
-from benchmarks.measuring import interleaved_seconds, median_ratio, use_one_core
+from benchmarks.measuring import in_new_process, interleaved_seconds, median_ratio, use_one_core
 
 _RESULTS = pathlib.Path(__file__).with_name("results") / "layerwise.json"
 _DEFAULT = (
@@ -96,11 +94,7 @@ def _row(case: str, tasks: int, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _footprint(case: str, tasks: int, way: str) -> dict[str, float]:
-    # Google's libraries warn of Python 3.10 in every process.
-    python = [sys.executable, "-W", "ignore::FutureWarning"]
-    command = [*python, layerwise_steps.__file__, case, str(tasks), way]
-    finished = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
-    return json.loads(finished.stdout)
+    return in_new_process(layerwise_steps.__file__, case, str(tasks), way)
 
 
 HEADINGS = (

@@ -6,7 +6,6 @@ import argparse
 import dataclasses
 import json
 import os
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.measuring import memory_mb, use_one_core
+from benchmarks.measuring import footprint, use_one_core
 from benchmarks.networks import NETWORKS, Inputs, Network, Problem
 from pcgrad import PCGrad
 from pcgrad.layerwise.backward import backward
@@ -104,14 +103,7 @@ def main() -> None:
     args = parser.parse_args()
     use_one_core()
     problem = CASES[args.case].build(args.tasks)
-    before = memory_mb("VmRSS")
-    start = time.process_time()
-    step = step_of(problem, args.way)
-    trace = time.process_time() - start
-    step()
-    step()
-    growth = max(0.0, memory_mb("VmHWM") - before)
-    print(json.dumps({"trace_seconds": trace, "memory_growth_mb": growth}))
+    print(json.dumps(footprint(lambda: step_of(problem, args.way))))
 
 
 if __name__ == "__main__":

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 
@@ -76,3 +79,29 @@ def memory_mb(field: str) -> float:
         if name == field:
             return int(value.split()[0]) / 1024
     raise ValueError(f"/proc/self/status has no {field}")
+
+
+def footprint(trace: Callable[[], Callable[[], object]], runs: int = 2) -> dict[str, float]:
+    """What the first steps cost: the time to trace one, the growth of memory in running it.
+
+    Args:
+        trace: Makes the step.
+        runs: How often it is run.
+    """
+    before = memory_mb("VmRSS")
+    start = time.process_time()
+    step = trace()
+    seconds = time.process_time() - start
+    for _ in range(runs):
+        step()
+    growth = max(0.0, memory_mb("VmHWM") - before)
+    return {"trace_seconds": seconds, "memory_growth_mb": growth}
+
+
+def in_new_process(script: str, *arguments: str) -> dict[str, float]:
+    """Runs a script that prints JSON, and reads it."""
+    # Google's libraries warn of Python 3.10 in every process.
+    python = [sys.executable, "-W", "ignore::FutureWarning"]
+    command = [*python, script, *arguments]
+    finished = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
+    return json.loads(finished.stdout)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import tensorflow as tf
 
-from benchmarks.measuring import memory_mb, use_one_core
+from benchmarks.measuring import footprint, use_one_core
 from benchmarks.networks import NETWORKS
 from benchmarks.steps import STEPS
 
@@ -25,15 +24,11 @@ def main() -> None:
     args = parser.parse_args()
     use_one_core()
     problem = NETWORKS[args.network].build(args.tasks)
-    before = memory_mb("VmRSS")
-    start = time.process_time()
-    step = tf.function(STEPS[args.step](problem)).get_concrete_function()
-    trace = time.process_time() - start
-    step()
-    if args.step != "textbook":
-        step()
-    growth = max(0.0, memory_mb("VmHWM") - before)
-    print(json.dumps({"trace_seconds": trace, "memory_growth_mb": growth}))
+    found = footprint(
+        tf.function(STEPS[args.step](problem)).get_concrete_function,
+        runs=1 if args.step == "textbook" else 2,
+    )
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -13,8 +13,6 @@ import os
 import pathlib
 import platform
 import statistics
-import subprocess
-import sys
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -23,7 +21,7 @@ import rich.console
 import tensorflow as tf
 
 from benchmarks import step_footprint, step_time_report
-from benchmarks.measuring import interleaved_seconds, median_ratio, use_one_core
+from benchmarks.measuring import in_new_process, interleaved_seconds, median_ratio, use_one_core
 from benchmarks.networks import NETWORKS
 from benchmarks.steps import STEPS
 
@@ -110,11 +108,7 @@ def _write(rows: list[dict[str, Any]], folder: pathlib.Path) -> None:
 
 
 def _footprint(network: str, tasks: int, step: str) -> dict[str, float]:
-    # Google's libraries warn of Python 3.10 in every process.
-    python = [sys.executable, "-W", "ignore::FutureWarning"]
-    command = [*python, step_footprint.__file__, network, str(tasks), step]
-    finished = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
-    return json.loads(finished.stdout)
+    return in_new_process(step_footprint.__file__, network, str(tasks), step)
 
 
 if __name__ == "__main__":

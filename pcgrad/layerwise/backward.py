@@ -11,7 +11,7 @@ import tensorflow as tf
 from pcgrad.gramian import gram_matrix
 from pcgrad.layerwise.choice import choose
 from pcgrad.layerwise.gradients import layerwise_gradients
-from pcgrad.task_gradients import Gradient, Losses, TaskGradients, combine, task_gradients
+from pcgrad.task_gradients import Gradient, Losses, TaskGradients, checked, combine, task_gradients
 from pcgrad.weightings import Weighting
 
 _LOGGER = logging.getLogger(__name__)
@@ -106,7 +106,8 @@ def backward(
     if gramian == "layerwise":
         made = by_layer()
     else:
-        choice = choose(losses, variables)
+        named, checked_variables = checked(losses, variables)
+        choice = choose(list(named.values()), checked_variables)
         if choice.largest_batch == 0:
             made = by_tape()._replace(description=f"every gradient from the tape ({choice.why})")
         elif choice.batch is None:
@@ -115,7 +116,8 @@ def backward(
             made = _either(choice.batch <= choice.largest_batch, by_layer, by_tape)
             told = f"up to a batch of {choice.largest_batch}, otherwise from the tape"
             made = made._replace(description=f"{told}: {made.description}")
-    _LOGGER.info("Gram matrix %s", made.description)
+    if not tf.executing_eagerly():  # when a step is traced, not in every step
+        _LOGGER.info("Gram matrix %s", made.description)
     return made
 
 

@@ -10,7 +10,6 @@ import tensorflow as tf
 from pcgrad.layerwise.cost import saving
 from pcgrad.layerwise.layers import Layers, obstacle
 from pcgrad.layerwise.vectorized import VECTORIZABLE
-from pcgrad.task_gradients import Losses, checked
 
 # The share of the multiplications that has to be saved: handling the factors is some work, too.
 _WORTHWHILE = 0.05
@@ -40,29 +39,24 @@ class Choice:
     why: str = ""
 
 
-def choose(losses: Losses, variables: Sequence[tf.Variable]) -> Choice:
+def choose(losses: Sequence[tf.Tensor], variables: Sequence[tf.Variable]) -> Choice:
     """Chooses by the number of multiplications.
 
     Args:
-        losses: T losses, as a sequence or a mapping.
+        losses: T floating-point tensors.
         variables: V variables.
-
-    Raises:
-        ValueError, TypeError: As `task_gradients` does.
     """
-    named, variables = checked(losses, variables)
-    targets = list(named.values())
-    reason = obstacle(targets)
+    reason = obstacle(losses)
     if reason is not None:
         return Choice(0, why=reason)
-    layers = Layers(targets, variables)
+    layers = Layers(losses, variables)
     forward = layers.forward
     readers = [reader for own in layers.readers.values() for reader in own]
     others = {operation.type for operation in forward.differentiated(readers)} - _COUNTED
     if others:
         return Choice(0, why=f"{min(others)} in the common part, of which the cost is not known")
     kernels = layers.kernels()
-    worthwhile = [b for b in _BATCHES if saving(kernels, len(targets), b) >= _WORTHWHILE]
+    worthwhile = [b for b in _BATCHES if saving(kernels, len(losses), b) >= _WORTHWHILE]
     if len(worthwhile) == len(_BATCHES):
         return Choice(_BATCHES[-1])
     known_late = any(kernel.static_rows is None for kernel in kernels)

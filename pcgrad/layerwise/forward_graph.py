@@ -30,13 +30,18 @@ class ForwardGraph:
         return tensor.op in self._by_task[task]
 
     def frontier(self) -> list[tf.Tensor]:
-        """The floating tensors by which the rest of the losses' operations depend on the trunk."""
+        """The tensors by which the rest of the losses' operations depend on the trunk.
+
+        Those that a gradient may pass: not integers, but also complex numbers and lists of tensors.
+        In the order of the graph, so that every process adds up in the same order.
+        """
         losses = {id(loss) for loss in self._losses}
         return [
             tensor
-            for operation in self.trunk
+            for operation in self.graph.get_operations()
+            if operation in self.trunk
             for tensor in operation.outputs
-            if tensor.dtype.is_floating
+            if _may_pass_a_gradient(tensor.dtype)
             and (
                 id(tensor) in losses
                 or any(c in self.operations and c not in self.trunk for c in tensor.consumers())
@@ -65,6 +70,10 @@ class ForwardGraph:
                 if consumer in self.trunk
             ]
         return found
+
+
+def _may_pass_a_gradient(dtype: tf.DType) -> bool:
+    return dtype.is_floating or dtype.is_complex or dtype == tf.variant
 
 
 def ancestors(operations: Iterable[tf.Operation]) -> set[tf.Operation]:

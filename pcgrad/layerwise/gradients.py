@@ -101,8 +101,11 @@ class _Differentiation:
             for place, output in enumerate(outputs)
         }
         by_frontier = [row[len(variables) + len(outputs) :] for row in rows]
+        # What is not floating is kept, for it to be seen that there is such a thing.
         reached = [
-            i for i in range(len(frontier)) if any(row[i] is not None for row in by_frontier)
+            i
+            for i, tensor in enumerate(frontier)
+            if not tensor.dtype.is_floating or any(row[i] is not None for row in by_frontier)
         ]
         self._frontier = [frontier[i] for i in reached]
         self._by_frontier = [[row[i] for i in reached] for row in by_frontier]

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from pcgrad.layerwise.cost import Kernel
 from pcgrad.layerwise.forward_graph import ForwardGraph
-from pcgrad.layerwise.uses import Lookup, Product, UnknownUse, find_uses
+from pcgrad.layerwise.uses import Lookup, Product, UnknownUseError, find_uses
 
 
 class Layers:
@@ -37,7 +37,7 @@ class Layers:
             self.readers[index] = self.forward.readers(value)
             try:
                 products, lookups = find_uses(self.readers[index], self.forward, value.shape)
-            except UnknownUse as use:
+            except UnknownUseError as use:
                 self.unknown[index] = str(use)
                 continue
             if products:

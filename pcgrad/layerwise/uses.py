@@ -40,7 +40,7 @@ class Lookup:
     output: tf.Tensor
 
 
-class UnknownUse(Exception):  # noqa: N818 - no error: such a variable goes another way
+class UnknownUseError(Exception):
     """The variable is used in another way; the message says in which."""
 
 
@@ -59,7 +59,7 @@ def find_uses(
         the losses do not depend on the variable.
 
     Raises:
-        UnknownUse: There is any other use.
+        UnknownUseError: There is any other use.
     """
     uses: list[Product | Lookup] = []
     for reader in readers:
@@ -68,13 +68,13 @@ def find_uses(
         elif reader.type == "ReadVariableOp":
             uses += _uses_of_value(forward, reader.outputs[0], shape)
         else:
-            raise UnknownUse(reader.type)
+            raise UnknownUseError(reader.type)
     products = [use for use in uses if isinstance(use, Product)]
     lookups = [use for use in uses if isinstance(use, Lookup)]
     if products and lookups:
-        raise UnknownUse("both a product and a lookup")
+        raise UnknownUseError("both a product and a lookup")
     if len({(use.inputs, use.outputs) for use in products}) > 1:
-        raise UnknownUse("products with kernels of different shapes")
+        raise UnknownUseError("products with kernels of different shapes")
     return products, lookups
 
 
@@ -87,7 +87,7 @@ def _uses_of_value(
         (position, *others) = [i for i, tensor in enumerate(consumer.inputs) if tensor is value]
         output = consumer.outputs[0]
         if others:
-            raise UnknownUse(f"{consumer.type} of the variable with itself")
+            raise UnknownUseError(f"{consumer.type} of the variable with itself")
         if _keeps_elements(consumer, position):
             yield from _uses_of_value(forward, output, shape)
         elif _is_product(consumer, position):
@@ -96,7 +96,7 @@ def _uses_of_value(
         elif _is_lookup(consumer, position) and value.shape == shape:
             yield Lookup(consumer.inputs[1], output)
         else:
-            raise UnknownUse(consumer.type)
+            raise UnknownUseError(consumer.type)
 
 
 def _keeps_elements(operation: tf.Operation, position: int) -> bool:

@@ -38,6 +38,8 @@ def cannot_be_vectorized(
     """
     if not frontier:
         return "the tasks have no common part"
+    if not all(tensor.dtype.is_floating for tensor in frontier):
+        return "the common part ends with other than real numbers"
     passed = forward.differentiated(readers)
     unsuited = sorted({operation.type for operation in passed} - VECTORIZABLE)
     if unsuited:

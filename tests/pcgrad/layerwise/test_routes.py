@@ -344,3 +344,38 @@ def test_a_tape_that_is_not_persistent():
 def test_an_unknown_way():
     with pytest.raises(ValueError, match='`gramian` must be one of "tape", "layerwise", "auto"'):
         layerwise_backward(None, [], [], equal_weights, gramian="fast")
+
+
+def test_a_trunk_that_ends_with_complex_numbers():
+    """They are no floating-point tensors, but gradients pass them."""
+    w = variable(INPUTS, OUTPUTS, name="w")
+    x = data(N, INPUTS)
+
+    def losses(_):
+        features = tf.matmul(x, w)
+        numbers = tf.cast(features, tf.complex128)
+        return [
+            tf.reduce_sum(tf.abs(numbers + 1j)),
+            tf.reduce_sum(tf.math.real(numbers * (2 + 1j))),
+        ]
+
+    assert "other than real numbers" in compare(losses, [w])
+    mixed = compare(lambda _: [*losses(_), tf.reduce_sum(tf.matmul(x, w) ** 2)], [w])
+    assert "product" in route(mixed, "w")
+
+
+@pytest.mark.parametrize("gramian", ["layerwise", "auto"])
+def test_the_surgery_counts_steps_where_none_is_given(gramian):
+    w = variable(600, 600)
+    pcgrad = PCGrad(seed=1)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 600], tf.float64)], autograph=False)
+    def step(x):
+        with tf.GradientTape(persistent=True) as tape:
+            losses = targets(tf.tanh(tf.matmul(x, w)), tasks=5)
+        return layerwise_backward(tape, losses, [w], pcgrad, gramian=gramian)
+
+    for _ in range(3):
+        step(data(4, 600))
+    step(data(900, 600))  # `auto` goes the tape's way
+    assert int(pcgrad._steps) == 4
