@@ -84,10 +84,9 @@ def _uses_of_value(
     for consumer in value.consumers():
         if consumer not in forward.operations:
             continue
-        (position, *others) = [i for i, tensor in enumerate(consumer.inputs) if tensor is value]
+        # The first place: a product of the variable with itself is none of rows and a kernel.
+        position = next(i for i, tensor in enumerate(consumer.inputs) if tensor is value)
         output = consumer.outputs[0]
-        if others:
-            raise UnknownUseError(f"{consumer.type} of the variable with itself")
         if _keeps_elements(consumer, position):
             yield from _uses_of_value(forward, output, shape)
         elif _is_product(consumer, position):
