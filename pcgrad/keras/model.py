@@ -12,6 +12,7 @@ import tensorflow as tf
 from pcgrad.keras.compile_arguments import by_task, losses_by_task
 from pcgrad.keras.compiled_training import REGULARIZATION_LOSS, CompiledTraining
 from pcgrad.keras.conflict_statistics import ConflictStatistics
+from pcgrad.keras.functional_form import functional_form, is_functional
 from pcgrad.keras.task_losses import TaskBatch, TaskLosses
 from pcgrad.layerwise.backward import backward, check_gramian
 from pcgrad.task_gradients import Gradient
@@ -48,8 +49,8 @@ class MultiTaskModel(keras.Model):
         with it every other `MultiTaskModel`, into a functional one.
         """
         given = len(args) + ("inputs" in kwargs) + ("outputs" in kwargs)
-        if given == 2 and type(self) not in _FUNCTIONAL.values():
-            self.__class__ = _functional(type(self))
+        if given == 2 and not is_functional(type(self)):
+            self.__class__ = functional_form(type(self))
         super().__init__(*args, **kwargs)
 
     def compile(
@@ -319,22 +320,6 @@ class MultiTaskModel(keras.Model):
         weights = {name: batch.sample_weight for name, batch in batches.items()}
         weighted = any(weight is not None for weight in weights.values())
         return self.compute_metrics(x, labels, predictions, weights if weighted else None)
-
-
-_FUNCTIONAL: dict[type[MultiTaskModel], type[MultiTaskModel]] = {}
-
-
-def _functional(cls: type[MultiTaskModel]) -> type[MultiTaskModel]:
-    """The functional form of a model class, known to Keras by the same name."""
-    if cls not in _FUNCTIONAL:
-        anything = keras.Input(())
-        functional = type(keras.Model(anything, keras.layers.Identity()(anything)))
-        made = type(cls.__name__, (cls, functional), {"__module__": cls.__module__})
-        package, _, name = keras.saving.get_registered_name(cls).rpartition(">")
-        if package:
-            keras.saving.register_keras_serializable(package, name)(made)
-        _FUNCTIONAL[cls] = made
-    return _FUNCTIONAL[cls]
 
 
 def _add(one: Gradient | None, other: Gradient | None) -> Gradient | None:
