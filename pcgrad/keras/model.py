@@ -11,16 +11,16 @@ import tensorflow as tf
 
 from pcgrad.keras.compile_arguments import by_task, losses_by_task
 from pcgrad.keras.compiled_training import REGULARIZATION_LOSS, CompiledTraining
-from pcgrad.keras.conflict_statistics import ConflictStatistics
 from pcgrad.keras.functional_form import functional_form, is_functional
 from pcgrad.keras.task_losses import TaskBatch, TaskLosses
+from pcgrad.keras.training_reports import TrainingReports
 from pcgrad.layerwise.backward import backward, check_gramian
 from pcgrad.task_gradients import Gradient
 from pcgrad.weightings import Weighting, equal_weights
 
 
 @keras.saving.register_keras_serializable(package="pcgrad")
-class MultiTaskModel(keras.Model):
+class MultiTaskModel(TrainingReports, keras.Model):
     """A `keras.Model` with one output and one loss for each task.
 
     Everything is as in `keras.Model` (functional or subclassed; `fit`, `evaluate`, `predict`,
@@ -201,56 +201,6 @@ class MultiTaskModel(keras.Model):
         values = losses(losses.split(y, y_pred, sample_weight))
         weighted = [value * losses.weights[name] for name, value in values.items()]
         return tf.add_n([*weighted, self._regularization()])
-
-    def conflicts(self, whole_run: bool = False) -> list[dict[str, Any]]:
-        """Which tasks conflicted in `fit`, pair by pair.
-
-        Args:
-            whole_run: All steps since `compile`, instead of those of the last epoch.
-
-        Returns:
-            For each pair of tasks a dict of `tasks` (two names), `steps` (in which its cosine was
-            defined), `mean_cosine` and `conflicting` (share of these steps with a negative inner
-            product); NaN where there was no such step. Of the whole run also `blocks`, and of both
-            means `…_standard_error_of_block_means`: from the means of at least 20 blocks of steps,
-            because successive steps resemble each other. Empty for a single task.
-
-        Raises:
-            ValueError: The model is not compiled.
-        """
-        statistics = self._conflict_statistics()
-        if statistics is None:
-            return []
-        return statistics.run_pairs() if whole_run else statistics.pairs()
-
-    def gradient_norms(self) -> dict[str, float]:
-        """The mean norm, over the last epoch's steps, of each task's gradient by shared variables.
-
-        Before the surgery, after the loss weights, without the scale of a `LossScaleOptimizer`.
-
-        Returns:
-            Norm by task, NaN if it was never finite; empty for a single task.
-
-        Raises:
-            ValueError: The model is not compiled.
-        """
-        statistics = self._conflict_statistics()
-        return {} if statistics is None else statistics.norms()
-
-    def describe_gramian(self) -> str:
-        """How the inner products of the task gradients are taken, variable by variable, and why.
-
-        Raises:
-            ValueError: The model has not been trained since `compile`.
-        """
-        if not self.compiled or not self._training.gramian_description:
-            raise ValueError("no step has been traced yet: call `compile` and `fit` first")
-        return self._training.gramian_description
-
-    def _conflict_statistics(self) -> ConflictStatistics | None:
-        if not self.compiled:
-            raise ValueError("the model is not compiled: call `compile` and `fit` first")
-        return self._training.conflicts
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
