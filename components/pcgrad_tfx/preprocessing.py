@@ -9,8 +9,6 @@ label's column: without those columns the graph still gives every feature.
 from __future__ import annotations
 
 import difflib
-import hashlib
-import urllib.parse
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
@@ -21,6 +19,7 @@ from pcgrad_tfx.errors import brief, shown
 from pcgrad_tfx.features import Features, check_features, transformed_name
 from pcgrad_tfx.row_checks import number_fault
 from pcgrad_tfx.tasks import Task, parse_tasks
+from pcgrad_tfx.vocabularies import look_up, read_vocabularies
 
 RawColumn: TypeAlias = tf.Tensor | tf.SparseTensor
 
@@ -32,9 +31,6 @@ _QUANTILE_EPSILON = 0.01
 
 # Beyond it a floating number does not fit into an int64.
 _LARGEST_WHOLE = 2.0**63
-
-# Files cannot have names of more than 255 bytes; TFT's temporary ones are longer than this.
-_MAX_FILE_NAME = 120
 
 
 def preprocessing_fn(
@@ -61,13 +57,11 @@ def preprocessing_fn(
     tasks = parse_tasks(custom_config["tasks"])
     features = Features.model_validate(custom_config["features"])
     check_features(features, tasks)
-    outputs = {}
-    for column in features.numeric:
-        outputs[transformed_name(column)] = _scale(_numbers(inputs, column))
-    for column in features.categorical:
-        outputs[transformed_name(column)] = _look_up(_texts(inputs, column), column, features)
-    for column, buckets in features.bucketized.items():
-        outputs[transformed_name(column)] = _bucketize(_numbers(inputs, column), buckets)
+    outputs = {
+        transformed_name(column): values
+        for transform in (_scale, _look_up, _bucketize)
+        for column, values in transform(inputs, features).items()
+    }
     for task in tasks:
         label, valid = (_text_label if task.is_text else _number_label)(inputs, task)
         dtype = tf.as_dtype(task.label_dtype)
@@ -87,53 +81,52 @@ def embedding_sizes(features: Features, tft_output: tft.TFTransformOutput) -> di
         The number of ids, which run from 0, by transformed name. Numeric features are not in it.
     """
     sizes = {}
+    vocabularies = read_vocabularies(tft_output) if features.categorical else {}
     for column in features.categorical:
-        vocabulary = tft_output.vocabulary_size_by_name(_vocabulary_name(column))
-        sizes[transformed_name(column)] = 1 + vocabulary + features.oov_buckets
+        sizes[transformed_name(column)] = 1 + len(vocabularies[column]) + features.oov_buckets
     for column, buckets in features.bucketized.items():
         sizes[transformed_name(column)] = buckets
     return sizes
 
 
-def _scale(values: tf.Tensor) -> tf.Tensor:
-    """float64 [N], NaN where missing, to float32 [N] of mean 0 and variance 1."""
-    valid = tf.math.is_finite(values)
-    known = tf.boolean_mask(values, valid)
-    deviation = tf.sqrt(tft.var(known))
-    scaled = tf.math.divide_no_nan(values - tft.mean(known), deviation)
-    return tf.cast(tf.where(valid, scaled, 0.0), tf.float32)
+def _scale(inputs: Mapping[str, RawColumn], features: Features) -> dict[str, tf.Tensor]:
+    """float32 [N] of mean 0 and variance 1 for each numeric column."""
+    columns = features.numeric
+    if not columns:
+        return {}
+    # Together: each analyzer adds steps to the Beam pipeline, and with hundreds of columns these
+    # would take longer than the data do.
+    values = tf.stack([_numbers(inputs, column) for column in columns], axis=1)
+    # Neither counts what is not finite; where there is nothing else, they are not finite.
+    mean = tft.mean(values, reduce_instance_dims=False)
+    deviation = tf.sqrt(tft.var(values, reduce_instance_dims=False))
+    scaled = tf.math.divide_no_nan(values - mean, deviation)
+    valid = tf.math.is_finite(values) & tf.math.is_finite(mean)
+    scaled = tf.cast(tf.where(valid, scaled, 0.0), tf.float32)
+    return dict(zip(columns, tf.unstack(scaled, num=len(columns), axis=1), strict=True))
 
 
-def _look_up(values: tf.Tensor, column: str, features: Features) -> tf.Tensor:
-    """String [N], "" where missing, to int64 [N]: 0 is missing, then vocabulary, then OOV."""
-    valid = values != ""
-    vocabulary = tft.vocabulary(
-        tf.boolean_mask(values, valid),
-        top_k=features.vocabulary_size,
-        vocab_filename=_vocabulary_name(column),
-    )
-    ids = tft.apply_vocabulary(values, vocabulary, num_oov_buckets=features.oov_buckets)
-    return tf.where(valid, ids + 1, 0)
+def _look_up(inputs: Mapping[str, RawColumn], features: Features) -> dict[str, tf.Tensor]:
+    """int64 [N] for each categorical column: 0 is missing, then vocabulary, then OOV."""
+    if not features.categorical:
+        return {}
+    texts = {column: _texts(inputs, column) for column in features.categorical}
+    return look_up(texts, features.vocabulary_size, features.oov_buckets)
 
 
-def _vocabulary_name(column: str) -> str:
-    """The name of a vocabulary's file: that of the feature, without what a file's cannot have."""
-    name = transformed_name(column)
-    quoted = urllib.parse.quote(name, safe=" ()[]{}&+,;=@!'")
-    if len(quoted) <= _MAX_FILE_NAME:
-        return quoted
-    digest = hashlib.sha256(name.encode()).hexdigest()[:32]
-    return f"{quoted[: _MAX_FILE_NAME - len(digest) - 1]}-{digest}"
-
-
-def _bucketize(values: tf.Tensor, buckets: int) -> tf.Tensor:
-    """float64 [N], NaN where missing, to int64 [N] in [0, buckets)."""
-    valid = tf.math.is_finite(values)
-    known = tf.boolean_mask(values, valid)
-    median = tf.reshape(tft.quantiles(known, 2, _QUANTILE_EPSILON), [])
-    boundaries = tft.quantiles(known, buckets, _QUANTILE_EPSILON / buckets)
-    filled = tf.where(valid, tf.cast(values, boundaries.dtype), median)
-    return tft.apply_buckets(filled, boundaries)
+def _bucketize(inputs: Mapping[str, RawColumn], features: Features) -> dict[str, tf.Tensor]:
+    """int64 [N] in [0, buckets) for each bucketized column, the median's bucket where missing."""
+    found = {}
+    # Not together, because tft.quantiles then fails where one of the columns is empty.
+    for column, buckets in features.bucketized.items():
+        values = _numbers(inputs, column)
+        valid = tf.math.is_finite(values)
+        known = tf.boolean_mask(values, valid)
+        median = tf.reshape(tft.quantiles(known, 2, _QUANTILE_EPSILON), [])
+        boundaries = tft.quantiles(known, buckets, _QUANTILE_EPSILON / buckets)
+        filled = tf.where(valid, tf.cast(values, boundaries.dtype), median)
+        found[column] = tft.apply_buckets(filled, boundaries)
+    return found
 
 
 def _text_label(inputs: Mapping[str, RawColumn], task: Task) -> tuple[tf.Tensor, tf.Tensor]:

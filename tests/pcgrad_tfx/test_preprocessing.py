@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pcgrad_tfx.features import Features
-from pcgrad_tfx.preprocessing import _vocabulary_name, embedding_sizes, preprocessing_fn
+from pcgrad_tfx.preprocessing import embedding_sizes, preprocessing_fn
 from pcgrad_tfx.tasks import Task
+from pcgrad_tfx.vocabularies import read_vocabularies
 from transform_runs import (
     COMPANIES,
     FEATURES,
@@ -88,7 +89,7 @@ def test_integers_written_with_a_point_are_categories_too(transformed):
     assert missing == not_a_number == 0
     assert known in (1, 2)
     assert unseen >= 3
-    assert b"8" in transformed.output.vocabulary_by_name("dropoff_xf")
+    assert b"8" in read_vocabularies(transformed.output)["dropoff"]
 
 
 def test_empty_text_is_missing(transformed):
@@ -216,9 +217,40 @@ def test_dense_columns(tmp_path, shape):
     assert sorted(row["fare_label_mask"] for row in transformed) == [0, 1, 1]
 
 
-def test_names_of_any_length_give_short_and_different_file_names():
-    """A file's name has at most 255 bytes; one of these letters becomes nine."""
-    names = [_vocabulary_name("ключ" * 10 + end) for end in ("a", "b", "/", ".")]
-    assert len(set(names)) == 4
-    assert all(len(name) <= 120 and "/" not in name for name in names)
-    assert _vocabulary_name("company") == "company_xf"
+def test_each_numeric_column_has_its_own_mean_and_variance(tmp_path):
+    """Also where most values are missing, and with large means; batches are merged one by one."""
+    generator = np.random.default_rng(0)
+    values = generator.normal([0, 1e6, -5, 3, 0], [1, 2, 1e-3, 1, 1], (500, 5)).astype(np.float32)
+    values[generator.random(values.shape) < 0.2] = NAN
+    values[:450, 2] = NAN
+    values[:499, 3] = math.inf
+    values[:, 4] = NAN
+    names = [f"x{i}" for i in range(values.shape[1])]
+    rows = [
+        {"id": [float(i)], "fare": [1.0], **dict(zip(names, row[:, np.newaxis], strict=True))}
+        for i, row in enumerate(values)
+    ]
+    config = config_of(
+        (Task(name="fare", kind="regression", column="fare"),), Features(numeric=("id", *names))
+    )
+    spec = dict.fromkeys(("id", *names, "fare"), tf.io.VarLenFeature(tf.float32))
+    transformed = run_transform(rows, spec, config, tmp_path)
+    transformed.sort(key=lambda row: row["id_xf"])
+    for name, raw in zip(names, values.T.astype(np.float64), strict=True):
+        known = np.isfinite(raw)
+        expected = np.zeros(len(raw))
+        if known.sum() > 1:
+            expected[known] = (raw[known] - raw[known].mean()) / raw[known].std()
+        actual = [row[f"{name}_xf"] for row in transformed]
+        np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5, err_msg=name)
+
+
+def test_bucketized_columns_with_few_values_or_none(tmp_path):
+    rows = [{"all": [float(i)], "fare": [1.0]} for i in range(40)]
+    rows[7]["one"] = [3.0]
+    features = Features(bucketized={"all": 4, "one": 4, "none": 4})
+    spec = dict.fromkeys(("all", "one", "none", "fare"), tf.io.VarLenFeature(tf.float32))
+    config = config_of((Task(name="fare", kind="regression", column="fare"),), features)
+    transformed = run_transform(rows, spec, config, tmp_path)
+    assert np.bincount([row["all_xf"] for row in transformed]).tolist() == [10] * 4
+    assert all(0 <= row["one_xf"] < 4 and 0 <= row["none_xf"] < 4 for row in transformed)

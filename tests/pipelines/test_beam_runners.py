@@ -16,6 +16,7 @@ from tfx import v1 as tfx
 from tfx.orchestration.pipeline import RunOptions
 
 from pcgrad_tfx.csv_checks import csv_location
+from pcgrad_tfx.vocabularies import read_vocabularies
 from pipelines.beam_options import IN_PROCESS_RUNNER
 from pipelines.config import load_config
 from pipelines.local_runner import DEFAULT_CONFIG
@@ -156,10 +157,10 @@ def test_vocabularies_and_buckets_are_the_same(results):
     outputs = [
         tft.TFTransformOutput(str(artifact("Transform", "transform_graph"))) for artifact in results
     ]
-    for column in load_config(DEFAULT_CONFIG).features.categorical:
-        default, elsewhere = (output.vocabulary_by_name(f"{column}_xf") for output in outputs)
-        assert elsewhere == default
-        assert len(default) > 1
+    default, elsewhere = map(read_vocabularies, outputs)
+    assert elsewhere == default
+    assert list(default) == list(load_config(DEFAULT_CONFIG).features.categorical)
+    assert all(len(values) > 1 for values in default.values())
 
 
 @pytest.mark.slow

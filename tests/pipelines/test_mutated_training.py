@@ -140,7 +140,7 @@ def wrong_ids(name: str, chain: Chain):
         if (found == 0) != (raw in (None, "nan")):
             yield f"{name}: {raw!r} became {found}; 0 stands for a missing value"
         ids[raw].add(found)
-        # Texts with line breaks have no place in TFT's vocabulary: they are as new ones.
+        # Texts with line breaks have no place in a vocabulary's file: they are as new ones.
         if raw in in_training and not (isinstance(raw, bytes) and {*b"\r\n"} & {*raw}):
             categories[found].add(raw)
     for raw, found in ids.items():
