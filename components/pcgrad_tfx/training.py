@@ -93,6 +93,7 @@ def compile_model(
         else None,
         # "sum", so that without a conflict a step is the plain step.
         surgery=surgery and surgery(reduction="sum", seed=config.seed),
+        gramian=config.gramian,
     )
     if not model.built:
         raise ValueError(

@@ -21,6 +21,8 @@ class Training(BaseModel):
 
     Attributes:
         surgery: "pcgrad", "ppcgrad" or "none" (the plain weighted sum of the losses).
+        gramian: "tape", "layerwise" or "auto": how the inner products of the tasks' gradients are
+            taken. What is learned is the same; see docs/layerwise.md.
         epochs: Passes over the training data; 10 unless the Trainer is given steps.
         batch_size: Rows of a batch, over all replicas.
         learning_rate: Of the optimizer, Adam.
@@ -33,6 +35,7 @@ class Training(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     surgery: Literal["pcgrad", "ppcgrad", "none"] = "pcgrad"
+    gramian: Literal["tape", "layerwise", "auto"] = "tape"
     epochs: int | None = Field(None, ge=1, description="passes over the training data")
     batch_size: int = Field(256, ge=1, description="rows of a batch")
     learning_rate: float = Field(1e-3, gt=0, description="the optimizer's learning rate")

@@ -119,6 +119,14 @@ def test_the_seed_determines_the_weights(trained, transformed_data, tmp_path):
 
 
 @pytest.mark.usefixtures("not_exported")
+def test_inner_products_layer_by_layer_teach_the_same(trained, transformed_data, tmp_path):
+    run = transformed_data.train(tmp_path, trainer_config(epochs=2, gramian="layerwise"))
+    assert "shared_0/kernel: product" in run.model.describe_gramian()
+    assert "product" not in trained.model.describe_gramian()
+    assert_same_weights(run.weights, trained.weights, atol=1e-5)
+
+
+@pytest.mark.usefixtures("not_exported")
 @pytest.mark.parametrize(
     ("steps", "epochs", "eval_steps"),
     [(4, 1, 2), (STEPS_PER_EPOCH, 1, EVAL_STEPS), (STEPS_PER_EPOCH + 2, 2, 0)],

@@ -68,18 +68,27 @@ def _outcome(row: int, column: int) -> str:
         return "weights are not finite"
     if all(map(np.array_equal, ours["before"], ours["after"])):
         return "nothing was learned"
-    if any(feature.is_own for feature in features):
-        return WORKS
+    without = [feature for feature in features if not feature.is_exact]
+    if without != features:
+        wanted = train(MultiTaskModel, without, surgery=True)
+        return _compared(features, ours, wanted, "weights differ from those without it")
     return _compared_with_keras(features)
 
 
 def _compared_with_keras(features: list[Feature]) -> str:
     """Without surgery the training is that of `keras.Model`."""
+    if any(feature.is_own for feature in features):
+        return WORKS
     try:
         wanted = train(keras.Model, features, surgery=False)
     except Exception:
         return MORE
     found = train(MultiTaskModel, features, surgery=False)
+    return _compared(features, found, wanted, "without surgery weights differ from keras.Model's")
+
+
+def _compared(features: list[Feature], found: dict, wanted: dict, problem: str) -> str:
+    """Whether two trainings from the same start led to the same weights."""
     titles = {feature.title for feature in features}
     tolerance = 0.1 if {"`mixed_float16`", "`mixed_bfloat16`"} & titles else 1e-4
     # Each replica draws its own dropout.
@@ -88,9 +97,7 @@ def _compared_with_keras(features: list[Feature]) -> str:
     for one, other, start in zip(found["after"], wanted["after"], wanted["before"], strict=True):
         error = np.linalg.norm(one - other)
         if error > tolerance * max(np.linalg.norm(other - start), 1e-3):
-            if titles in _DIFFERENT:
-                return OTHER
-            return f"without surgery weights differ from keras.Model's by {error:.2g}"
+            return OTHER if titles in _DIFFERENT else f"{problem} by {error:.2g}"
     return WORKS
 
 

@@ -35,6 +35,7 @@ class Setup:
     """What the features change; the defaults are the plain training."""
 
     surgery: Any = dataclasses.field(default_factory=lambda: PCGrad("sum", seed=1))
+    gramian: str = "tape"
     form: str = "functional"
     policy: str = "float32"
     layers: set[str] = dataclasses.field(default_factory=set)
@@ -56,12 +57,14 @@ class Feature:
         apply: Puts it into a set-up.
         excludes: A name that it shares with the features that take its place.
         is_own: Whether `keras.Model` does not have it, so there is nothing to compare with.
+        is_exact: Whether the same is learned without it.
     """
 
     title: str
     apply: Callable[[Setup], Any]
     excludes: str = ""
     is_own: bool = False
+    is_exact: bool = False
 
 
 def _set(**values: Any) -> Callable[[Setup], None]:
@@ -76,6 +79,12 @@ def _on_two_replicas(setup: Setup) -> None:
     setup.replicas = True
     if setup.compile == EAGER:
         setup.compile = GRAPH.copy()
+
+
+def _layer_by_layer(setup: Setup) -> None:
+    setup.gramian = "layerwise"
+    if setup.compile["run_eagerly"]:  # which has no graph to read
+        setup.compile.update(GRAPH)
 
 
 FEATURES = (
@@ -114,6 +123,7 @@ FEATURES = (
     Feature("`clone_model`", lambda s: s.between.append("clone")),
     Feature("`train_on_batch`", _set(batchwise=True), "fit"),
     Feature("callbacks", _set(callbacks=True), "fit"),
+    Feature('`gramian="layerwise"`', _layer_by_layer, is_own=True, is_exact=True),
 )
 
 
@@ -142,7 +152,7 @@ def train(model_class: type[keras.Model], features: Sequence[Feature], surgery: 
 
 def _train(model_class: Any, setup: Setup, surgery: bool, folder: pathlib.Path) -> dict:
     model = _build(model_class, setup)
-    arguments = {"surgery": setup.surgery if surgery else None}
+    arguments = {"surgery": setup.surgery if surgery else None, "gramian": setup.gramian}
     model.compile(
         keras.optimizers.SGD(0.1, momentum=0.9, **setup.optimizer),
         loss={"price": "mean_squared_error", "sold": "binary_crossentropy"},
