@@ -1,5 +1,6 @@
 """Fixtures that several test files share."""
 
+import gc
 import os
 
 # Read when TensorFlow is first imported.
@@ -8,6 +9,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import pytest
 import tensorflow as tf
 
+from report_data import settings, write_model_run
+from report_pages import COSINES, THREE
 from transform_runs import Transformed
 from transformed import TransformedData, trainer_config, write_transformed
 
@@ -40,3 +43,15 @@ def not_exported(monkeypatch):
         tf.io.gfile.makedirs(path)
 
     monkeypatch.setattr(tf.saved_model, "save", save)
+
+
+@pytest.fixture
+def no_garbage_collection(monkeypatch):
+    """statsmodels collects garbage in every test, which takes half a second beside TensorFlow."""
+    monkeypatch.setattr(gc, "collect", lambda *_: 0)
+
+
+@pytest.fixture
+def three(tmp_path):
+    """What the Trainer left of three tasks."""
+    return write_model_run(tmp_path / "model_run", THREE, COSINES, settings=settings(THREE))

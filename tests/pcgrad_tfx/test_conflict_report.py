@@ -1,9 +1,6 @@
 """ConflictReport: from what the Trainer and a comparison left to a page and its numbers."""
 
-import gc
-import html.parser
 import json
-import re
 from pathlib import Path
 from unittest import mock
 
@@ -19,39 +16,12 @@ from pcgrad_tfx.comparison.results import write_comparison
 from pcgrad_tfx.conflict_report import ConflictReport, ConflictReportPage, read_verdict
 from pcgrad_tfx.conflict_report.executor import Executor
 from pcgrad_tfx.conflict_report.page import render
-from pcgrad_tfx.conflict_report.report import make_report
 from pcgrad_tfx.conflict_report.telemetry import read_telemetry
-from pcgrad_tfx.conflict_report.wording import chart_labels
 from report_data import STEPS, comparison, settings, write_model_run
+from report_pages import COSINES, THREE, page, report, text_of
 from transformed import artifact, trainer_config
 
-THREE = ("big_tip", "fare", "duration")
-COSINES = (-0.007, -0.41, 0.32)
-
-
-@pytest.fixture(autouse=True)
-def _no_garbage_collection(monkeypatch):
-    """statsmodels collects garbage in every test, which takes half a second beside TensorFlow."""
-    monkeypatch.setattr(gc, "collect", lambda *_: 0)
-
-
-def report(folder, compared=None, data=None, name="taxi"):
-    return make_report(name, data or {}, read_telemetry(str(folder)), compared)
-
-
-def page(*arguments, **others):
-    return render(report(*arguments, **others))
-
-
-def text_of(markup):
-    """What a reader sees, without style and charts."""
-    markup = re.sub(r"<(style|svg)\b.*?</\1>", " ", markup, flags=re.DOTALL)
-    return " ".join(re.sub(r"<[^>]*>", " ", markup).split())
-
-
-@pytest.fixture
-def three(tmp_path):
-    return write_model_run(tmp_path / "model_run", THREE, COSINES, settings=settings(THREE))
+pytestmark = pytest.mark.usefixtures("no_garbage_collection")
 
 
 # The component.
@@ -225,126 +195,3 @@ def test_two_seeds_are_too_few(three, seeds):
     found = report(three, comparison(THREE, cosines=COSINES, seeds=seeds))
     of_seeds = "3 seeds of PCGrad in the comparison"
     assert found.basis == (of_seeds if seeds == 3 else "blocks of steps of this training")
-
-
-# What is shown.
-
-
-def test_a_share_near_one_half_is_explained_where_it_is_shown(three):
-    figure = re.search(r"<h3>Share of conflicting steps</h3>.*?</figure>", page(three), re.DOTALL)[
-        0
-    ]
-    assert "near 50% with a mean cosine near 0 is no evidence of conflict" in text_of(figure)
-    assert "unrelated gradients" in figure
-
-
-def test_the_comparison(three):
-    compared = comparison(THREE, gain=0.02)
-    shown = text_of(page(three, compared))
-    assert report(three, compared).verdict[1].startswith("PCGrad against equal weights: better on")
-    for told in (
-        "big_tip: AUC",
-        "fare: R²",
-        "Mean over all tasks",
-        "Price of a step",
-        "static weights",
-    ):
-        assert told in shown, told
-    rows = re.findall(r"big_tip, AUC PCGrad (\S+) (\S+) to (\S+) (< )?(\S+) (\S+)", shown)
-    assert float(rows[0][0]) == pytest.approx(0.02, abs=0.003)
-    assert "no comparison was run" not in shown
-
-
-def test_one_task_has_nothing_to_conflict_with(tmp_path):
-    folder = write_model_run(tmp_path, ["price"], [], settings=settings(["price"]))
-    shown = text_of(page(folder))
-    assert "There is one task, so there is nothing that it could conflict with." in shown
-    assert "Loss of price" in shown
-    assert "Mean cosine" not in shown
-
-
-def test_tasks_that_share_nothing(tmp_path):
-    folder = write_model_run(tmp_path, ["a", "b"], [None], settings=settings(["a", "b"]))
-    shown = text_of(page(folder))
-    assert "they share no variables" in shown
-    assert "Mean cosine of each pair" not in shown
-
-
-def test_some_pairs_without_a_cosine(tmp_path):
-    folder = write_model_run(tmp_path, THREE, (None, -0.4, 0.3))
-    assert "for 1 it cannot be told" in text_of(page(folder))
-    assert "undefined" in text_of(page(folder))
-
-
-HOSTILE = (
-    "<script>alert(1)</script>",
-    "\"><img src=x onerror=alert(1)>' onload='alert(1)",
-    "two\nlines\r\n\x1b[31m\x00",
-    "$x_1^2$ \\frac{}{} {{ 7*7 }} {% raw %}",
-    "]]></svg><style>*{display:none}</style>&amp;",
-    "very long " * 60,
-    "任务 🚕",
-)
-
-
-class Tags(html.parser.HTMLParser):
-    def __init__(self, markup):
-        super().__init__()
-        self.found = []
-        self.feed(markup)
-
-    def handle_starttag(self, tag, attributes):
-        self.found.append((tag, tuple(name for name, _ in attributes)))
-
-
-def test_names_are_text_whatever_they_contain(tmp_path):
-    tame = [f"task {i}" for i in range(len(HOSTILE))]
-    pages = []
-    for i, names in enumerate((tame, list(HOSTILE))):
-        cosines = [0.01 * i - 0.1 for i in range(len(names) * (len(names) - 1) // 2)]
-        described = settings(names, seed=names[0])
-        folder = write_model_run(tmp_path / str(i), names, cosines, settings=described)
-        compared = comparison(names)
-        pages.append(page(folder, compared, {name: name for name in names}, name=names[4]))
-    kinds = [
-        {found for found in Tags(markup).found if found[0] not in SVG_TEXT} for markup in pages
-    ]
-    assert kinds[0] == kinds[1]
-    assert not re.search(r"<(script|img)|[\x00\x1b]", pages[1])
-    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in pages[1]
-    assert "{{ 7*7 }}" in pages[1]
-    assert "$x_1^2$" in pages[1]
-    assert "任务 🚕" in pages[1]
-
-
-# Their number depends on where Matplotlib puts ticks.
-SVG_TEXT = {"g", "use", "path", "text"}
-
-
-def test_the_same_run_gives_the_same_page(three):
-    compared = comparison(THREE)
-    assert page(three, compared) == page(three, compared)
-
-
-def test_the_page_needs_nothing_else(three):
-    markup = page(three, comparison(THREE))
-    names = {tag for tag, _ in Tags(markup).found}
-    assert not names & {"script", "iframe", "object", "embed", "img", "image", "base", "form"}
-    addresses = set(re.findall(r"https?://[^\"\s]+", markup))
-    assert addresses <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
-    assert re.findall(r"<link[^>]*>", markup) == ['<link rel="icon" href="data:,">']
-    assert "default-src 'none'" in markup
-
-
-def test_ids_are_unique(three):
-    ids = re.findall(r' id="([^"]*)"', page(three, comparison(THREE)))
-    assert len(ids) == len(set(ids)) > 0
-
-
-def test_labels_of_charts_are_short_and_distinct():
-    names = ["a" * 30 + "x" + "b" * 30, "a" * 30 + "y" + "b" * 30, "short", "other\nname"]
-    labels = chart_labels(names, 12)
-    assert list(labels) == names
-    assert len(set(labels.values())) == 4
-    assert all(len(label) <= 12 for label in labels.values())
-    assert (labels["short"], labels["other\nname"]) == ("short", "other name")

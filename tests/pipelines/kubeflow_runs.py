@@ -2,9 +2,13 @@
 
 import random
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from pipelines.kubeflow_runner import DONE, main
 
+SUFFIX = {"kfp": "yaml", "vertex": "json"}
 CONFIG = """\
 name = "houses"
 
@@ -59,3 +63,14 @@ def compile_for(target: str, output: Path, *arguments: str) -> Path:
     # The last one of an option counts.
     assert main([*common, *places, *arguments]) == DONE
     return output
+
+
+def documents(path: Path) -> list[dict[str, Any]]:
+    """The documents of a compiled pipeline."""
+    return list(yaml.safe_load_all(path.read_text()))
+
+
+def spec(path: Path) -> dict[str, Any]:
+    """Its specification."""
+    first = documents(path)[0]
+    return first.get("pipelineSpec", first)

@@ -6,27 +6,24 @@ difference is a mistake, not rounding.
 
 import contextlib
 import json
-import linecache
 import os
 import pathlib
 import pickle
-import re
 import socket
 import subprocess
 import sys
 import time
-import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from distribution_page import documented_train_step
 from pcgrad import PCGrad
 from pcgrad.keras import MultiTaskModel, distributed_fit, replica_batches
-
-PAGE = pathlib.Path(__file__).parents[3] / "docs" / "distribution.md"
+from replica_traffic import traffic
 
 TASKS = "abc"
 BATCH, EPOCHS = 8, 4  # five steps in each epoch
@@ -34,29 +31,8 @@ BATCH, EPOCHS = 8, 4  # five steps in each epoch
 # none.
 ROWS = {"one row": 37, "no row": 35}
 AREAS, WIDTH = 6, 2
-TRAFFIC_TASKS, UNITS = 3, 4
 
 Variables = list[np.ndarray]
-
-
-def page_blocks() -> list[str]:
-    """The Python blocks of the documentation page."""
-    return re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.M | re.S)
-
-
-def run_block(block: str, namespace: dict[str, Any]) -> None:
-    """Runs a block of the page as if it stood in a file, where AutoGraph finds its source."""
-    name = f"{PAGE.name}, block {zlib.crc32(block.encode())}"
-    linecache.cache[name] = (len(block), None, block.splitlines(keepends=True), name)
-    exec(compile(block, name, "exec"), namespace)
-
-
-def documented_train_step() -> Callable[..., Any]:
-    """The loop of the documentation page."""
-    namespace: dict[str, Any] = {"tf": tf}
-    (block,) = (text for text in page_blocks() if "def make_train_step" in text)
-    run_block(block, namespace)
-    return namespace["make_train_step"]
 
 
 def data(rows: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -201,76 +177,6 @@ def keras_fit(strategy: tf.distribute.Strategy) -> None:
     x, y = data(BATCH)
     y = {task: np.nan_to_num(labels) for task, labels in y.items()}
     model.fit(x, y, batch_size=BATCH, shuffle=False, verbose=0)
-
-
-def traffic(strategy: tf.distribute.Strategy) -> dict[str, Any]:
-    """What one replica contributes to the collective operations of one step of the loop.
-
-    The shared variables are an embedding and two dense layers; each task has a head.
-
-    Returns:
-        From the traced graph, in the order of the step: the numbers of elements that are summed
-        over the replicas, and the shapes of the sparse gradients' values and of their indices that
-        are gathered, for which the operations are in branches of a condition, with and without
-        padding; and the numbers of gathers, of lengths and in branches.
-    """
-    names = [f"task_{index}" for index in range(TRAFFIC_TASKS)]
-    with strategy.scope():
-        inputs = {"numeric": keras.Input((3,)), "area": keras.Input((), dtype="int64")}
-        row = keras.layers.Embedding(AREAS, WIDTH)(inputs["area"])
-        trunk = keras.layers.Concatenate()([inputs["numeric"], row])
-        for _ in range(2):
-            trunk = keras.layers.Dense(UNITS)(trunk)
-        model = keras.Model(inputs, {name: keras.layers.Dense(1)(trunk) for name in names})
-        optimizer = keras.optimizers.SGD(0.1)
-        optimizer.build(model.trainable_variables)
-    step = documented_train_step()(strategy, model, optimizer, PCGrad("sum", seed=3))
-    x = {"numeric": np.zeros([BATCH, 3], "f"), "area": np.zeros([BATCH], "int64")}
-    y = {name: np.zeros([BATCH, 1], "f") for name in names}
-    batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(BATCH, drop_remainder=True)
-    (batch,) = strategy.experimental_distribute_dataset(batches)
-    graph = step.get_concrete_function(*batch).graph
-    operations = graph.get_operations()
-    device = next(op.device for op in operations if op.type == "CollectiveReduceV2")
-    own = [op for op in operations if op.device == device]
-    # Only a condition with collective operations in its branches takes a resource to order them.
-    conditions = [
-        op.inputs
-        for op in own
-        if op.type == "If" and any(value.dtype == tf.resource for value in op.inputs)
-    ]
-    bodies = graph.as_graph_def().library.function
-    replicas = len({op.device for op in operations if op.type == "CollectiveReduceV2"})
-    return {
-        "summed": [op.inputs[0].shape[0] for op in own if op.type == "CollectiveReduceV2"],
-        "values": [first_shape(inputs, tf.float32) for inputs in conditions],
-        "indices": [first_shape(inputs, tf.int64) for inputs in conditions],
-        "lengths": [op.type for op in own].count("CollectiveGatherV2"),
-        "in branches": sum(
-            node.op == "CollectiveGatherV2" for body in bodies for node in body.node_def
-        )
-        / replicas,
-    }
-
-
-def first_shape(tensors: Iterable[tf.Tensor], dtype: tf.DType) -> list[int | None]:
-    return next(tensor.shape.as_list() for tensor in tensors if tensor.dtype == dtype)
-
-
-def expected_traffic() -> dict[str, Any]:
-    """T numbers of labels, T·D to compare the task gradients, D and the heads' for the update."""
-    shared = (3 + WIDTH) * UNITS + UNITS + UNITS * UNITS + UNITS
-    heads = TRAFFIC_TASKS * (UNITS + 1)
-    # Each task's rows as they were looked up; then the update's rows, each once.
-    rows = [BATCH // 2] * TRAFFIC_TASKS + [None]
-    return {
-        "summed": [TRAFFIC_TASKS, TRAFFIC_TASKS * shared, shared + heads],
-        "values": [[count, WIDTH] for count in rows],
-        "indices": [[count] for count in rows],
-        "lengths": len(rows),
-        # Values and indices, in two branches of which one runs.
-        "in branches": 2 * 2 * len(rows),
-    }
 
 
 def assert_same_steps(found: list[Variables], wanted: list[Variables], tolerance: float) -> None:

@@ -13,18 +13,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from distribution_page import page_blocks, run_block
 from pcgrad import PCGrad
+from replica_traffic import expected_traffic, traffic
 from replica_training import (
     ROWS,
     assert_same_history,
     assert_same_steps,
-    expected_traffic,
     fit,
     loop,
     own_fit,
-    page_blocks,
-    run_block,
-    traffic,
 )
 
 

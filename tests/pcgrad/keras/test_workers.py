@@ -6,11 +6,11 @@ import pytest
 import tensorflow as tf
 
 from pcgrad import PCGrad
+from replica_traffic import expected_traffic
 from replica_training import (
     ROWS,
     assert_same_history,
     assert_same_steps,
-    expected_traffic,
     fit,
     loop,
     run_workers,
