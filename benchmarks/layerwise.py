@@ -1,8 +1,8 @@
 """Times PCGrad with Gram matrices from the tape and layer by layer, against T backward passes.
 
 As `step_time.py` does: one process, one core, one thread, CPU time, the variants in turn, medians
-of the ratios within a round; time to trace and memory in a process of its own each. The size of the
-batch is not known while tracing, which is what `fit` has by default.
+of the ratios within a round; time to trace and memory in a process of its own each. Unless asked
+for, the size of the batch is not known while tracing, which is what `fit` has by default.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from benchmarks import layerwise_steps
 from benchmarks.layerwise_steps import CASES, WAYS, step_of
 from benchmarks.measuring import in_new_process, interleaved_seconds, median_ratio, use_one_core
 
-_RESULTS = pathlib.Path(__file__).with_name("results") / "layerwise.json"
+_RESULTS = pathlib.Path(__file__).with_name("results")
 _DEFAULT = (
     *(("b, batch 32", tasks) for tasks in (5, 20)),
     *(("b, batch 128", tasks) for tasks in (5, 20)),
@@ -50,8 +50,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15, help="at least (default: 15)")
     parser.add_argument("--seconds", type=float, default=15, help="of CPU time, for more rounds")
     parser.add_argument("--no-footprint", action="store_true", help="times of steps only")
-    parser.add_argument("--output", type=pathlib.Path, default=_RESULTS)
+    parser.add_argument(
+        "--known-batch", action="store_true", help="the size of the batch is known while tracing"
+    )
+    parser.add_argument("--output", type=pathlib.Path, help="a JSON file")
     args = parser.parse_args()
+    name = "layerwise_known_batch.json" if args.known_batch else "layerwise.json"
+    output = args.output or _RESULTS / name
     use_one_core()
     console = rich.console.Console(width=120)
     pairs = [(case, tasks) for case, tasks in _DEFAULT if case in args.cases]
@@ -66,7 +71,7 @@ def main() -> None:
             "processor": platform.processor() or platform.machine(),
             "rows": rows,
         }
-        args.output.write_text(json.dumps(result, indent=1) + "\n")
+        output.write_text(json.dumps(result, indent=1) + "\n")
     table = rich.table.Table(box=rich.box.SIMPLE_HEAD)
     for heading in HEADINGS:
         table.add_column(heading)
@@ -78,7 +83,7 @@ def main() -> None:
 def _row(case: str, tasks: int, args: argparse.Namespace) -> dict[str, Any]:
     problem = CASES[case].build(tasks)
     times = interleaved_seconds(
-        {way: step_of(problem, way) for way in WAYS}, args.rounds, args.seconds
+        {way: step_of(problem, way, args.known_batch) for way in WAYS}, args.rounds, args.seconds
     )
     row: dict[str, Any] = {
         "case": case,
@@ -89,12 +94,13 @@ def _row(case: str, tasks: int, args: argparse.Namespace) -> dict[str, Any]:
         "per_floor": {way: median_ratio(own, times["floor"]) for way, own in times.items()},
     }
     if not args.no_footprint:
-        row["footprint"] = {way: _footprint(case, tasks, way) for way in _MEASURED}
+        row["footprint"] = {way: _footprint(case, tasks, way, args) for way in _MEASURED}
     return row
 
 
-def _footprint(case: str, tasks: int, way: str) -> dict[str, float]:
-    return in_new_process(layerwise_steps.__file__, case, str(tasks), way)
+def _footprint(case: str, tasks: int, way: str, args: argparse.Namespace) -> dict[str, float]:
+    options = ["--known-batch"] if args.known_batch else []
+    return in_new_process(layerwise_steps.__file__, case, str(tasks), way, *options)
 
 
 HEADINGS = (

@@ -54,13 +54,14 @@ CASES: dict[str, Network] = {
 WAYS = ("plain", "floor", "tape", "layerwise", "auto")
 
 
-def step_of(problem: Problem, way: str) -> Callable[[], Any]:
-    """A compiled step that takes batches of any size: plain gradient descent.
+def step_of(problem: Problem, way: str, known_batch: bool = False) -> Callable[[], Any]:
+    """A compiled step: plain gradient descent.
 
     Args:
         problem: The network and a batch.
         way: "plain" (one backward pass of the summed losses), "floor" (T of them, no surgery) or
             how PCGrad's Gram matrix is made.
+        known_batch: Whether the size of the batch is known while tracing; else any will do.
     """
     variables = problem.model.trainable_variables
     optimizer = keras.optimizers.SGD(_LEARNING_RATE)
@@ -86,9 +87,10 @@ def step_of(problem: Problem, way: str) -> Callable[[], Any]:
         optimizer.apply_gradients(zip(update, variables, strict=True))
         return total
 
+    batch = problem.labels.shape[0] if known_batch else None
     signature = [
-        [tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype) for tensor in problem.inputs],
-        tf.TensorSpec([None, problem.labels.shape[1]], problem.labels.dtype),
+        [tf.TensorSpec([batch, *tensor.shape[1:]], tensor.dtype) for tensor in problem.inputs],
+        tf.TensorSpec([batch, problem.labels.shape[1]], problem.labels.dtype),
     ]
     traced = tf.function(step, input_signature=signature).get_concrete_function()
     return lambda: traced(problem.inputs, problem.labels)
@@ -100,10 +102,11 @@ def main() -> None:
     parser.add_argument("case", choices=CASES)
     parser.add_argument("tasks", type=int)
     parser.add_argument("way", choices=WAYS)
+    parser.add_argument("--known-batch", action="store_true")
     args = parser.parse_args()
     use_one_core()
     problem = CASES[args.case].build(args.tasks)
-    print(json.dumps(footprint(lambda: step_of(problem, args.way))))
+    print(json.dumps(footprint(lambda: step_of(problem, args.way, args.known_batch))))
 
 
 if __name__ == "__main__":

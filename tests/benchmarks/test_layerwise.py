@@ -34,9 +34,10 @@ def test_every_way_is_the_same_training(case):
             np.testing.assert_allclose(other, one, atol=2e-2 * np.abs(one).max())
 
 
-def test_it_runs(tmp_path):
+@pytest.mark.parametrize("known", [[], ["--known-batch"]])
+def test_it_runs(tmp_path, known):
     output = tmp_path / "layerwise.json"
-    options = ["--cases", "a", "--tasks", "2", "--rounds", "2", "--seconds", "0"]
+    options = ["--cases", "a", "--tasks", "2", "--rounds", "2", "--seconds", "0", *known]
     command = [sys.executable, "benchmarks/layerwise.py", *options, "--output", str(output)]
     subprocess.run(command, capture_output=True, check=True, cwd=ROOT)
     (row,) = json.loads(output.read_text())["rows"]
