@@ -94,7 +94,7 @@ def _scale(inputs: Mapping[str, RawColumn], features: Features) -> dict[str, tf.
     columns = features.numeric
     if not columns:
         return {}
-    # Together: each analyzer adds steps to the Beam pipeline, and with hundreds of columns these
+    # Together: each column would add some 26 steps to the Beam pipeline, and with hundreds these
     # would take longer than the data do.
     values = tf.stack([_numbers(inputs, column) for column in columns], axis=1)
     # Neither counts what is not finite; where there is nothing else, they are not finite.

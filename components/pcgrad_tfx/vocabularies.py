@@ -1,6 +1,6 @@
 """The vocabularies of all categorical columns, computed together and kept in one file.
 
-`tft.vocabulary` adds some fifty steps to the Beam pipeline for each column, which then takes
+`tft.vocabulary` adds some ninety steps to the Beam pipeline for each column, which then takes
 more time and memory than the data do: with 250 such columns it does not fit on one machine. Here
 the number of steps does not depend on the number of columns.
 """
