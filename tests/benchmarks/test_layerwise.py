@@ -46,10 +46,15 @@ def test_it_runs(tmp_path, known):
     assert all(f["trace_seconds"] > 0 for f in row["footprint"].values())
 
 
+def measured(name):
+    return json.loads((ROOT / "benchmarks" / "results" / name).read_text())["rows"]
+
+
 def test_the_page_shows_what_was_measured():
-    measured = json.loads((ROOT / "benchmarks" / "results" / "layerwise.json").read_text())["rows"]
-    assert markdown(measured) in PAGE
-    for row in measured:
+    rows = measured("layerwise.json")
+    assert markdown(rows) in PAGE
+    assert markdown(measured("layerwise_known_batch.json")) in PAGE
+    for row in rows:
         if row["case"] in ("b, batch 128", "b, batch 512"):
             line = rf"\| {row['case']} \| {row['tasks']} \| [\d.]+ \| [\d.]+ \| "
             (ours,) = re.findall(line + r"([\d.]+) \|\n", PAGE + "\n")
