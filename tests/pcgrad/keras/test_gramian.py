@@ -5,6 +5,7 @@ import functools
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from multitask_models import (
     TAXI_LOSSES,
@@ -131,6 +132,20 @@ def test_a_person_can_read_what_was_done():
     assert "trunk/bias: tape (BiasAdd)" in description
     assert trained("tape")[0].describe_gramian() == "every gradient from the tape"
     assert "eager mode" in trained("layerwise", run_eagerly=True)[0].describe_gramian()
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_fit_knows_the_size_of_batches_without_a_remainder(known):
+    """Then nothing is left to decide in each step."""
+    inputs = keras.Input((8,))
+    shared = keras.layers.Dense(2048, activation="relu")(inputs)
+    shared = keras.layers.Dense(1024)(shared)
+    model = MultiTaskModel(inputs, {task: keras.layers.Dense(1)(shared) for task in "abc"})
+    model.compile("sgd", loss=dict.fromkeys("abc", "mse"), surgery=PCGrad("sum"), gramian="auto")
+    y = np.ones((8, 1), "float32")
+    data = tf.data.Dataset.from_tensor_slices((np.ones((8, 8), "float32"), dict.fromkeys("abc", y)))
+    model.fit(data.batch(4, drop_remainder=known), verbose=0)
+    assert model.describe_gramian().startswith("layer by layer" if known else "up to a batch of")
 
 
 def test_before_the_first_step_there_is_nothing_to_read():
