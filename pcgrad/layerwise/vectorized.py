@@ -11,16 +11,15 @@ from pcgrad.layerwise.forward_graph import ForwardGraph, ancestors
 # Operations whose gradients `tf.vectorized_map` turns into a few large operations. As measured, it
 # is slower than one task after the other for convolutions (by 100%) and attention (by 4%); loops
 # and others it cannot vectorize.
-VECTORIZABLE = frozenset(
-    """
+_VECTORIZABLE = """
     Add AddN AddV2 BatchMatMulV2 BiasAdd BroadcastTo Cast ConcatV2 Cumsum Div DivNoNan Elu Erf Exp
     ExpandDims GatherV2 Identity IdentityN LeakyRelu Log Log1p MatMul Max Maximum Mean Minimum Mul
     Neg OnesLike Pack Pad PadV2 Pow Prod ReadVariableOp RealDiv Reciprocal Relu Relu6 Reshape
     ResourceGather Rsqrt Select SelectV2 Selu Shape Sigmoid Slice Softplus Softsign Split SplitV
     Sqrt Square SquaredDifference Squeeze StopGradient StridedSlice Sub Sum Tanh Tile Transpose
     Unpack ZerosLike
-    """.split()  # noqa: SIM905 - sixty lines otherwise
-)
+"""
+VECTORIZABLE = frozenset(_VECTORIZABLE.split())
 
 
 def cannot_be_vectorized(

@@ -245,7 +245,7 @@ class Losing(beam.PTransform):
 
 
 class LosingExecutor(Executor):
-    def GetInputSourceToExamplePTransform(self):  # noqa: N802
+    def GetInputSourceToExamplePTransform(self):  # noqa: N802, TFX's own name
         return functools.partial(Losing, super().GetInputSourceToExamplePTransform())
 
 

@@ -125,8 +125,8 @@ def run(executor_input, executor=Recorder, inputs_spec=INPUTS_SPEC, keep_gcs=Fal
     ("scheme", "mount"), [("minio", "minio"), ("s3", "s3"), ("gs", "gcs"), ("unknown", None)]
 )
 def test_artifacts_have_local_paths_inside_and_uris_outside(scheme, mount, mounts, tmp_path):
-    root = f"{scheme}://bucket/root" if mount else str(tmp_path / "elsewhere")
-    local = f"{mounts}/{mount}/bucket/root" if mount else root
+    root = f"{scheme}://bucket/pipelines" if mount else str(tmp_path / "elsewhere")
+    local = f"{mounts}/{mount}/bucket/pipelines" if mount else root
     examples = artifact(f"{root}/examples", split_names='["train"]')
     made = run(invocation(root, tmp_path, examples=examples))
 

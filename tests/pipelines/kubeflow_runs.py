@@ -57,7 +57,7 @@ def compile_for(target: str, output: Path, *arguments: str) -> Path:
     """Compiles for a target, by default the taxi pipeline, and returns the file."""
     places = {
         "kfp": ["--pipeline-root=minio://mlpipeline/v2", "--push-destination=gs://models/taxi"],
-        "vertex": ["--pipeline-root=gs://bucket/root"],
+        "vertex": ["--pipeline-root=gs://bucket/pipelines"],
     }[target]
     common = ["--target", target, "--image=registry/tfx-pcgrad:1", f"--output={output}"]
     # The last one of an option counts.

@@ -21,7 +21,7 @@ TASKS = {"both": parse_tasks([TIP, FARE]), "one": parse_tasks([TIP])}
 
 
 @component
-def Train(name: Parameter[str], tasks: Parameter[str], model: OutputArtifact[Model]):  # noqa: N802
+def Train(name: Parameter[str], tasks: Parameter[str], model: OutputArtifact[Model]):  # noqa: N802, a component
     """Writes something that Pusher takes for a model."""
     folder = path_utils.serving_model_dir(model.uri)
     write_definitions(folder, TASKS[tasks])
@@ -29,7 +29,7 @@ def Train(name: Parameter[str], tasks: Parameter[str], model: OutputArtifact[Mod
 
 
 @component
-def Bless(  # noqa: N802
+def Bless(  # noqa: N802, a component
     model: InputArtifact[Model], passed: Parameter[int], blessing: OutputArtifact[ModelBlessing]
 ):
     """Notes what the Evaluator notes."""
@@ -38,7 +38,7 @@ def Bless(  # noqa: N802
 
 
 @component
-def Look(  # noqa: N802
+def Look(  # noqa: N802, a component
     answer: Parameter[str],
     model: InputArtifact[Model] = None,
     model_blessing: InputArtifact[ModelBlessing] = None,

@@ -72,7 +72,7 @@ def test_they_parse_strictly(compiled, target):
 def test_vertex_ai_gets_a_job(compiled):
     path = compiled("vertex")
     job = json_format.ParseDict(json.loads(path.read_text()), pb.PipelineJob())
-    assert job.runtime_config.gcs_output_directory == "gs://bucket/root"
+    assert job.runtime_config.gcs_output_directory == "gs://bucket/pipelines"
     loaded = aiplatform.PipelineJob(
         display_name="taxi",
         template_path=str(path),
@@ -97,7 +97,7 @@ def test_runtime_parameters_have_defaults_of_their_types(compiled, target):
     declared = spec(compiled(target))["root"]["inputDefinitions"]["parameters"]
     expected = dict(PARAMETERS)
     if target == "vertex":
-        destination = {"filesystem": {"base_directory": "gs://bucket/root/pushed_model"}}
+        destination = {"filesystem": {"base_directory": "gs://bucket/pipelines/pushed_model"}}
         expected["push_destination"] = json.dumps(destination)
     assert {name: parameter["defaultValue"] for name, parameter in declared.items()} == expected
     assert {name: parameter["parameterType"] for name, parameter in declared.items()} == {
@@ -209,7 +209,7 @@ def test_a_volume_is_mounted_into_every_step(compiled):
 def test_steps_of_a_distributed_beam_runner_open_gcs_themselves(compiled):
     path = compiled(
         "kfp",
-        "--pipeline-root=gs://bucket/root",
+        "--pipeline-root=gs://bucket/pipelines",
         "--beam-runner=DataflowRunner",
         "--beam-arg=--project=mine",
     )

@@ -76,7 +76,7 @@ def heat_map(tasks: Sequence[str], findings: Sequence[PairFinding]) -> Markup:
     )
     bar.set_ticklabels([wording.number(tick, 1) for tick in ticks])
     bar.set_label("conflict  ←  mean cosine  →  aligned")
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)  # type: ignore[operator]  # a container, by the stubs
     assert bar.solids is not None
     bar.solids.set_edgecolor("face")  # no seams between the colours
     return chart.svg(

@@ -22,7 +22,8 @@ import tensorflow as tf
 
 import pcgrad
 from pcgrad.keras import MultiTaskModel
-from support_training import FEATURES, Feature, train
+from support_features import FEATURES, Feature
+from support_training import train
 
 PAGE = pathlib.Path(__file__).parents[3] / "docs" / "support.md"
 STACK = f"TensorFlow {'.'.join(tf.__version__.split('.')[:2])}"

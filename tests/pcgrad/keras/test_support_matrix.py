@@ -5,8 +5,8 @@ from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
+from support_features import FEATURES
 from support_matrix import PAGE, STACK, documented, measure, pairs, table
-from support_training import FEATURES
 
 DIAGONAL = pairs()[: len(FEATURES)]
 
