@@ -11,7 +11,7 @@ from tfx.types import artifact_utils
 from tfx.types.standard_component_specs import EXAMPLES_KEY
 
 from pcgrad_tfx.example_gen_checks import check_input, check_output
-from pcgrad_tfx.shuffling import shuffled
+from pcgrad_tfx.shuffling import write_shuffled
 from pcgrad_tfx.tfrecord_checks import check_tfrecord
 
 
@@ -35,12 +35,13 @@ class Executor(executor.Executor):
             DataError: If a file must not be trained on, or the Beam runner lost rows.
         """
         checked = check_input(exec_properties, check_tfrecord)
+        self._examples = artifact_utils.get_single_instance(output_dict[EXAMPLES_KEY])
         super().Do(input_dict, output_dict, exec_properties)
-        examples = artifact_utils.get_single_instance(output_dict[EXAMPLES_KEY])
-        check_output(examples, checked.rows)
+        check_output(self._examples, checked.rows)
 
     def GenerateExamplesByBeam(  # noqa: N802, TFX's own name
         self, pipeline: beam.Pipeline, exec_properties: dict[str, Any]
     ) -> dict[str, beam.PCollection]:
-        """The rows of each split, in a random order."""
-        return shuffled(super().GenerateExamplesByBeam(pipeline, exec_properties))
+        """Writes the rows of each split, and leaves none for TFX's executor to write."""
+        write_shuffled(super().GenerateExamplesByBeam(pipeline, exec_properties), self._examples)
+        return {}
