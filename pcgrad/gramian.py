@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from pcgrad.replicas import on_several_replicas, sum_over_replicas
 from pcgrad.stacks import TaskStack, accumulation_dtype, stack_gradients
 from pcgrad.task_gradients import TaskGradients, cast
 
@@ -84,10 +85,7 @@ def _scatter(products: tf.Tensor, tasks: tuple[int, ...], count: int) -> tf.Tens
 
 def _global_stacks(gradients: TaskGradients) -> list[TaskStack]:
     """The stacks of the gradients summed over all replicas, in one collective operation."""
-    context = tf.distribute.get_replica_context()
-    alone = context is None or context.num_replicas_in_sync == 1
-    # A strategy fails to sum nothing: no variable is shared.
-    if alone or not gradients.shared:
+    if not gradients.shared or not on_several_replicas():
         return list(gradients.shared.values())
     local = {
         index: {
@@ -96,8 +94,7 @@ def _global_stacks(gradients: TaskGradients) -> list[TaskStack]:
         }
         for index in gradients.shared
     }
-    summed = context.all_reduce(tf.distribute.ReduceOp.SUM, local)
     return [
         stack_gradients(by_task, gradients.variables[index].shape)
-        for index, by_task in summed.items()
+        for index, by_task in sum_over_replicas(local).items()
     ]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 
 from pcgrad.gramian import sum_of_gram_matrices
+from pcgrad.replicas import on_several_replicas, sum_over_replicas
 from pcgrad.stacks import stack_gradients
 from pcgrad.task_gradients import TaskGradients
 
@@ -51,6 +52,9 @@ def merge(
 ) -> tf.Tensor:
     """Combines packed gradients: weighted where at least two tasks reach, as they are elsewhere.
 
+    On several replicas the Gram matrix is that of the sums over the replicas, as in `gram_matrix`;
+    what is combined are this replica's gradients.
+
     Args:
         gradients: T gradients [N] or [T, N], floating.
         masks: T masks [N] or [T, N], numeric or bool, non-zero where the gradient exists.
@@ -75,8 +79,11 @@ def merge(
     ]
     shared = tf.add_n([tf.cast(mask, tf.int32) for mask in reached]) > 1
     own = {task: tf.where(shared, g, tf.zeros_like(g)) for task, g in enumerate(existing)}
-    stack = stack_gradients(own, shared.shape)
-    combined = stack.weighted_sum(weighting(sum_of_gram_matrices([stack], len(existing))))
+    stack = everywhere = stack_gradients(own, shared.shape)
+    if on_several_replicas():
+        everywhere = stack_gradients(sum_over_replicas(own), shared.shape)
+    weights = weighting(sum_of_gram_matrices([everywhere], len(existing)))
+    combined = stack.weighted_sum(weights)
     return tf.where(shared, tf.cast(combined, existing[0].dtype), tf.add_n(existing))
 
 

@@ -83,7 +83,8 @@ class _ProjectingSurgery(abc.ABC):
         Args:
             gramian: Gram matrix of the T task gradients, [T, T], floating.
             step: Number of the training step; the orders of the projections are a function of it
-                and the seed. Counted here if not given; required with several replicas.
+                and the seed. Counted here if not given, in a variable that is not saved: pass it to
+                resume, or to export the step. Required with several replicas.
 
         Returns:
             [T], float64: the weight of each task's gradient in the update of shared variables; all

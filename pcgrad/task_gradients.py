@@ -81,7 +81,16 @@ def combine(gradients: TaskGradients, weights: tf.Tensor) -> list[Gradient | Non
         V gradients, each with its variable's shape and dtype: `Σ_t weights[t] · g_t` for a shared
         variable, the one task's own gradient, unscaled, for a task-specific variable, `None` for a
         variable that no task reaches. Where every task's gradient is sparse, so is the sum.
+
+    Raises:
+        ValueError: The weights have another shape.
     """
+    weights, count = tf.convert_to_tensor(weights), len(gradients.tasks)
+    if not weights.shape.is_compatible_with([count]):
+        raise ValueError(
+            f"a weighting returned weights of shape {weights.shape} for {count} tasks: return one "
+            f"for each, a tensor of shape [{count}]"
+        )
     combined: list[Gradient | None] = []
     for index, variable in enumerate(gradients.variables):
         if index in gradients.shared:
@@ -109,7 +118,7 @@ def checked(
 
     Raises:
         ValueError: `losses` or `variables` is empty.
-        TypeError: A loss is not a floating-point tensor.
+        TypeError: A loss is not a floating-point tensor, or `variables` is a single one.
     """
     if isinstance(losses, Mapping):
         named = {str(name): loss for name, loss in losses.items()}
@@ -130,6 +139,10 @@ def checked(
                 f"losses[{name!r}] is {found}: a loss must be a real floating-point tensor, "
                 "computed on the tape"
             )
+    if tf.is_tensor(variables):
+        raise TypeError(
+            f"`variables` is a {type(variables).__name__}: pass a list of variables, also of one"
+        )
     variables = tuple(variables)
     if not variables:
         raise ValueError("`variables` is empty: pass the variables to differentiate by")

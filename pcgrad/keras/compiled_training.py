@@ -12,8 +12,8 @@ from pcgrad.keras.conflict_statistics import ConflictStatistics
 from pcgrad.keras.task_losses import TaskLosses
 from pcgrad.weightings import Weighting
 
-# The name of the metric that holds it.
-REGULARIZATION_LOSS = "regularization_loss"
+# The name of the metric that holds the regularization losses. Those of the tasks end in "_loss".
+REGULARIZATION = "regularization_of_all_layers"
 
 
 class CompiledTraining:
@@ -43,7 +43,7 @@ class CompiledTraining:
         self.gramian_description = ""
         self.arguments = arguments
         self.loss_means = {name: keras.metrics.Mean(name=f"{name}_loss") for name in losses.names}
-        self.regularization = keras.metrics.Mean(name=REGULARIZATION_LOSS)
+        self.regularization = keras.metrics.Mean(name=REGULARIZATION)
         several = len(losses.names) > 1
         self.conflicts = ConflictStatistics(losses.names) if several else None
         self._is_evaluating = False

@@ -31,7 +31,8 @@ def distributed_fit(
     With Keras 3 on TensorFlow `fit` itself does not run under `MultiWorkerMirroredStrategy`. Every
     worker calls this function with the same arguments; callbacks that write belong to one worker
     only. A step of training sees a whole batch, of which each replica has a part, so the weights
-    become what they become in one process.
+    become what they become in one process. Of `compile`'s arguments `run_eagerly`, `jit_compile`
+    and `steps_per_execution` are not regarded.
 
     Args:
         model: Built and compiled in the strategy's scope, its optimizer built.
@@ -99,6 +100,8 @@ def distributed_fit(
         called.on_epoch_end(epoch, logs)
         if model.stop_training:
             break
+    if epochs > initial_epoch:
+        model.optimizer.finalize_variable_values(model.trainable_weights)
     called.on_train_end(logs)
     return model.history
 

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from pcgrad.keras.conflict_statistics import ConflictStatistics
+from pcgrad.keras.optimizer_steps import steps_taken
 
 
 class RaiseOnDivergence(keras.callbacks.Callback):
@@ -35,7 +36,7 @@ class RaiseOnDivergence(keras.callbacks.Callback):
             self._raise(infinite)
 
     def _raise(self, infinite: list[str]) -> None:
-        step = int(self.model.optimizer.iterations)
+        step = int(steps_taken(self.model.optimizer))
         followed = [one for one in self.model.metrics if isinstance(one, ConflictStatistics)]
         steps = followed[0].nonfinite_steps() if followed else {}
         longest = max(steps.values(), default=0)

@@ -9,9 +9,16 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from pcgrad.keras.compile_arguments import by_task, losses_by_task
-from pcgrad.keras.compiled_training import REGULARIZATION_LOSS, CompiledTraining
+from pcgrad.keras.compile_arguments import (
+    by_task,
+    is_weighting,
+    losses_by_task,
+    unique_names,
+)
+from pcgrad.keras.compiled_training import REGULARIZATION, CompiledTraining
 from pcgrad.keras.functional_form import functional_form, is_functional
+from pcgrad.keras.optimizer_steps import steps_taken
+from pcgrad.keras.saved_training import SavedTraining
 from pcgrad.keras.task_losses import TaskBatch, TaskLosses
 from pcgrad.keras.training_reports import TrainingReports
 from pcgrad.layerwise.backward import backward, check_gramian
@@ -20,11 +27,11 @@ from pcgrad.weightings import Weighting, equal_weights
 
 
 @keras.saving.register_keras_serializable(package="pcgrad")
-class MultiTaskModel(TrainingReports, keras.Model):
+class MultiTaskModel(TrainingReports, SavedTraining, keras.Model):
     """A `keras.Model` with one output and one loss for each task.
 
     Everything is as in `keras.Model` (functional or subclassed; `fit`, `evaluate`, `predict`,
-    callbacks, saving), but for three things:
+    callbacks, saving), but for four things:
 
     - `compile(surgery=PCGrad())` combines the tasks' gradients by gradient surgery.
     - A label that is NaN is missing: its row is left out of that task's loss and metrics, and a
@@ -33,6 +40,8 @@ class MultiTaskModel(TrainingReports, keras.Model):
       gradients have a negative inner product) and `mean_cosine` of the pairs, means over the
       epoch's steps, and each task's mean `…_gradient_norm`. `conflicts()` has them pair by pair;
       `ConflictMonitor` writes them.
+    - There is no total loss to override: a task's loss goes to `compile`, what belongs to no task
+      to `add_loss`. Metrics are of outputs with a loss.
 
     Example:
         >>> inputs = keras.Input((8,))
@@ -71,7 +80,7 @@ class MultiTaskModel(TrainingReports, keras.Model):
             loss: One loss for each task: a mapping by output name or a sequence; a single loss
                 counts for every output of a functional model.
             loss_weights: Multiply the task gradients before the surgery; a mapping or sequence.
-            metrics: By task: a mapping or sequence.
+            metrics: By task: a mapping or sequence. All sequences are in the order of the outputs.
             weighted_metrics: By task: a mapping or sequence.
             surgery: `PCGrad()`, `PPCGrad()` or any other weighting (Gram matrix → weights). `None`
                 trains on the plain weighted sum of the losses. Regularization losses are added to
@@ -84,20 +93,25 @@ class MultiTaskModel(TrainingReports, keras.Model):
 
         Raises:
             ValueError: Losses, weights or metrics do not match the tasks; `gramian` is unknown.
-            TypeError: `surgery` is not callable.
+            TypeError: `surgery` is not callable, or a class; `compute_loss` is overridden.
         """
-        if surgery is not None and not callable(surgery):
+        if surgery is not None and not is_weighting(surgery):
             raise TypeError(
                 f"`surgery` is {surgery!r}: pass PCGrad(), PPCGrad(), another function from the "
                 "Gram matrix to weights, or None"
             )
         check_gramian(gramian)
-        outputs = self.named_outputs()
-        losses = losses_by_task(loss, outputs)
+        if type(self).compute_loss is not MultiTaskModel.compute_loss:
+            raise TypeError(
+                f"{type(self).__name__} overrides `compute_loss`, which is not called: the tasks' "
+                "losses are differentiated one by one; pass them to `compile`, and use `add_loss` "
+                "for what belongs to no task"
+            )
+        losses, outputs = losses_by_task(loss, self.named_outputs())
         tasks = tuple(losses)
-        weights = by_task("loss_weights", loss_weights, tasks)
-        metrics_by_task = by_task("metrics", metrics, tasks)
-        weighted_by_task = by_task("weighted_metrics", weighted_metrics, tasks)
+        weights = by_task("loss_weights", loss_weights, tasks, outputs)
+        metrics_by_task = by_task("metrics", metrics, tasks, outputs)
+        weighted_by_task = by_task("weighted_metrics", weighted_metrics, tasks, outputs)
         # Keras gets no loss: it would build a loss of its own, which never sees a batch.
         super().compile(
             optimizer,
@@ -116,18 +130,21 @@ class MultiTaskModel(TrainingReports, keras.Model):
             "gramian": gramian,
             **kwargs,
         }
-        task_losses = TaskLosses(losses, weights, outputs or list(losses))
+        task_losses = TaskLosses(losses, weights, outputs)
         self._training = CompiledTraining(task_losses, surgery, gramian, arguments)
 
     def named_outputs(self) -> list[str]:
         """The names of a functional model's outputs: a mapping's keys, else their layers' names.
 
         Returns:
-            The names in the order of the outputs; empty for a subclassed model.
+            The names in the order of the outputs, a repeated one with a number; empty for a
+            subclassed model.
         """
         if not getattr(self, "outputs", None):
             return []
-        return list(self.output if isinstance(self.output, Mapping) else self.output_names)
+        if isinstance(self.output, Mapping):
+            return list(self.output)
+        return unique_names(self.output_names)
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """One step: T task gradients → Gram matrix → weights → combined gradient → optimizer."""
@@ -145,23 +162,30 @@ class MultiTaskModel(TrainingReports, keras.Model):
             scaled_regularization = self.optimizer.scale_loss(regularization)
 
         variables = self.trainable_weights
+        if not variables:
+            raise ValueError("no weight of the model is trainable: set a layer's `trainable`")
+        if not self.optimizer.built:
+            # For all of them: `apply_gradients` sees only those that some task reaches.
+            self.optimizer.build(variables)
         weighting = equal_weights if training.surgery is None else training.surgery
         # Under XLA the layer-wise way is exact, too, but no faster.
         way = "tape" if training.gramian == "auto" and self.jit_compile else training.gramian
-        found = backward(tape, scaled, variables, weighting, self.optimizer.iterations, way)
+        step = steps_taken(self.optimizer)
+        found = backward(tape, scaled, variables, weighting, step, way)
         training.gramian_description = found.description
         update = found.update
         if self.losses:
             penalty = tape.gradient(scaled_regularization, variables)
             update = [_add(one, other) for one, other in zip(update, penalty, strict=True)]
+        if training.conflicts is not None:
+            # Before the update, which may change the scale.
+            scale = self.optimizer.scale_loss(tf.ones([], tf.float64))
+            training.conflicts.update_state(found.gramian, scale)
         self.optimizer.apply_gradients(
             (gradient, variable)
             for gradient, variable in zip(update, variables, strict=True)
             if gradient is not None
         )
-        if training.conflicts is not None:
-            scale = self.optimizer.scale_loss(tf.ones([], tf.float64))
-            training.conflicts.update_state(found.gramian, scale)
         return self._update_metrics(x, batches, losses, regularization)
 
     def test_step(self, data: Any) -> dict[str, Any]:
@@ -200,7 +224,8 @@ class MultiTaskModel(TrainingReports, keras.Model):
         losses = self._training.losses
         values = losses(losses.split(y, y_pred, sample_weight))
         weighted = [value * losses.weights[name] for name, value in values.items()]
-        return tf.add_n([*weighted, self._regularization()])
+        regularization = self._regularization()
+        return tf.add_n([regularization, *(tf.cast(w, regularization.dtype) for w in weighted)])
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
@@ -213,20 +238,8 @@ class MultiTaskModel(TrainingReports, keras.Model):
         results = super().get_metrics_result()
         weights = self._training.losses.weights
         tasks = [results[f"{name}_loss"] * weight for name, weight in weights.items()]
-        results["loss"] = sum(tasks) + results.pop(REGULARIZATION_LOSS)
+        results["loss"] = sum(tasks) + results.pop(REGULARIZATION)
         return results
-
-    def get_compile_config(self) -> dict[str, Any] | None:
-        """The arguments of `compile`, serialized."""
-        if not self.compiled:
-            return None
-        return keras.saving.serialize_keras_object(self._training.arguments)
-
-    def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compiles with the arguments that `get_compile_config` returned."""
-        self.compile(**keras.saving.deserialize_keras_object(config))
-        if self.built:
-            self.optimizer.build(self.trainable_variables)
 
     def build_metrics(self, data: Any) -> None:
         """Makes the variables of `compile`'s metrics, as Keras otherwise does in the first step.
@@ -244,7 +257,9 @@ class MultiTaskModel(TrainingReports, keras.Model):
     def _regularization(self) -> tf.Tensor:
         """The layers' regularization losses, divided among the replicas."""
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        return tf.add_n([tf.zeros([]), *(tf.cast(x, tf.float32) for x in self.losses)]) / replicas
+        dtype = keras.config.floatx()
+        sums = [tf.cast(tf.reduce_sum(loss), dtype) for loss in self.losses]
+        return tf.add_n([tf.zeros([], dtype), *sums]) / replicas
 
     def _update_metrics(
         self,

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
+
+from pcgrad.keras.compile_arguments import names_for_list
+from pcgrad.replicas import sum_over_replicas
+
+_MEANS = ("sum_over_batch_size", "mean", "mean_with_sample_weight")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,14 +27,15 @@ class TaskBatch:
         labels: Labels [rows, …].
         predictions: The model's output for the task, [rows, …].
         sample_weight: The user's weights [rows, …], or `None`.
-        rows: Number of rows, float32 scalar.
-        global_rows: Number of rows on all replicas together, float32 scalar.
+        share: This replica's part of what a mean over the global batch divides by (the rows, the
+            positions that are not masked, or the weights), float64 scalar: 1 on a single replica.
+        global_rows: Number of rows on all replicas together, float64 scalar.
     """
 
     labels: tf.Tensor
     predictions: tf.Tensor
     sample_weight: tf.Tensor | None
-    rows: tf.Tensor
+    share: tf.Tensor
     global_rows: tf.Tensor
 
 
@@ -69,27 +76,37 @@ class TaskLosses:
             A task's batch by name.
 
         Raises:
-            ValueError: A task's labels or outputs are missing.
+            ValueError: A task's labels or outputs are missing, or there are too many.
         """
         labels = self._by_task(y, "labels")
         predictions = self._by_task(y_pred, "outputs")
         weights = dict.fromkeys(self.names, sample_weight)
         if isinstance(sample_weight, Mapping | list | tuple):
-            weights = self._by_task(sample_weight, "sample weights")
+            weights = self._by_task(sample_weight, "sample weights", may_be_none=True)
         parts = {
             name: _labelled_rows(labels[name], predictions[name], weights[name])
             for name in self.names
         }
-        rows = {name: tf.cast(tf.shape(part[0])[0], tf.float32) for name, part in parts.items()}
-        global_rows = _global_sum(rows)
-        return {name: TaskBatch(*parts[name], rows[name], global_rows[name]) for name in self.names}
+        # In float64, for models in float64; the numbers of rows are exact.
+        sizes = {
+            name: (
+                tf.cast(tf.shape(part[0])[0], tf.float64),
+                _divisor(self._losses[name].reduction, *part),
+            )
+            for name, part in parts.items()
+        }
+        batches = {}
+        for name, (global_rows, divisor) in sum_over_replicas(sizes).items():
+            share = tf.math.divide_no_nan(sizes[name][1], divisor)
+            batches[name] = TaskBatch(*parts[name], share, global_rows)
+        return batches
 
     def __call__(self, batches: Mapping[str, TaskBatch]) -> dict[str, tf.Tensor]:
         """Computes each task's loss, without its loss weight.
 
         With a mean reduction it is the mean over the labelled rows; a task without any has a loss
-        of zero. On several replicas the mean is over the global batch: the replicas' losses add up
-        to it.
+        of zero. On several replicas the mean is over the global batch, of the positions that are
+        not masked if there is a mask: the replicas' losses add up to it.
 
         Args:
             batches: What `split` returned.
@@ -103,26 +120,28 @@ class TaskLosses:
         loss = self._losses[name]
         # Keras leaves the values unreduced if there are no rows.
         value = tf.reduce_sum(loss(batch.labels, batch.predictions, batch.sample_weight))
-        if loss.reduction not in ("sum_over_batch_size", "mean"):
+        if loss.reduction not in _MEANS:
             return value
-        # Keras has divided by this replica's rows and by the number of replicas.
-        rows = batch.rows * tf.distribute.get_strategy().num_replicas_in_sync
-        # In float64, for models in float64; the numbers of rows are exact.
-        share = tf.math.divide_no_nan(
-            tf.cast(rows, tf.float64), tf.cast(batch.global_rows, tf.float64)
-        )
-        return value * tf.cast(share, value.dtype)
+        # Keras has divided by this replica's part and by the number of replicas.
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        return value * tf.cast(batch.share * replicas, value.dtype)
 
-    def _by_task(self, values: Any, what: str) -> dict[str, tf.Tensor]:
+    def _by_task(self, values: Any, what: str, may_be_none: bool = False) -> dict[str, Any]:
         if isinstance(values, list | tuple):
-            names = self._output_names if len(values) == len(self._output_names) else self.names
-            values = dict(zip(names, values, strict=False))
+            names = names_for_list(values, self._output_names, self.names)
+            if names is None:
+                raise ValueError(
+                    f"a list of {len(values)} {what}: the model's outputs are "
+                    f"{list(self._output_names)}; use a list of as many, or a dict by task"
+                )
+            values = dict(zip(names, values, strict=True))
         elif not isinstance(values, Mapping):
             values = {self.names[0]: values}
-        missing = [name for name in self.names if values.get(name) is None]
+        found = {name for name in values if may_be_none or values[name] is not None}
+        missing = [name for name in self.names if name not in found]
         if missing:
             raise ValueError(
-                f"no {what} for task {missing[0]!r}: found {what} for {sorted(values)}, and "
+                f"no {what} for task {missing[0]!r}: found {what} for {sorted(found)}, and "
                 f"`compile` was given losses for {sorted(self.names)}"
             )
         return {name: values[name] for name in self.names}
@@ -158,17 +177,26 @@ def _labelled_rows(
     missing = tf.reshape(tf.math.is_nan(labels), [tf.shape(labels)[0], -1])
     labelled = tf.logical_not(tf.reduce_any(missing, axis=1))
     kept = tf.boolean_mask(predictions, labelled)
-    # Keras's losses and metrics find the mask of a sequence here; there is no public name for it.
-    mask = getattr(predictions, "_keras_mask", None)
+    mask = _mask_of(predictions)
     if mask is not None:
         kept._keras_mask = tf.boolean_mask(mask, labelled)
     weight = None if weight is None else tf.boolean_mask(weight, labelled)
     return tf.boolean_mask(labels, labelled), kept, weight
 
 
-def _global_sum(values: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """Sums over the replicas, in one collective operation."""
-    context = tf.distribute.get_replica_context()
-    if context is None or context.num_replicas_in_sync == 1:
-        return values
-    return context.all_reduce(tf.distribute.ReduceOp.SUM, values)
+def _divisor(
+    reduction: str | None, labels: tf.Tensor, predictions: tf.Tensor, weight: Any
+) -> tf.Tensor:
+    """What the mean over a replica's labelled rows divides by, to a factor common to replicas."""
+    factors = [_mask_of(predictions)]
+    if reduction == "mean_with_sample_weight":
+        factors.append(weight)
+    factors = [tf.cast(factor, tf.float64) for factor in factors if factor is not None]
+    if not factors:
+        return tf.cast(tf.shape(labels)[0], tf.float64)
+    return tf.reduce_sum(functools.reduce(tf.multiply, factors))
+
+
+def _mask_of(predictions: tf.Tensor) -> tf.Tensor | None:
+    """The mask of a sequence, where Keras's losses and metrics find it; it has no public name."""
+    return getattr(predictions, "_keras_mask", None)

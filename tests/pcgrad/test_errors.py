@@ -1,5 +1,6 @@
 """Wrong arguments are refused at the call, by name and with the way out; right ones are kept."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -39,6 +40,22 @@ def test_no_variables(differentiate, variables):
     tape, losses = LinearTasks(PROBLEM).tape()
     with pytest.raises(ValueError, match="`variables` is empty: pass"):
         differentiate(tape, losses, variables)
+
+
+@pytest.mark.parametrize("variable", [tf.Variable([1.0]), keras.Variable([1.0]), tf.Variable(1.0)])
+def test_variables_that_are_one_variable(differentiate, variable):
+    with tf.GradientTape(persistent=True) as tape:
+        losses = [tf.reduce_sum(variable * 2.0), -tf.reduce_sum(variable * 1.0)]
+    with pytest.raises(TypeError, match="`variables` is a .*Variable: pass a list"):
+        differentiate(tape, losses, variable)
+
+
+@pytest.mark.parametrize("shape", [[3], [2, 1], [], [1]])
+def test_weights_of_another_shape(shape):
+    problem = LinearTasks(PROBLEM)
+    tape, losses = problem.tape()
+    with pytest.raises(ValueError, match=r"returned weights of shape .* for 2 tasks: .*\[2\]"):
+        weighted_backward(tape, losses, problem.variables, lambda *_: tf.ones(shape))
 
 
 def test_a_tape_for_one_loss_only(differentiate):

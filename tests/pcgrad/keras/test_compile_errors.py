@@ -11,7 +11,7 @@ from pcgrad.keras import MultiTaskModel
 Y = labels(a=[1, 2], b=[3, 4])
 
 
-@pytest.mark.parametrize("surgery", ["pcgrad", 1, {"reduction": "sum"}])
+@pytest.mark.parametrize("surgery", ["pcgrad", 1, {"reduction": "sum"}, PCGrad])
 def test_a_surgery_that_is_none(surgery):
     with pytest.raises(TypeError, match=r"`surgery` is .*PCGrad\(\), PPCGrad\(\).*None"):
         linear_model(surgery=surgery)
@@ -99,6 +99,33 @@ def test_an_output_that_a_subclassed_model_does_not_have():
     model.compile(loss={"a": "mse", "b": "mse"}, surgery=PCGrad(), run_eagerly=True)
     with pytest.raises(ValueError, match=r"no outputs for task 'b': found outputs for \['a'\]"):
         model.fit(UNIT_ROWS, Y, verbose=0)
+
+
+def test_labels_that_are_not_there():
+    model = linear_model(run_eagerly=True)
+    with pytest.raises(ValueError, match=r"no labels for task 'a': found labels for \[\]"):
+        model.fit(UNIT_ROWS, verbose=0)
+
+
+def test_a_list_of_losses_of_another_length():
+    with pytest.raises(ValueError, match=r"`loss` is a list of 3; .*\['a', 'b'\]"):
+        linear_model(loss=["mse", "mse", "mse"])
+
+
+def test_a_total_loss_of_ones_own_would_be_ignored():
+    class Own(MultiTaskModel):
+        def compute_loss(self, *args, **kwargs):
+            return 2 * super().compute_loss(*args, **kwargs)
+
+    with pytest.raises(TypeError, match="Own overrides `compute_loss`.*`add_loss`"):
+        Own().compile(loss={"a": "mse"})
+
+
+def test_a_model_without_trainable_weights():
+    model = linear_model()
+    model.trainable = False
+    with pytest.raises(ValueError, match="no weight of the model is trainable"):
+        model.train_on_batch(UNIT_ROWS, Y)
 
 
 @pytest.mark.parametrize("method", ["fit", "evaluate"])

@@ -73,6 +73,16 @@ def test_a_gradient_that_is_not_finite_names_task_and_step():
         fit(model, x, y)
 
 
+def test_steps_whose_gradients_are_accumulated():
+    x, y = data("ab")
+    x[25] = np.inf
+    model = compiled({"a": "mse", "b": "mse"})
+    optimizer = keras.optimizers.SGD(0.01, gradient_accumulation_steps=2)
+    model.compile(optimizer, loss={"a": "mse", "b": "mse"}, surgery=PCGrad("sum", seed=0))
+    with pytest.raises(FloatingPointError, match="diverged in step 3"):
+        fit(model, x, y)
+
+
 def test_several_tasks_at_once():
     x, y = data("abc")
     x[5] = np.inf

@@ -108,11 +108,11 @@ def test_clipping_comes_after_the_surgery(option, value, surgery_class, mode):
 
 @pytest.mark.parametrize(("surgery_class", "mode"), [(PCGrad, "eager"), (PPCGrad, "graph")])
 def test_accumulated_are_the_combined_gradients_of_each_batch(surgery_class, mode):
-    """Both in the orders of the one step that the optimizer takes."""
+    """Each in the orders of a step of its own."""
     optimizer = keras.optimizers.SGD(RATE, gradient_accumulation_steps=2)
     model = compiled(surgery_class, optimizer, mode)
     before = [variable.numpy() for variable in model.trainable_variables]
-    first, second = (updates_by_hand(model, rows) for rows in HALVES)
+    first, second = (updates_by_hand(model, rows, step) for step, rows in enumerate(HALVES))
     train(model, HALVES[0])
     assert_same(model.trainable_variables, before, tolerance=0)
     train(model, HALVES[1])
@@ -121,6 +121,23 @@ def test_accumulated_are_the_combined_gradients_of_each_batch(surgery_class, mod
         for variable, one, other in zip(before, first, second, strict=True)
     ]
     assert_same(model.trainable_variables, expected, tolerance=1e-5)
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_each_of_the_accumulated_batches_is_a_step(scaled):
+    steps = []
+
+    def weights(gramian, step):
+        steps.append(int(step))
+        return tf.ones_like(gramian[0])
+
+    optimizer = keras.optimizers.SGD(RATE, gradient_accumulation_steps=3)
+    if scaled:
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer, initial_scale=1.0)
+    model = linear_model(surgery=weights, optimizer=optimizer)
+    for _ in range(5):
+        model.train_on_batch(UNIT_ROWS, CONFLICTING)
+    assert steps == [0, 1, 2, 3, 4]
 
 
 # By hand: after the surgery the gradient is (0.5, 1.5).
@@ -134,6 +151,19 @@ def test_a_fixed_loss_scale_is_undone():
     model.train_on_batch(UNIT_ROWS, CONFLICTING)
     np.testing.assert_allclose(model.get_layer("trunk").kernel, [[-0.5], [-1.5]], rtol=1e-6)
     assert model.gradient_norms() == pytest.approx({"a": 1.0, "b": 2**0.5})
+
+
+def test_a_loss_scale_that_changes_is_undone_in_the_norms():
+    """The second step, with twice the scale, begins as the first one ends."""
+    optimizer = keras.optimizers.LossScaleOptimizer(
+        keras.optimizers.SGD(0.0), initial_scale=8.0, dynamic_growth_steps=1
+    )
+    model = linear_model(surgery=PCGrad("sum"), optimizer=optimizer)
+    for scale in (8, 16):
+        assert float(optimizer.dynamic_scale if optimizer.built else 8) == scale
+        model.reset_metrics()
+        model.train_on_batch(UNIT_ROWS, CONFLICTING)
+        assert model.gradient_norms() == pytest.approx({"a": 1.0, "b": 2**0.5})
 
 
 def test_the_moving_average_is_of_the_trained_weights():

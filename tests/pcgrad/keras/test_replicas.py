@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from distribution_page import page_blocks, run_block
 from pcgrad import PCGrad
+from replica_means import averaged, packed_and_not, trained_on_sequences
 from replica_traffic import expected_traffic, traffic
 from replica_training import (
     ROWS,
@@ -49,6 +50,9 @@ def trained_on_two_replicas() -> dict[str, Any]:
         "traffic": traffic(strategy),
         "error": error_without_step(strategy),
         "nothing_shared": update_without_shared_variables(strategy),
+        "sequences": trained_on_sequences(strategy),
+        "averaged": averaged(strategy, by_fit=False),
+        "packed": packed_and_not(strategy),
     }
 
 
@@ -130,6 +134,28 @@ def test_distributed_fit_trains_as_fit_does_on_one_replica(on_two_replicas):
     for found_steps, found_history in (on_two_replicas["own_fit"], own_fit(one, ROWS["one row"])):
         assert_same_steps(found_steps, steps, 1e-12)
         assert_same_history(found_history, history)
+
+
+def test_means_over_positions_and_weights_are_those_of_whole_batches(on_two_replicas):
+    variables, losses = on_two_replicas["sequences"]
+    wanted, wanted_losses = trained_on_sequences(tf.distribute.get_strategy())
+    # Keras adds 1e-7 to the number of positions that are not masked.
+    np.testing.assert_allclose(losses, wanted_losses, rtol=1e-6)
+    for variable, expected in zip(variables, wanted, strict=True):
+        np.testing.assert_allclose(variable, expected, rtol=1e-6, atol=1e-7)
+
+
+def test_distributed_fit_ends_with_the_moving_averages(on_two_replicas):
+    wanted = averaged(tf.distribute.get_strategy(), by_fit=True)
+    for variable, expected in zip(on_two_replicas["averaged"], wanted, strict=True):
+        np.testing.assert_allclose(variable, expected, rtol=0, atol=1e-12)
+
+
+def test_packed_gradients_are_compared_globally(on_two_replicas):
+    packed, direct = on_two_replicas["packed"]
+    # By hand: (3, 1) + 3/13 (-2, 3), and (-2, 3) + 3/10 (3, 1).
+    np.testing.assert_allclose(direct, [3 - 6 / 13 - 2 + 0.9, 1 + 9 / 13 + 3 + 0.3], rtol=1e-6)
+    np.testing.assert_allclose(packed, direct, rtol=1e-6)
 
 
 def test_steps_cannot_be_counted_by_each_replica(on_two_replicas):

@@ -1,5 +1,7 @@
 """Cloning and `.keras` files keep the surgery; training goes on as if uninterrupted."""
 
+import pickle
+
 import keras
 import numpy as np
 import pytest
@@ -71,6 +73,35 @@ def test_saving_and_loading_keeps_the_surgery_and_the_training(surgery, tmp_path
     assert histories[0].keys() == histories[1].keys()
     for name, values in histories[0].items():
         np.testing.assert_allclose(histories[1][name], values, rtol=1e-5, err_msg=name)
+
+
+def test_an_output_without_a_loss_keeps_the_optimizer_whole(tmp_path):
+    """The optimizer knows all trainable weights, also those that no task reaches."""
+    model = linear_model("ab", optimizer="adam")
+    inputs = model.input
+    other = keras.layers.Dense(1, name="other")(inputs)
+    model = MultiTaskModel(inputs, {**model.output, "other": other})
+    model.compile("adam", loss={"a": "mse", "b": "mse"}, surgery=PCGrad("sum"), run_eagerly=True)
+    batch = labels(a=[2, 1], b=[-1, 3])
+    for _ in range(3):
+        model.train_on_batch(UNIT_ROWS, batch)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert_same(loaded.optimizer.variables, model.optimizer.variables)
+    model.train_on_batch(UNIT_ROWS, batch)
+    loaded.train_on_batch(UNIT_ROWS, batch)
+    assert_same(loaded.weights, model.weights)
+
+
+def test_pickling_as_keras_does():
+    model = taxi(PCGrad("sum", seed=5))
+    train(model)
+    again = pickle.loads(pickle.dumps(model))
+    assert isinstance(again, MultiTaskModel)
+    assert_same(again.weights, model.weights)
+    train(model)
+    train(again)
+    assert_same(again.weights, model.weights)
 
 
 def test_loading_draws_the_orders_of_the_steps_that_follow(tmp_path):
