@@ -188,7 +188,7 @@ def _reasons(
         lacking = (
             "the evaluated rows lack one of the classes"
             if task.per_class
-            else "the labels of the evaluated rows do not vary"
+            else "the labels of the evaluated rows do not vary, or some are NaN without a mask"
         )
         return (f"{name} is not defined: {lacking}",)
     reasons = []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import tensorflow as tf
 import tensorflow_transform as tft
@@ -21,7 +23,8 @@ class InputData:
         batch_size: Rows of a batch.
 
     Raises:
-        ValueError: A task's label is not among the transformed features, or there are no others.
+        ValueError: A task's label is not among the transformed features, or is not one number for
+            each row; or there are no others.
     """
 
     def __init__(
@@ -43,6 +46,13 @@ class InputData:
                     f"task {task.name!r}: label_key {task.label_key!r} is not among the "
                     f"transformed features {sorted(self._spec)}; name the one that Transform wrote"
                 )
+            for key in {task.label_key, task.mask_key} & set(self._spec):
+                if not _is_one_number(self._spec[key]):
+                    raise ValueError(
+                        f"task {task.name!r}: the transformed feature {key!r} is not one number in "
+                        "each row; make it a dense float32 or int64 tensor of [N] values in your "
+                        "preprocessing_fn"
+                    )
         if not self.feature_spec:
             raise ValueError("Transform wrote labels but no features; add some to its output")
 
@@ -114,8 +124,18 @@ class InputData:
             if task.mask_key in self._spec:
                 labelled = tf.reshape(row[task.mask_key], [-1]) > 0
                 label = tf.where(labelled, tf.cast(label, tf.float32), float("nan"))
+            elif label.dtype.is_integer:
+                label = tf.cast(label, task.label_dtype)
             labels[task.name] = label
         return features, labels
+
+
+def _is_one_number(feature: Any) -> bool:
+    return (
+        isinstance(feature, tf.io.FixedLenFeature)
+        and math.prod(feature.shape) == 1
+        and feature.dtype != tf.string
+    )
 
 
 def reshape_features(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
 from pcgrad_tfx.log_scale import to_log
 from pcgrad_tfx.tasks import Task
+from pcgrad_tfx.value_limits import check_limits, extremes, limits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,17 +34,24 @@ class LabelStatistics:
 
 
 def label_statistics(
-    dataset: tf.data.Dataset, tasks: Sequence[Task]
+    dataset: tf.data.Dataset,
+    tasks: Sequence[Task],
+    embedding_sizes: Mapping[str, int] | None = None,
 ) -> tuple[int, dict[str, LabelStatistics]]:
     """Passes over the training data once.
 
     Args:
         dataset: Batches of (features, labels by task's name), NaN where a label is missing.
         tasks: The tasks.
+        embedding_sizes: By feature the number of its ids, where these are to be checked.
 
     Returns:
         The number of rows, and the statistics of each regression task by name.
+
+    Raises:
+        ValueError: A label or an id is out of its limits.
     """
+    limited = limits(tasks, embedding_sizes)
     regressions = {task.name: task for task in tasks if task.kind == "regression"}
     names = list(regressions)
 
@@ -59,18 +67,27 @@ def label_statistics(
             known = known_labels(labels, name)
             origin[name] = float(tf.reduce_mean(known)) if len(known) else 0.0
 
-    def count(state: tf.Tensor, batch: tuple[tf.Tensor, dict[str, tf.Tensor]]) -> tf.Tensor:
-        _, labels = batch
+    def count(
+        state: tuple[tf.Tensor, tf.Tensor],
+        batch: tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]],
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        features, labels = batch
         rows = tf.shape(next(iter(labels.values())))[0]
         sums = [tf.stack([tf.cast(rows, tf.float64), 0.0, 0.0])]
         for name in names:
             known = tf.cast(known_labels(labels, name), tf.float64) - origin[name]
             size = tf.cast(tf.size(known), tf.float64)
             sums.append(tf.stack([size, tf.reduce_sum(known), tf.reduce_sum(known**2)]))
-        return state + tf.stack(sums)
+        so_far, lowest = state
+        return so_far + tf.stack(sums), tf.minimum(lowest, extremes(limited, features, labels))
 
-    initial = tf.zeros([1 + len(names), 3], tf.float64)
-    (rows, _, _), *sums = dataset.reduce(initial, count).numpy().tolist()
+    initial = (
+        tf.zeros([1 + len(names), 3], tf.float64),
+        tf.fill([len(limited), 2], tf.constant(math.inf, tf.float64)),
+    )
+    counted, lowest = dataset.reduce(initial, count)
+    check_limits(limited, lowest)
+    (rows, _, _), *sums = counted.numpy().tolist()
     statistics = {}
     for name, (size, total, squares) in zip(names, sums, strict=True):
         offset = total / size if size else 0.0

@@ -19,7 +19,7 @@ class RSquared(tfma.metrics.Metric):
     1 - Σ w (y - p)² / Σ w (y - ȳ)², with ȳ the weighted mean of the labels y of the slice. It is
     1 for perfect predictions, 0 for the constant prediction of ȳ, and has no lower bound. (TFMA's
     squared Pearson correlation instead ignores the predictions' offset and scale.) It is NaN
-    where the labels do not vary.
+    where the labels do not vary, or one is NaN.
     """
 
     def __init__(self, name: str = "r_squared") -> None:

@@ -214,9 +214,9 @@ class Task(BaseModel):
 def is_reserved(name: str) -> bool:
     """Whether Keras's logs would be ambiguous with a task of this name.
 
-    There val_fare_loss is of the task fare, and regularization_loss is of none.
+    There val_fare_loss is of the task fare.
     """
-    return name.startswith("val_") or name == "regularization"
+    return name.startswith("val_")
 
 
 def is_draft(info: ValidationInfo) -> bool:

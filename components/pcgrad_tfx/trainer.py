@@ -36,7 +36,7 @@ from pcgrad_tfx.strategies import (
     training_strategy,
     wait_for_workers,
 )
-from pcgrad_tfx.training import build, compile_model
+from pcgrad_tfx.training import build, compile_model, foreign_embedding_sizes
 from pcgrad_tfx.training_config import (
     DEFAULT_EPOCHS,
     TrainerConfig,
@@ -75,8 +75,9 @@ def run_fn(fn_args: tfx.components.FnArgs) -> None:
     keras.utils.set_random_seed(config.seed + 1)
     tft_output = tft.TFTransformOutput(fn_args.transform_graph_path)
     data = InputData(tft_output, config.tasks, config.batch_size)
+    sizes = foreign_embedding_sizes(config, data.feature_spec)
     with damaged_files_named(fn_args.train_files):
-        rows, statistics = label_statistics(data.batches(fn_args.train_files), config.tasks)
+        rows, statistics = label_statistics(data.batches(fn_args.train_files), config.tasks, sizes)
     if not rows:
         raise ValueError(f"there is no row in {fn_args.train_files}; check the train split")
 

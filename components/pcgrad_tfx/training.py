@@ -54,13 +54,30 @@ def build(
         tuned = hyperparameter_values(hyperparameters)
         model = make(feature_spec, config.tasks, tuned)
         return as_multi_task_model(model, config.tasks, config.model_fn)
-    if config.features is not None:
+    sizes = foreign_embedding_sizes(config, feature_spec)
+    if sizes is None:
+        assert config.features is not None  # checked with the configuration
         sizes = embedding_sizes(config.features, tft_output)
-    else:
-        assert config.embedding_sizes is not None  # checked with the configuration
-        sizes = config.embedding_sizes
-        check_feature_spec(feature_spec, sizes)
     return build_model(feature_spec, config.tasks, config, sizes, statistics)
+
+
+def foreign_embedding_sizes(
+    config: TrainerConfig, feature_spec: FeatureSpec
+) -> Mapping[str, int] | None:
+    """The numbers of ids for our model after somebody else's Transform; `None` in other cases.
+
+    Args:
+        config: The Trainer's configuration.
+        feature_spec: The transformed features.
+
+    Raises:
+        ValueError: The features do not fit.
+    """
+    if config.model_fn or config.features is not None:
+        return None
+    assert config.embedding_sizes is not None  # checked with the configuration
+    check_feature_spec(feature_spec, config.embedding_sizes)
+    return config.embedding_sizes
 
 
 def compile_model(

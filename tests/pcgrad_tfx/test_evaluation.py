@@ -157,9 +157,8 @@ def test_labels_that_do_not_vary_are_the_reason(tmp_path):
     (fare,) = read_results(path, tasks)
     assert not blessed
     assert math.isnan(fare.value)
-    assert fare.reasons == (
-        "r_squared is not defined: the labels of the evaluated rows do not vary",
-    )
+    (reason,) = fare.reasons
+    assert reason.startswith("r_squared is not defined: the labels of the evaluated rows do not")
 
 
 def test_a_class_without_rows_is_the_reason():

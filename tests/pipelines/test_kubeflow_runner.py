@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 
@@ -130,6 +131,17 @@ def test_data_of_this_machine_are_out_of_a_pods_reach(tmp_path, capsys):
     assert main([*KFP, f"--config={config}"]) == FAILED
     (line,) = capsys.readouterr().out.splitlines()
     assert f"{tmp_path / 'houses.csv'} is on this machine, where pods cannot read it" in line
+
+
+def test_splits_of_ones_own_are_not_split_anew(tmp_path, capsys):
+    config = write_houses(tmp_path)
+    for split in ("train", "valid", "test"):
+        (tmp_path / "splits" / split).mkdir(parents=True)
+        shutil.copy(tmp_path / "houses.csv", tmp_path / "splits" / split)
+    config.write_text(config.read_text().replace('"houses.csv"', '"splits"'))
+    assert main([*KFP, f"--config={config}", "--data=gs://b/houses"]) == FAILED
+    (line,) = capsys.readouterr().out.splitlines()
+    assert f"{tmp_path / 'splits'}: has splits of its own (train, eval, test)" in line
 
 
 def test_a_name_that_kubernetes_does_not_take_is_refused(tmp_path, capsys):
