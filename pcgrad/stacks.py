@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import tensorflow as tf
@@ -151,6 +151,12 @@ def accumulation_dtype(dtype: tf.DType) -> tf.DType:
     return tf.float64 if dtype == tf.float64 else tf.float32
 
 
+def of_widest_dtype(indices: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+    """Rows of one table, looked up with int32 in one place and with int64 in another."""
+    wide = any(one.dtype == tf.int64 for one in indices)
+    return [tf.cast(one, tf.int64 if wide else tf.int32) for one in indices]
+
+
 def _sum_repeated_rows(
     slices: list[tf.IndexedSlices], dense_shape: tf.TensorShape
 ) -> tuple[tf.Tensor, list[tf.Tensor]]:
@@ -168,9 +174,7 @@ def _sum_repeated_rows(
         if not known:
             lookups.append(one.indices)
         lookup_of.append(known[0] if known else len(lookups) - 1)
-    # The widest dtype, for tables looked up with int32 in one task and int64 in another.
-    wide = any(indices.dtype == tf.int64 for indices in lookups)
-    indices = [tf.cast(lookup, tf.int64 if wide else tf.int32) for lookup in lookups]
+    indices = of_widest_dtype(lookups)
     rows, position = tf.unique(tf.concat(indices, axis=0))
     positions = [position]
     if len(indices) > 1:

@@ -12,7 +12,7 @@ from pcgrad.layerwise.layers import Layers, obstacle
 from pcgrad.layerwise.products import ProductStack, gradient_by_kernel, stack_products
 from pcgrad.layerwise.uses import Lookup, Product
 from pcgrad.layerwise.vectorized import cannot_be_vectorized, pull_back
-from pcgrad.stacks import TaskStack, stack_gradients
+from pcgrad.stacks import TaskStack, of_widest_dtype, stack_gradients
 from pcgrad.task_gradients import (
     Losses,
     TaskGradients,
@@ -240,7 +240,8 @@ def _looked_up(
     lookups: list[Lookup], gradients: list[tf.Tensor], tasks: int, shape: tf.TensorShape
 ) -> list[tf.IndexedSlices]:
     """Each task's sparse gradient by a table, from those by its rows [t, *ids.shape, …]."""
-    ids = tf.concat([tf.reshape(lookup.ids, [-1]) for lookup in lookups], axis=0)
+    flat_ids = [tf.reshape(lookup.ids, [-1]) for lookup in lookups]
+    ids = tf.concat(of_widest_dtype(flat_ids), axis=0)
     flat = [tf.reshape(one, [tasks, -1, *shape[1:]]) for one in gradients]
     size = tf.constant(shape.as_list(), ids.dtype)
     values = tf.unstack(tf.concat(flat, axis=1), num=tasks)

@@ -112,6 +112,19 @@ def test_a_table_that_is_looked_up_twice_and_in_its_own_head():
     assert route(compare(tied, [table, w]), "table") == "tape (MatMul)"
 
 
+def test_a_table_that_is_looked_up_with_integers_of_two_widths():
+    table, w = variable(20, INPUTS, name="table"), variable(INPUTS, OUTPUTS)
+    ids = tf.constant([3, 1, 3, 19])
+
+    def losses(_):
+        rows = tf.gather(table, ids) * tf.gather(table, tf.cast(ids, tf.int64) // 2)
+        return targets(tf.matmul(rows, w))
+
+    found = compare(losses, [table, w])
+    assert route(found, "table") == "lookup"
+    assert "all tasks at once" in found
+
+
 def test_variables_of_some_tasks_only():
     """The first kernel is everybody's, the second one that of two tasks, the third one of one."""
     shared, some, own = variable(30, 30), variable(30, 28), variable(30, 3)
