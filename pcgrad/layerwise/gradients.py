@@ -148,12 +148,18 @@ class _Differentiation:
 
     def _is_complete(self, index: int) -> bool:
         """Whether the tape has seen all uses of a variable, and nothing else, in each task."""
-        return all(
+        values = [use.value for use in self._layers.uses_of(index)]
+        return self._has_seen(values, index) and all(
             (self._by_output[id(output)][task] is not None)
             == (task in self._reaching[index] and self._layers.forward.leads_to(output, task))
             for output in self._layers.outputs_of(index)
             for task in range(len(self._names))
         )
+
+    def _has_seen(self, values: list[tf.Tensor], index: int) -> bool:
+        """Whether the tape has seen how a variable's values come from it."""
+        variable = self._variables[index]
+        return all(self._tape.gradient(value, variable) is not None for value in values)
 
     def _not_vectorizable(self) -> str | None:
         forward = self._layers.forward

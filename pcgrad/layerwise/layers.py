@@ -45,10 +45,13 @@ class Layers:
             if lookups:
                 self.lookups[index] = lookups
 
+    def uses_of(self, index: int) -> list[Product | Lookup]:
+        """A variable's products or lookups."""
+        return [*self.products.get(index, ()), *self.lookups.get(index, ())]
+
     def outputs_of(self, index: int) -> list[tf.Tensor]:
         """The linear outputs of a variable's products, or the results of its lookups."""
-        uses = [*self.products.get(index, ()), *self.lookups.get(index, ())]
-        return [use.output for use in uses]
+        return [use.output for use in self.uses_of(index)]
 
     def outputs(self) -> list[tf.Tensor]:
         """Those of all variables."""

@@ -16,15 +16,28 @@ class Product:
 
     Attributes:
         rows: The layer's input, [..., inputs].
+        kernel: The variable's value as it is multiplied, [inputs, outputs].
         output: The layer's linear output, before any bias, [..., outputs].
-        inputs: Rows of the kernel.
-        outputs: Columns of the kernel.
     """
 
     rows: tf.Tensor
+    kernel: tf.Tensor
     output: tf.Tensor
-    inputs: int
-    outputs: int
+
+    @property
+    def inputs(self) -> int:
+        """Rows of the kernel."""
+        return self.kernel.shape[0]
+
+    @property
+    def outputs(self) -> int:
+        """Columns of the kernel."""
+        return self.kernel.shape[1]
+
+    @property
+    def value(self) -> tf.Tensor:
+        """What depends on the variable in this use, and on nothing else."""
+        return self.kernel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +51,11 @@ class Lookup:
 
     ids: tf.Tensor
     output: tf.Tensor
+
+    @property
+    def value(self) -> tf.Tensor:
+        """What depends on the variable in this use, and on nothing else."""
+        return self.output
 
 
 class UnknownUseError(Exception):
@@ -90,8 +108,7 @@ def _uses_of_value(
         if _keeps_elements(consumer, position):
             yield from _uses_of_value(forward, output, shape)
         elif _is_product(consumer, position):
-            inputs, outputs = value.shape
-            yield Product(consumer.inputs[0], output, inputs, outputs)
+            yield Product(consumer.inputs[0], value, output)
         elif _is_lookup(consumer, position) and value.shape == shape:
             yield Lookup(consumer.inputs[1], output)
         else:

@@ -190,6 +190,14 @@ def test_what_the_tape_has_not_seen():
 
     assert route(compare(stopped, [w]), "w") == "tape (part of it out of the tape's sight)"
 
+    def read_unseen(tape):
+        """The gradient by the second product's output is known, but leads nowhere."""
+        with tape.stop_recording():
+            value = tf.identity(w)
+        return targets(tf.matmul(tf.tanh(tf.matmul(x, w)), value))
+
+    assert route(compare(read_unseen, [w]), "w") == "tape (part of it out of the tape's sight)"
+
     @tf.custom_gradient
     def own(value):
         def gradient(upstream, variables=None):
