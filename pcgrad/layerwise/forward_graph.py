@@ -29,6 +29,13 @@ class ForwardGraph:
         """Whether the loss of a task depends on a tensor."""
         return tensor.op in self._by_task[task]
 
+    def only_consumer(self, tensor: tf.Tensor) -> tf.Operation | None:
+        """The one operation through which the losses depend on a tensor, if it is but one."""
+        consumers = [consumer for consumer in tensor.consumers() if consumer in self.operations]
+        if len(consumers) != 1 or any(tensor is loss for loss in self._losses):
+            return None
+        return consumers[0]
+
     def frontier(self) -> list[tf.Tensor]:
         """The tensors by which the rest of the losses' operations depend on the trunk.
 

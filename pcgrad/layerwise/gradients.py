@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from pcgrad.layerwise.cost import Kernel
 from pcgrad.layerwise.layers import Layers, obstacle
-from pcgrad.layerwise.products import ProductStack, gradient_by_kernel, stack_products
+from pcgrad.layerwise.products import BiasStack, ProductStack, gradient_by_kernel, stack_products
 from pcgrad.layerwise.uses import Lookup, Product
 from pcgrad.layerwise.vectorized import cannot_be_vectorized, pull_back
 from pcgrad.stacks import TaskStack, of_widest_dtype, stack_gradients
@@ -114,6 +114,9 @@ class _Differentiation:
         for index in self._shared:
             if layers.outputs_of(index) and not self._is_complete(index):
                 layers.give_up(index, "part of it out of the tape's sight")
+        self._kernel_of = {
+            bias: kernel for bias, kernel in layers.kernel_of.items() if self._rides(bias, kernel)
+        }
 
     def gradients(self) -> LayerwiseGradients:
         """The task gradients, and the routes they took."""
@@ -125,25 +128,29 @@ class _Differentiation:
             except ValueError as error:
                 obstacle = str(error).partition("\n")[0]
         stacks: dict[int, TaskStack] = {}
-        routes = []
-        for index in self._shared:
-            if index in vectorized:
+        routes = {}
+        # Biases after the kernels that they may go with.
+        for index in sorted(self._shared, key=self._kernel_of.__contains__):
+            product = stacks[self._kernel_of[index]] if index in self._kernel_of else None
+            if isinstance(product, ProductStack):
+                stacks[index] = BiasStack(product)
+                how = f"with {_path(self._variables[self._kernel_of[index]])}"
+            elif index in vectorized:
                 stacks[index] = vectorized[index]
                 how = self._by_tape(index)
             else:
                 stacks[index], how = self._one_by_one(index)
             if isinstance(stacks[index], ProductStack):
-                kernel = Kernel.of(self._layers.products[index])
-                how = _products(kernel, len(stacks[index].tasks))
-            routes.append((_path(self._variables[index]), how))
+                how = _products(Kernel.of(self._layers.products[index]), len(stacks[index].tasks))
+            routes[index] = _path(self._variables[index]), how
         how = "all tasks at once" if obstacle is None else f"task by task ({obstacle})"
         return LayerwiseGradients(
             self._names,
             self._variables,
             self._gradients,
-            stacks,
+            {index: stacks[index] for index in self._shared},
             f"layer by layer, backward pass: {how}",
-            tuple(routes),
+            tuple(routes[index] for index in self._shared),
         )
 
     def _is_complete(self, index: int) -> bool:
@@ -154,6 +161,14 @@ class _Differentiation:
             == (task in self._reaching[index] and self._layers.forward.leads_to(output, task))
             for output in self._layers.outputs_of(index)
             for task in range(len(self._names))
+        )
+
+    def _rides(self, bias: int, kernel: int) -> bool:
+        """Whether a bias has the same task gradients as its kernel's linear outputs, summed."""
+        return (
+            kernel in self._layers.products
+            and self._reaching[bias].keys() == self._reaching[kernel].keys()
+            and self._has_seen([use.value for use in self._layers.additions[bias]], bias)
         )
 
     def _has_seen(self, values: list[tf.Tensor], index: int) -> bool:
@@ -180,7 +195,11 @@ class _Differentiation:
 
     def _vectorized(self) -> dict[int, TaskStack]:
         """The stacks of the trunk's variables, from one backward pass for all tasks."""
-        indices = [index for index in self._shared if self._layers.in_trunk(index)]
+        indices = [
+            index
+            for index in self._shared
+            if self._layers.in_trunk(index) and index not in self._kernel_of
+        ]
         sources = [self._layers.outputs_of(index) or [self._variables[index]] for index in indices]
         flat = [source for own in sources for source in own]
         found = iter(pull_back(self._tape, self._frontier, self._by_frontier, flat))
@@ -200,7 +219,8 @@ class _Differentiation:
             width = products[0].outputs
             flat = [tf.reshape(one, [len(tasks), -1, width]) for one in gradients]
             by_row = [tf.transpose(one, [1, 0, 2]) for one in flat]
-            return stack_products([use.rows for use in products], by_row, tasks, shape)
+            rows = [use.rows for use in products]
+            return stack_products(rows, by_row, tasks, shape, self._with_bias(index))
         if index not in self._layers.lookups:
             by_task = tf.unstack(gradients[0], num=len(tasks))
             return stack_gradients(dict(zip(tasks, by_task, strict=True)), shape)
@@ -228,7 +248,11 @@ class _Differentiation:
             }
             return stack_gradients(gradients, shape), "product, gradient of all positions at once"
         stacked = [tf.stack(differences, axis=1) for differences in by_use]
-        return stack_products(rows, stacked, tuple(by_task), shape), "product"
+        stack = stack_products(rows, stacked, tuple(by_task), shape, self._with_bias(index))
+        return stack, "product"
+
+    def _with_bias(self, kernel: int) -> bool:
+        return kernel in self._kernel_of.values()
 
     def _differences(self, product: Product, tasks: tuple[int, ...]) -> list[tf.Tensor]:
         """The gradients [rows, out] of some tasks by a product's output."""

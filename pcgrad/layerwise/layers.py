@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from pcgrad.layerwise.cost import Kernel
 from pcgrad.layerwise.forward_graph import ForwardGraph
-from pcgrad.layerwise.uses import Lookup, Product, UnknownUseError, find_uses
+from pcgrad.layerwise.uses import Addition, Lookup, Product, UnknownUseError, find_uses
 
 
 class Layers:
@@ -20,6 +20,10 @@ class Layers:
         products: By index its products, of variables that are used in nothing else.
         lookups: By index its lookups, likewise.
         unknown: By index of any other variable what it is used in.
+        additions: By index what vectors are added to, likewise; they are among the unknown, too.
+        kernel_of: By index of a vector that is a kernel's bias, the index of that kernel: it is
+            added to all outputs of the kernel's products, these are used in nothing else, nor is
+            it.
 
     Args:
         losses: T tensors of one graph.
@@ -32,18 +36,37 @@ class Layers:
         self.products: dict[int, list[Product]] = {}
         self.lookups: dict[int, list[Lookup]] = {}
         self.unknown: dict[int, str] = {}
+        self.additions: dict[int, list[Addition]] = {}
         for index, variable in enumerate(variables):
             value = variable if isinstance(variable, tf.Variable) else variable.value
             self.readers[index] = self.forward.readers(value)
             try:
-                products, lookups = find_uses(self.readers[index], self.forward, value.shape)
+                found = find_uses(self.readers[index], self.forward, value.shape)
             except UnknownUseError as use:
                 self.unknown[index] = str(use)
                 continue
+            products, lookups, additions = found
             if products:
                 self.products[index] = products
             if lookups:
                 self.lookups[index] = lookups
+            if additions:
+                self.additions[index] = additions
+                self.unknown[index] = additions[0].output.op.type
+        self.kernel_of = self._kernels_of_biases()
+
+    def _kernels_of_biases(self) -> dict[int, int]:
+        # By identity: tensors of a graph have no other key.
+        by_outputs = {frozenset(map(id, self.outputs_of(i))): i for i in self.products}
+        found = {}
+        for index, additions in self.additions.items():
+            kernel = by_outputs.get(frozenset(id(addition.to) for addition in additions))
+            if kernel is not None and all(
+                self.forward.only_consumer(addition.to) is addition.output.op
+                for addition in additions
+            ):
+                found[index] = kernel
+        return found
 
     def uses_of(self, index: int) -> list[Product | Lookup]:
         """A variable's products or lookups."""

@@ -9,6 +9,9 @@ where the N×N matrix A Aᵀ is the same for all pairs (for a single row: the pr
 norms, as in Goodfellow 2015, arXiv 1510.01799). With fewer rows than the kernel has, that takes
 fewer multiplications than t gradients; and their weighted sum is Aᵀ Σ_t w_t D_t, one product
 whatever t. With more rows than that, the gradients of all tasks are one product, Aᵀ [D_1 … D_t].
+
+A bias that is added to z is a further row of the kernel, for an input that is always 1: the inner
+products of both together are Σ D_s ∘ ((A Aᵀ + 1) D_t), its gradient is the sum of D's rows.
 """
 
 from __future__ import annotations
@@ -33,9 +36,12 @@ class ProductStack:
     Attributes:
         tasks: The indices, among all T, of the t tasks that reach the kernel.
         rows: A, the layer's input, [N, in], float32 or float64.
-        differences: D, the task gradients of its linear output, [N, t, out], of the same dtype.
-        gradients: Aᵀ D, [in, t, out]; empty, [0, t, out], where inner products are taken by rows.
+        differences: D, the task gradients of its linear output, [N, t, out], of the same dtype;
+            both are without rows where inner products are taken by gradients.
+        gradients: Aᵀ D, [in, t, out], and with a bias its gradients as one more row; empty,
+            [0, t, out], where inner products are taken by rows.
         variable_shape: The kernel's shape, of in · out elements.
+        with_bias: Whether the inner products include those by the bias.
     """
 
     tasks: tuple[int, ...]
@@ -43,6 +49,7 @@ class ProductStack:
     differences: tf.Tensor
     gradients: tf.Tensor
     variable_shape: tf.TensorShape
+    with_bias: bool = False
 
     @property
     def dtype(self) -> tf.DType:
@@ -61,7 +68,10 @@ class ProductStack:
             gradients = tf.cast(self.gradients, dtype)
             return _sum_of_products(gradients, gradients)
 
-        return self._by_rows_or(by_gradients, lambda: _by_rows(self.rows, self.differences, dtype))
+        def by_rows() -> tf.Tensor:
+            return _by_rows(self.rows, self.differences, dtype, self.with_bias)
+
+        return self._by_rows_or(by_gradients, by_rows)
 
     def weighted_sum(self, weights: tf.Tensor) -> tf.Tensor:
         """The sum over the tasks of weight × gradient.
@@ -72,14 +82,26 @@ class ProductStack:
         Returns:
             A gradient shaped like the kernel.
         """
-        weights = weights_of(self.tasks, tf.cast(weights, self.dtype))[tf.newaxis, tf.newaxis, :]
-
-        def by_rows() -> tf.Tensor:
-            summed = tf.matmul(weights, self.differences)[:, 0]
-            return tf.matmul(self.rows, summed, transpose_a=True)
-
-        summed = self._by_rows_or(lambda: tf.matmul(weights, self.gradients)[:, 0], by_rows)
+        gradients = self.gradients[: self.rows.shape[1]]
+        # Outside of the condition, so that TensorFlow sees that the bias needs the same.
+        differences = self._weighted(weights, self.differences)
+        summed = self._by_rows_or(
+            lambda: self._weighted(weights, gradients),
+            lambda: tf.matmul(self.rows, differences, transpose_a=True),
+        )
         return tf.reshape(summed, self.variable_shape)
+
+    def weighted_bias(self, weights: tf.Tensor) -> tf.Tensor:
+        """The same for the bias, [out]."""
+        # One of them is empty, and its sum zero.
+        differences = self._weighted(weights, self.differences)
+        gradients = self._weighted(weights, self.gradients[self.rows.shape[1] :])
+        return tf.reduce_sum(differences, axis=0) + tf.reduce_sum(gradients, axis=0)
+
+    def _weighted(self, weights: tf.Tensor, by_task: tf.Tensor) -> tf.Tensor:
+        """[n, out] from [n, t, out], for weights [T]."""
+        weights = weights_of(self.tasks, tf.cast(weights, self.dtype))
+        return tf.matmul(weights[tf.newaxis, tf.newaxis, :], by_task)[:, 0]
 
     def _by_rows_or(
         self, by_gradients: Callable[[], tf.Tensor], by_rows: Callable[[], tf.Tensor]
@@ -89,11 +111,41 @@ class ProductStack:
         return tf.cond(tf.shape(self.gradients)[0] > 0, by_gradients, by_rows)
 
 
+@dataclasses.dataclass(frozen=True)
+class BiasStack:
+    """The gradients of t tasks with respect to the bias that goes with a kernel.
+
+    Attributes:
+        product: The kernel's gradients, whose inner products include the bias's.
+    """
+
+    product: ProductStack
+
+    @property
+    def tasks(self) -> tuple[int, ...]:
+        """The indices, among all T, of the t tasks that reach the bias."""
+        return self.product.tasks
+
+    @property
+    def dtype(self) -> tf.DType:
+        """float32 or float64."""
+        return self.product.dtype
+
+    def gram_matrix(self, dtype: tf.DType | None = None) -> tf.Tensor:
+        """Zeros, [t, t], float64: the kernel's stack has the inner products."""
+        return tf.zeros([len(self.tasks)] * 2, tf.float64)
+
+    def weighted_sum(self, weights: tf.Tensor) -> tf.Tensor:
+        """The sum over the tasks of weight × gradient, [out], for weights [T]."""
+        return self.product.weighted_bias(weights)
+
+
 def stack_products(
     rows: Sequence[tf.Tensor],
     differences: Sequence[tf.Tensor],
     tasks: tuple[int, ...],
     shape: tf.TensorShape,
+    with_bias: bool = False,
 ) -> ProductStack:
     """Stacks the factors of a kernel that is used once or several times.
 
@@ -102,6 +154,7 @@ def stack_products(
         differences: For each use the task gradients of its linear output, [rows, t, out].
         tasks: The indices of the t tasks.
         shape: The kernel's shape.
+        with_bias: Whether a bias, added to every linear output, goes with the kernel.
     """
     dtype = accumulation_dtype(rows[0].dtype)
     flat = [tf.cast(tf.reshape(one, [-1, one.shape[-1]]), dtype) for one in rows]
@@ -115,15 +168,21 @@ def stack_products(
         return tf.zeros([0, count, outputs], dtype)
 
     def gradients() -> tf.Tensor:
+        a = tf.pad(all_rows, [[0, 0], [0, 1]], constant_values=1) if with_bias else all_rows
         flat = tf.reshape(all_differences, [-1, count * outputs])
-        product = tf.matmul(all_rows, flat, transpose_a=True)
-        return tf.reshape(product, [inputs, count, outputs])
+        product = tf.matmul(a, flat, transpose_a=True)
+        return tf.reshape(product, [a.shape[1], count, outputs])
 
-    if all_rows.shape[0] is not None:
-        made = none() if all_rows.shape[0] <= most else gradients()
+    rows_known = all_rows.shape[0]
+    if rows_known is None:
+        few = tf.shape(all_rows)[0] <= most
+        made, kept = tf.cond(few, none, gradients), tf.where(few, tf.shape(all_rows)[0], 0)
+    elif rows_known <= most:
+        made, kept = none(), rows_known
     else:
-        made = tf.cond(tf.shape(all_rows)[0] <= most, none, gradients)
-    return ProductStack(tasks, all_rows, all_differences, made, shape)
+        made, kept = gradients(), 0
+    # Of the first dimension, a part is no copy.
+    return ProductStack(tasks, all_rows[:kept], all_differences[:kept], made, shape, with_bias)
 
 
 def gradient_by_kernel(
@@ -148,12 +207,23 @@ def gradient_by_kernel(
     return tf.reshape(tf.add_n(products), shape)
 
 
-def _by_rows(rows: tf.Tensor, differences: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
-    """Σ D_s ∘ (A Aᵀ D_t); in float64 where gradients of float32 rows cancel each other."""
+def _by_rows(
+    rows: tf.Tensor, differences: tf.Tensor, dtype: tf.DType, with_bias: bool
+) -> tf.Tensor:
+    """Σ D_s ∘ (A Aᵀ D_t); in float64 where gradients of float32 rows cancel each other.
+
+    Args:
+        rows: A, [N, in].
+        differences: D, [N, t, out].
+        dtype: Of the products.
+        with_bias: Whether A has a further column of ones, which is left out.
+    """
 
     def products(dtype: tf.DType) -> tuple[tf.Tensor, tf.Tensor]:
         a, d = tf.cast(rows, dtype), tf.cast(differences, dtype)
         similarities = tf.matmul(a, a, transpose_b=True)
+        if with_bias:
+            similarities += 1
         flat = tf.reshape(d, [-1, d.shape[1] * d.shape[2]])
         smoothed = tf.reshape(tf.matmul(similarities, flat), tf.shape(d))
         smoothed = tf.ensure_shape(smoothed, d.shape)

@@ -1,4 +1,4 @@
-"""What a layer does with its variable: a matrix product, a lookup of rows, or something else."""
+"""What a layer does with its variable: a product, a lookup, adding it, or something else."""
 
 from __future__ import annotations
 
@@ -58,13 +58,28 @@ class Lookup:
         return self.output
 
 
+@dataclasses.dataclass(frozen=True)
+class Addition:
+    """`output = to + value`, where the value is a vector, perhaps cast.
+
+    Attributes:
+        to: What it is added to, [..., outputs].
+        value: The variable's value as it is added, [outputs].
+        output: The sum, [..., outputs].
+    """
+
+    to: tf.Tensor
+    value: tf.Tensor
+    output: tf.Tensor
+
+
 class UnknownUseError(Exception):
     """The variable is used in another way; the message says in which."""
 
 
 def find_uses(
     readers: Iterable[tf.Operation], forward: ForwardGraph, shape: tf.TensorShape
-) -> tuple[list[Product], list[Lookup]]:
+) -> tuple[list[Product], list[Lookup], list[Addition]]:
     """Finds all that the forward pass does with a variable.
 
     Args:
@@ -73,13 +88,13 @@ def find_uses(
         shape: The variable's shape.
 
     Returns:
-        Products with a kernel of one shape, and lookups; of one of them there are none, of both if
-        the losses do not depend on the variable.
+        Products with a kernel of one shape, lookups, and additions; at most one kind of them, none
+        if the losses do not depend on the variable.
 
     Raises:
         UnknownUseError: There is any other use.
     """
-    uses: list[Product | Lookup] = []
+    uses: list[Product | Lookup | Addition] = []
     for reader in readers:
         if reader.type == "ResourceGather" and reader.get_attr("batch_dims") == 0:
             uses.append(Lookup(reader.inputs[1], reader.outputs[0]))
@@ -89,16 +104,18 @@ def find_uses(
             raise UnknownUseError(reader.type)
     products = [use for use in uses if isinstance(use, Product)]
     lookups = [use for use in uses if isinstance(use, Lookup)]
-    if products and lookups:
-        raise UnknownUseError("both a product and a lookup")
+    additions = [use for use in uses if isinstance(use, Addition)]
+    if len({type(use) for use in uses}) > 1:
+        names = sorted({type(use).__name__.lower() for use in uses})
+        raise UnknownUseError(" and ".join(names))
     if len({(use.inputs, use.outputs) for use in products}) > 1:
         raise UnknownUseError("products with kernels of different shapes")
-    return products, lookups
+    return products, lookups, additions
 
 
 def _uses_of_value(
     forward: ForwardGraph, value: tf.Tensor, shape: tf.TensorShape
-) -> Iterator[Product | Lookup]:
+) -> Iterator[Product | Lookup | Addition]:
     for consumer in value.consumers():
         if consumer not in forward.operations:
             continue
@@ -111,6 +128,8 @@ def _uses_of_value(
             yield Product(consumer.inputs[0], value, output)
         elif _is_lookup(consumer, position) and value.shape == shape:
             yield Lookup(consumer.inputs[1], output)
+        elif _is_addition(consumer, position) and value.shape == shape:
+            yield Addition(consumer.inputs[1 - position], value, output)
         else:
             raise UnknownUseError(consumer.type)
 
@@ -142,3 +161,17 @@ def _is_lookup(operation: tf.Operation, position: int) -> bool:
     if position != 0 or operation.type != "GatherV2" or operation.get_attr("batch_dims") != 0:
         return False
     return tf.get_static_value(operation.inputs[2]) == 0
+
+
+def _is_addition(operation: tf.Operation, position: int) -> bool:
+    """Whether a vector is added to the last dimension of something."""
+    if operation.type == "BiasAdd":
+        if position != 1 or operation.get_attr("data_format") != b"NHWC":
+            return False
+    elif operation.type != "AddV2":
+        return False
+    vector, other = operation.inputs[position], operation.inputs[1 - position]
+    if vector.shape.rank != 1 or not other.shape.rank:
+        return False
+    # Neither of them is repeated along the last dimension.
+    return vector.shape[0] is not None and vector.shape[0] == other.shape[-1]

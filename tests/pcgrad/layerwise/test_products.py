@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pcgrad.layerwise.cost import Kernel, most_rows, saving
-from pcgrad.layerwise.products import gradient_by_kernel, stack_products
+from pcgrad.layerwise.products import BiasStack, gradient_by_kernel, stack_products
 
 
 def factors(rows, inputs, outputs, tasks, dtype, seed=0):
@@ -22,8 +22,11 @@ def gradients_of(a, d):
     return np.einsum("ni,nto->tio", a.astype(np.float64), d.astype(np.float64))
 
 
-def stacked(a, d, known):
-    """The Gram matrix and the weighted sum, traced with or without a known number of rows."""
+def stacked(a, d, known, with_bias=False, jit_compile=False):
+    """The Gram matrix and the weighted sum, traced with or without a known number of rows.
+
+    With a bias the weighted sum's last row is that of the bias.
+    """
     size = a.shape[0] if known else None
     shape = tf.TensorShape([a.shape[1], d.shape[2]])
     weights = np.linspace(-1, 2, d.shape[1])
@@ -34,12 +37,21 @@ def stacked(a, d, known):
             tf.TensorSpec([size, *d.shape[1:]], d.dtype),
         ],
         autograph=False,
+        jit_compile=jit_compile,
     )
     def both(rows, differences):
-        stack = stack_products([rows], [differences], tuple(range(d.shape[1])), shape)
-        return stack.gram_matrix(), stack.weighted_sum(tf.constant(weights))
+        tasks = tuple(range(d.shape[1]))
+        stack = stack_products([rows], [differences], tasks, shape, with_bias)
+        gramian, update = stack.gram_matrix(), stack.weighted_sum(tf.constant(weights))
+        if with_bias:
+            bias = BiasStack(stack)
+            gramian += bias.gram_matrix()
+            update = tf.concat([update, [bias.weighted_sum(tf.constant(weights))]], axis=0)
+        return gramian, update
 
     gramian, update = both(a, d)
+    if with_bias:
+        a = np.pad(a, [[0, 0], [0, 1]], constant_values=1)
     g = gradients_of(a, d)
     return (gramian, np.einsum("sio,tio->st", g, g)), (update, np.einsum("t,tio->io", weights, g))
 
@@ -56,11 +68,21 @@ def assert_close(actual, expected, tolerance):
     tasks=st.sampled_from([2, 3, 6]),
     known=st.booleans(),
     double=st.booleans(),
+    bias=st.booleans(),
 )
-def test_they_are_those_of_the_gradients(rows, inputs, outputs, tasks, known, double):
+def test_they_are_those_of_the_gradients(rows, inputs, outputs, tasks, known, double, bias):
     dtype, tolerance = (np.float64, 1e-12) if double else (np.float32, 2e-6)
-    for actual, expected in stacked(*factors(rows, inputs, outputs, tasks, dtype), known):
+    for actual, expected in stacked(*factors(rows, inputs, outputs, tasks, dtype), known, bias):
         assert_close(actual, expected, tolerance)
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("rows", [6, 200])
+def test_under_xla(rows, known):
+    """By rows and by gradients."""
+    given = factors(rows, 30, 20, 3, np.float32)
+    for actual, expected in stacked(*given, known, with_bias=True, jit_compile=True):
+        assert_close(actual, expected, 2e-6)
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -77,6 +99,15 @@ def test_gradients_that_cancel_each_other_are_as_exact(known):
     d_wide[1::2] *= np.float32(-0.999)
     assert wide.shape[0] <= most_rows(400, 50, 3)  # by rows
     (gramian, expected), _ = stacked(wide, d_wide, known)
+    np.testing.assert_allclose(gramian, expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max())
+
+
+def test_gradients_by_a_bias_that_cancel_each_other_are_as_exact():
+    """The rows are so small that the bias's gradient is nearly all there is."""
+    a, d = factors(16, 400, 50, 3, np.float32)
+    a, d = np.repeat(a * np.float32(1e-5), 2, axis=0), np.repeat(d, 2, axis=0)
+    d[1::2] *= np.float32(-0.999)
+    (gramian, expected), _ = stacked(a, d, known=True, with_bias=True)
     np.testing.assert_allclose(gramian, expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max())
 
 
