@@ -12,6 +12,7 @@ from pcgrad_tfx.data_files import DataFiles, check_data, find_data, text_columns
 from pcgrad_tfx.errors import DataError, brief, shown
 from pcgrad_tfx.features import Features, required_columns
 from pcgrad_tfx.label_checks import label_problems, rare_values
+from pcgrad_tfx.label_values import columns_with_texts
 from pcgrad_tfx.leakage import Leak, find_leaks
 from pcgrad_tfx.row_sample import RowSample
 from pcgrad_tfx.tasks import Task
@@ -74,12 +75,14 @@ def inspect_data(config: PipelineConfig, source: str) -> Inspection:
     if not (numeric <= checked and required <= known):
         # What a column holds is known of the sample only.
         check_data(files, required=required, numeric=numeric, missing=missing)
-    problems = [f"{source}: {problem}" for problem in label_problems(frame, tasks)]
+    # The sample may lack the one word that makes a column text.
+    texts = columns_with_texts(sample.values)
+    problems = [f"{source}: {problem}" for problem in label_problems(frame, tasks, texts)]
     if problems and len(frame) == sample.rows:
         raise DataError(problems[0])
     # Of a sample it is no more than likely.
-    remarks += [*problems, *rare_values(frame, tasks)]
-    remarks += map(possible_leak, find_leaks(frame, features, tasks))
+    remarks += [*problems, *rare_values(frame, tasks, texts)]
+    remarks += map(possible_leak, find_leaks(frame, features, tasks, texts))
     complete = config.model_copy(update={"tasks": tasks, "features": features})
     return Inspection(complete, files, tuple(remarks))
 

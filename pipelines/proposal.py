@@ -19,6 +19,7 @@ from pcgrad_tfx.completion import (
 from pcgrad_tfx.data_files import check_data, find_data, text_columns
 from pcgrad_tfx.errors import DataError
 from pcgrad_tfx.features import Features, required_columns
+from pcgrad_tfx.label_values import columns_with_texts
 from pcgrad_tfx.leakage import Leak, find_leaks
 from pcgrad_tfx.row_checks import number_fault
 from pcgrad_tfx.row_sample import RowSample
@@ -84,10 +85,13 @@ def propose(location: str, labels: Sequence[str] = ()) -> Proposal:
     missing = missing_texts(column_kinds(frame, texts).values()) if files.format == "csv" else []
     frame = frame.mask(frame.isin(missing), "")
     kinds = column_kinds(frame, texts)
+    values = {
+        label: {value for value in found if value.strip() not in missing}
+        for label, found in sample.values.items()
+    }
     tasks: list[Task] = []
     for label in labels:
-        values = {value for value in sample.values[label] if value.strip() not in missing}
-        tasks.append(_task(kinds[label], frame[label], values, _names(tasks)))
+        tasks.append(_task(kinds[label], frame[label], values[label], _names(tasks)))
     features = complete_features(Features.model_construct(), tasks, kinds)
     # The sample may lack the one word that makes a column text.
     required, numeric = required_columns(features, tasks)
@@ -100,7 +104,7 @@ def propose(location: str, labels: Sequence[str] = ()) -> Proposal:
         candidates=() if labels else _candidates(kinds, frame),
         features=features,
         left_out={name: _reason(kind) for name, kind in kinds.items() if name not in used},
-        leaks=tuple(find_leaks(frame, features, tasks)),
+        leaks=tuple(find_leaks(frame, features, tasks, columns_with_texts(values))),
         training=_training(sample.rows),
     )
 

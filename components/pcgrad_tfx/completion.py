@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pcgrad_tfx.column_kinds import ColumnKind
 from pcgrad_tfx.errors import DataError, shown
 from pcgrad_tfx.features import Features, check_features
+from pcgrad_tfx.label_values import value_names
 from pcgrad_tfx.problems import nearest
 from pcgrad_tfx.row_checks import MISSING_AMONG_TEXTS, number_fault
 from pcgrad_tfx.row_sample import MAX_VALUES
@@ -81,7 +82,7 @@ def complete_task(task: Task, values: Collection[str]) -> Task:
         return task
     if task.positive is None:
         return _with_positive(task, values)
-    names = _normalized(values)
+    names = set(value_names(values).values())
     if task.positive not in names and len(values) <= MAX_VALUES:
         raise DataError(
             f"`positive` is {shown(task.positive)}, but column {shown(task.column)} has no such "
@@ -105,7 +106,7 @@ def find_classes(column: str, values: Collection[str]) -> tuple[str, ...]:
             f"column {shown(column)} has more than {MAX_CLASSES} values; list those that count as "
             '`classes`, or use kind = "regression" for an amount'
         )
-    names = _normalized(values)
+    names = set(value_names(values).values())
     if any("." in name for name in names if not number_fault(name)):
         raise DataError(
             f'column {shown(column)} holds numbers that are not whole; use kind = "regression"'
@@ -134,7 +135,7 @@ def _with_positive(task: Task, values: Collection[str]) -> Task:
         if {0.0, 1.0} <= numbers and len(numbers) <= 2 + _UNKNOWN_CODES:
             return task
         hint = (
-            " or ".join(f'positive = "{name}"' for name in sorted(_normalized(values)))
+            " or ".join(f'positive = "{name}"' for name in sorted(value_names(values).values()))
             if len(numbers) == 2
             else "a threshold, say above = 0"
         )
@@ -157,21 +158,6 @@ def _check_none_is_missing(column: str, values: Collection[str]) -> None:
             f"column {shown(column)} holds {shown(found[0])}, which seems to stand for a missing "
             f'value; write missing = ["{found[0]}"] under [data], or list what counts in the task'
         )
-
-
-def _normalized(values: Collection[str]) -> set[str]:
-    """The values as Transform sees them: 8.0, and 08, are the same as 8 in a column of numbers."""
-    if any(map(number_fault, values)):
-        return set(values)
-    return {_plain_number(value.strip()) for value in values}
-
-
-def _plain_number(value: str) -> str:
-    try:
-        return str(int(value))
-    except ValueError:
-        number = float(value)
-        return str(int(number)) if number.is_integer() else value
 
 
 def _validated(task: Task, **found: object) -> Task:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -19,18 +19,21 @@ _LARGEST_LABEL, _LARGEST_LOG_LABEL = 1e15, 1e30
 _MIN_ROWS_OF_A_VALUE = 35
 
 
-def label_problems(frame: pd.DataFrame, tasks: Sequence[Task]) -> Iterator[str]:
+def label_problems(
+    frame: pd.DataFrame, tasks: Sequence[Task], text_columns: Collection[str] = ()
+) -> Iterator[str]:
     """Looks for labels that are all missing, all the same, or too large.
 
     Args:
         frame: Rows of texts, empty where a value is missing.
         tasks: The tasks, complete.
+        text_columns: As of `label_values`.
 
     Yields:
         What is wrong with a task, and the remedy, in one line.
     """
     for position, task in enumerate(tasks):
-        label = label_values(frame, task)
+        label = label_values(frame, task, text_columns)
         known = label[np.isfinite(label)]
         where, column = f"tasks[{position}]", shown(task.column)
         if not len(known):
@@ -55,12 +58,15 @@ def label_problems(frame: pd.DataFrame, tasks: Sequence[Task]) -> Iterator[str]:
                 )
 
 
-def rare_values(frame: pd.DataFrame, tasks: Sequence[Task]) -> Iterator[str]:
+def rare_values(
+    frame: pd.DataFrame, tasks: Sequence[Task], text_columns: Collection[str] = ()
+) -> Iterator[str]:
     """Looks for classes that a split may have no row of.
 
     Args:
         frame: Rows of texts, empty where a value is missing.
         tasks: The tasks, complete.
+        text_columns: As of `label_values`.
 
     Yields:
         A remark about a task.
@@ -68,7 +74,7 @@ def rare_values(frame: pd.DataFrame, tasks: Sequence[Task]) -> Iterator[str]:
     for task in tasks:
         if task.kind == "regression":
             continue
-        label = label_values(frame, task)
+        label = label_values(frame, task, text_columns)
         names = task.classes or ("0", "1")
         counts = {name: int((label == place).sum()) for place, name in enumerate(names)}
         rare = [name for name, count in counts.items() if count < _MIN_ROWS_OF_A_VALUE]

@@ -2,26 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pcgrad_tfx.row_checks import number_fault
 from pcgrad_tfx.tasks import Task
 
 
-def label_values(frame: pd.DataFrame, task: Task) -> NDArray[np.float64]:
+def value_names(values: Collection[str], is_text: bool = False) -> dict[str, str]:
+    """What Transform calls the values of a column.
+
+    In a column of numbers 8.0, and 08, are the same as 8; in one that holds a text, all stay as
+    they are.
+
+    Args:
+        values: The different values, without the empty one.
+        is_text: Whether they are texts, whatever they look like.
+
+    Returns:
+        The names by value.
+    """
+    if is_text or any(map(number_fault, values)):
+        return {value: value for value in values}
+    return {value: _plain_number(value.strip()) for value in values}
+
+
+def columns_with_texts(values: Mapping[str, Collection[str]]) -> set[str]:
+    """The columns that hold a text beside what may be numbers, of the values by column."""
+    return {name for name, found in values.items() if any(map(number_fault, found))}
+
+
+def label_values(
+    frame: pd.DataFrame, task: Task, text_columns: Collection[str] = ()
+) -> NDArray[np.float64]:
     """A task's label as Transform computes it: numbers, classes by their ids, NaN where missing.
 
     Args:
         frame: Rows of texts, empty where a value is missing.
         task: The task, complete.
+        text_columns: Columns that hold texts, even if those of these rows look like numbers.
 
     Returns:
         float64 [N]; of a task with `log_scale` the logarithm.
     """
     column = frame[task.column]
     if task.is_text:
-        names = column.where(pd.to_numeric(column, errors="coerce").isna(), column.map(_plain))
+        values = set(column.unique()) - {""}
+        names = column.map(value_names(values, task.column in text_columns))
         if task.positive is not None:
             return np.where(column == "", np.nan, names == task.positive)
         ids = {name: float(i) for i, name in enumerate(task.classes or ())}
@@ -49,9 +79,9 @@ def numbers(column: pd.Series) -> NDArray[np.float64]:
     return pd.to_numeric(column, errors="coerce").to_numpy(np.float64)
 
 
-def _plain(value: str) -> str:
+def _plain_number(value: str) -> str:
     try:
-        number = float(value)
+        return str(int(value))
     except ValueError:
-        return value
-    return str(int(number)) if number.is_integer() else value
+        number = float(value)
+        return str(int(number)) if number.is_integer() else value

@@ -10,7 +10,7 @@ in practice. Two things speak for one, and neither proves it, so they are report
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,7 +77,12 @@ class Leak:
         return f"{shown(self.column)} alone {self.finding}"
 
 
-def find_leaks(frame: pd.DataFrame, features: Features, tasks: Sequence[Task]) -> list[Leak]:
+def find_leaks(
+    frame: pd.DataFrame,
+    features: Features,
+    tasks: Sequence[Task],
+    text_columns: Collection[str] = (),
+) -> list[Leak]:
     """Looks at every feature and task.
 
     Args:
@@ -85,6 +90,7 @@ def find_leaks(frame: pd.DataFrame, features: Features, tasks: Sequence[Task]) -
             rows some are drawn.
         features: The features; numeric and bucketized ones are taken for numbers.
         tasks: The tasks, complete.
+        text_columns: As of `label_values`.
 
     Returns:
         What was found, the whole columns first.
@@ -98,7 +104,7 @@ def find_leaks(frame: pd.DataFrame, features: Features, tasks: Sequence[Task]) -
     ]
     leaks: list[Leak] = []
     for task in tasks:
-        label = label_values(frame, task)
+        label = label_values(frame, task, text_columns)
         known = np.isfinite(label)
         if known.sum() < _MIN_ROWS or len(np.unique(label[known])) < 2:
             continue
