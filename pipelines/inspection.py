@@ -59,12 +59,13 @@ def inspect_data(config: PipelineConfig, source: str) -> Inspection:
     # Of these it is yet to be found out whether they hold 0 and 1, or texts.
     checked -= named
     summary = check_data(files, required=known, numeric=checked, missing=missing, sample=sample)
+    texts = text_columns(files, summary)
     tasks = tuple(
-        _completed_task(source, position, task, sample.values)
+        _completed_task(source, position, task, sample.values, texts)
         for position, task in enumerate(config.tasks)
     )
     frame = sample.frame()
-    kinds = column_kinds(frame, text_columns(files, summary))
+    kinds = column_kinds(frame, texts)
     features = config.features
     looked_at = set(kinds) if features.left_out else known
     remarks = list(_missing_texts([kinds[name] for name in kinds if name in looked_at]))
@@ -76,7 +77,7 @@ def inspect_data(config: PipelineConfig, source: str) -> Inspection:
         # What a column holds is known of the sample only.
         check_data(files, required=required, numeric=numeric, missing=missing)
     # The sample may lack the one word that makes a column text.
-    texts = columns_with_texts(sample.values)
+    texts |= columns_with_texts(sample.values)
     problems = [f"{source}: {problem}" for problem in label_problems(frame, tasks, texts)]
     if problems and len(frame) == sample.rows:
         raise DataError(problems[0])
@@ -98,9 +99,11 @@ def _is_named(task: Task) -> bool:
     return task.kind == "multiclass" or (task.kind == "binary" and task.above is None)
 
 
-def _completed_task(source: str, position: int, task: Task, values: Mapping[str, set[str]]) -> Task:
+def _completed_task(
+    source: str, position: int, task: Task, values: Mapping[str, set[str]], texts: set[str]
+) -> Task:
     try:
-        return complete_task(task, values.get(task.column, set()))
+        return complete_task(task, values.get(task.column, set()), task.column in texts)
     except ValueError as error:
         raise DataError(f"{source}: tasks[{position}]: {error}") from None
 

@@ -91,7 +91,8 @@ def propose(location: str, labels: Sequence[str] = ()) -> Proposal:
     }
     tasks: list[Task] = []
     for label in labels:
-        tasks.append(_task(kinds[label], frame[label], values[label], _names(tasks)))
+        is_text = label in texts
+        tasks.append(_task(kinds[label], frame[label], values[label], is_text, _names(tasks)))
     features = complete_features(Features.model_construct(), tasks, kinds)
     # The sample may lack the one word that makes a column text.
     required, numeric = required_columns(features, tasks)
@@ -101,32 +102,35 @@ def propose(location: str, labels: Sequence[str] = ()) -> Proposal:
         rows=sample.rows,
         missing=tuple(missing),
         tasks=tuple(tasks),
-        candidates=() if labels else _candidates(kinds, frame),
+        candidates=() if labels else _candidates(kinds, frame, texts),
         features=features,
         left_out={name: _reason(kind) for name, kind in kinds.items() if name not in used},
-        leaks=tuple(find_leaks(frame, features, tasks, columns_with_texts(values))),
+        leaks=tuple(find_leaks(frame, features, tasks, texts | columns_with_texts(values))),
         training=_training(sample.rows),
     )
 
 
-def _task(kind: ColumnKind, column: pd.Series, values: Collection[str], taken: set[str]) -> Task:
+def _task(
+    kind: ColumnKind, column: pd.Series, values: Collection[str], is_text: bool, taken: set[str]
+) -> Task:
     """The task that a column is most likely the label of."""
     name = _task_name(kind.name, taken)
     if kind.kind not in ("numeric", "categorical"):
         raise DataError(f"--label {kind.name}: {_reason(kind)}; choose another column")
     common = {"name": name, "column": kind.name}
-    are_numbers = not any(map(number_fault, values))
+    are_numbers = not is_text and not any(map(number_fault, values))
     if len(values) == 2:
         is_zero_or_one = are_numbers and {float(value) for value in values} == {0.0, 1.0}
         positive = None if is_zero_or_one else _positive(column, values)
-        return complete_task(Task(kind="binary", positive=positive, **common), values)
+        return complete_task(Task(kind="binary", positive=positive, **common), values, is_text)
     if are_numbers and kind.kind == "numeric":
         return Task(kind="regression", **common)
     if len(values) > MAX_CLASSES:
         raise DataError(
             f"--label {kind.name}: more than {MAX_CLASSES} different texts; choose another column"
         )
-    return Task(kind="multiclass", classes=find_classes(kind.name, values), **common)
+    classes = find_classes(kind.name, values, is_text)
+    return Task(kind="multiclass", classes=classes, **common)
 
 
 def _positive(column: pd.Series, values: Collection[str]) -> str:
@@ -135,7 +139,9 @@ def _positive(column: pd.Series, values: Collection[str]) -> str:
     return truth_value(values) or rarer
 
 
-def _candidates(kinds: Mapping[str, ColumnKind], frame: pd.DataFrame) -> tuple[Task, ...]:
+def _candidates(
+    kinds: Mapping[str, ColumnKind], frame: pd.DataFrame, texts: Collection[str]
+) -> tuple[Task, ...]:
     usable = [name for name, kind in kinds.items() if kind.kind in ("numeric", "categorical")]
     # Those that are called so first, then the last ones of the table.
     names = [name for name in usable if _LABEL_NAME.search(name)]
@@ -144,7 +150,7 @@ def _candidates(kinds: Mapping[str, ColumnKind], frame: pd.DataFrame) -> tuple[T
     for name in names:
         values = set(frame[name].unique()) - {""}
         if len(values) <= MAX_CLASSES or kinds[name].kind == "numeric":
-            tasks.append(_task(kinds[name], frame[name], values, _names(tasks)))
+            tasks.append(_task(kinds[name], frame[name], values, name in texts, _names(tasks)))
     return tuple(tasks[:_CANDIDATES])
 
 

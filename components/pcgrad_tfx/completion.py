@@ -16,7 +16,8 @@ from pcgrad_tfx.tasks import Task
 MAX_CLASSES = 50
 
 _UNKNOWN_CODES = 3
-_TRUE, _FALSE = ("true", "t", "yes", "y"), ("false", "f", "no", "n")
+# Numbers are here for what TFRecords hold as texts.
+_TRUE, _FALSE = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
 
 
 def complete_features(
@@ -61,13 +62,14 @@ def complete_features(
     return complete
 
 
-def complete_task(task: Task, values: Collection[str]) -> Task:
+def complete_task(task: Task, values: Collection[str], is_text: bool = False) -> Task:
     """Finds what a task does not say about its label, and checks what it says.
 
     Args:
         task: The task.
         values: The different values of its `column`, without the empty one; if they are more
             than `MAX_VALUES`, some of them.
+        is_text: Whether they are texts, whatever they look like.
 
     Returns:
         The task, complete.
@@ -77,12 +79,12 @@ def complete_task(task: Task, values: Collection[str]) -> Task:
     """
     if task.kind == "multiclass" and task.classes is None:
         _check_none_is_missing(task.column, values)
-        return _validated(task, classes=find_classes(task.column, values))
+        return _validated(task, classes=find_classes(task.column, values, is_text))
     if task.kind != "binary" or task.above is not None:
         return task
     if task.positive is None:
-        return _with_positive(task, values)
-    names = set(value_names(values).values())
+        return _with_positive(task, values, is_text)
+    names = set(value_names(values, is_text).values())
     if task.positive not in names and len(values) <= MAX_VALUES:
         raise DataError(
             f"`positive` is {shown(task.positive)}, but column {shown(task.column)} has no such "
@@ -95,8 +97,13 @@ def complete_task(task: Task, values: Collection[str]) -> Task:
     return task
 
 
-def find_classes(column: str, values: Collection[str]) -> tuple[str, ...]:
+def find_classes(column: str, values: Collection[str], is_text: bool = False) -> tuple[str, ...]:
     """The classes of a column, sorted; numbers by size.
+
+    Args:
+        column: The column's name.
+        values: Its different values, without the empty one.
+        is_text: Whether they are texts, whatever they look like.
 
     Raises:
         DataError: There are too few or too many, or they are numbers that are not whole.
@@ -106,8 +113,8 @@ def find_classes(column: str, values: Collection[str]) -> tuple[str, ...]:
             f"column {shown(column)} has more than {MAX_CLASSES} values; list those that count as "
             '`classes`, or use kind = "regression" for an amount'
         )
-    names = set(value_names(values).values())
-    if any("." in name for name in names if not number_fault(name)):
+    names = set(value_names(values, is_text).values())
+    if not is_text and any("." in name for name in names if not number_fault(name)):
         raise DataError(
             f'column {shown(column)} holds numbers that are not whole; use kind = "regression"'
         )
@@ -117,7 +124,7 @@ def find_classes(column: str, values: Collection[str]) -> tuple[str, ...]:
             f"column {shown(column)} has {len(names)} values ({listed}), but kind 'multiclass' "
             'needs 3; with 2 use kind = "binary" with `positive`'
         )
-    are_numbers = not any(map(number_fault, names))
+    are_numbers = not is_text and not any(map(number_fault, names))
     return tuple(sorted(names, key=float) if are_numbers else sorted(names))
 
 
@@ -128,8 +135,8 @@ def truth_value(values: Collection[str]) -> str | None:
     return true[0] if len(true) == len(false) == 1 and len(values) == 2 else None
 
 
-def _with_positive(task: Task, values: Collection[str]) -> Task:
-    if not any(map(number_fault, values)):
+def _with_positive(task: Task, values: Collection[str], is_text: bool) -> Task:
+    if not is_text and not any(map(number_fault, values)):
         numbers = {float(value) for value in values}
         # Beside 0 and 1 there may be codes for an unknown label, but not amounts.
         if {0.0, 1.0} <= numbers and len(numbers) <= 2 + _UNKNOWN_CODES:

@@ -87,6 +87,17 @@ def test_classes(values, classes):
     assert complete_task(task, values).classes == classes
 
 
+@pytest.mark.parametrize("values", [{"01", "02", "10"}, {"1.0", "1.5", "2"}, {"1", "1.0", "01"}])
+def test_texts_that_look_like_numbers_stay_as_they_are(values):
+    assert find_classes("zone", values, is_text=True) == tuple(sorted(values))
+    task = Task.model_validate(
+        {"name": "zone", "kind": "multiclass", "column": "zone"}, context=DRAFT
+    )
+    assert complete_task(task, values, is_text=True).classes == tuple(sorted(values))
+    for value in values:
+        assert complete_task(binary(positive=value), values, is_text=True).positive == value
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -118,6 +129,12 @@ def binary(**fields):
 )
 def test_the_positive_value_is_found(values, positive):
     assert complete_task(binary(), values).positive == positive
+
+
+def test_the_text_1_means_yes():
+    assert complete_task(binary(), {"0", "1"}, is_text=True).positive == "1"
+    with pytest.raises(DataError, match='holds texts, .* positive = "01" or positive = "02"'):
+        complete_task(binary(), {"01", "02"}, is_text=True)
 
 
 @pytest.mark.parametrize(

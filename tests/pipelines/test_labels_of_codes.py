@@ -1,8 +1,10 @@
 """Labels that look like numbers: what --init writes is what a run takes, whatever the format."""
 
 import random
+import re
 
 import pytest
+import tensorflow as tf
 
 from pipelines.config import load_config
 from pipelines.init_config import init_config
@@ -16,6 +18,22 @@ def written(folder, cells):
     lines = [f"{choose.random():.4f},{choose.choice(cells)},{i % 3}" for i in range(ROWS)]
     (folder / "codes.csv").write_text("\n".join(["x,code,place", *lines, ""]))
     return folder / "codes.csv"
+
+
+def recorded(folder, cells):
+    """The same as TFRecords: bytes are a bytes_list, None is left out."""
+    choose = random.Random(0)
+    with tf.io.TFRecordWriter(str(folder / "codes.tfrecord")) as writer:
+        for i in range(ROWS):
+            example = tf.train.Example()
+            features = example.features.feature
+            features["x"].float_list.value.append(choose.random())
+            features["place"].int64_list.value.append(i % 3)
+            if (cell := choose.choice(cells)) is not None:
+                kind = "bytes_list" if isinstance(cell, bytes) else "int64_list"
+                getattr(features["code"], kind).value.append(cell)
+            writer.write(example.SerializeToString())
+    return folder / "codes.tfrecord"
 
 
 def inited(path, *labels):
@@ -47,3 +65,32 @@ def test_the_text_that_the_sample_lacks_counts(tmp_path, monkeypatch):
     assert task.classes == ("01", "02", "03", "X1")
     (remark,) = remarks
     assert "few rows of 'X1' in 0 rows: if" in remark
+
+
+@pytest.mark.parametrize(
+    ("cells", "classes"),
+    [
+        ([b"01", b"02", b"03", None], ("01", "02", "03")),
+        ([b"1.5", b"10", b"2"], ("1.5", "10", "2")),
+        ([1, 2, 3, None], ("1", "2", "3")),
+    ],
+)
+def test_texts_of_tfrecords_stay_as_they_are(tmp_path, cells, classes):
+    path = recorded(tmp_path, cells)
+    task, remarks = inited(path, "code")
+    assert task.classes == classes
+    assert not remarks
+    file = path.with_suffix(".toml")
+    file.write_text(re.sub("classes = .*", "", file.read_text()))
+    draft = load_config(file, draft=True)
+    assert inspect_data(draft, str(file)).config.tasks[0].classes == classes
+
+
+@pytest.mark.parametrize(
+    ("cells", "positive"),
+    [([b"0", b"1", None], "1"), ([b"01", b"02", b"02"], "01"), ([0, 1], None)],
+)
+def test_of_two_texts_of_tfrecords_one_is_positive(tmp_path, cells, positive):
+    task, remarks = inited(recorded(tmp_path, cells), "code")
+    assert (task.kind, task.positive) == ("binary", positive)
+    assert not remarks
