@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pcgrad_tfx.column_kinds import ColumnKind, column_kinds, missing_texts
 from pcgrad_tfx.completion import complete_features, complete_task
-from pcgrad_tfx.data_files import DataFiles, check_data, find_data, text_columns
+from pcgrad_tfx.data_files import DataFiles, check_data, find_data
 from pcgrad_tfx.errors import DataError, brief, shown
 from pcgrad_tfx.features import Features, required_columns
 from pcgrad_tfx.label_checks import label_problems, rare_values
@@ -59,7 +59,7 @@ def inspect_data(config: PipelineConfig, source: str) -> Inspection:
     # Of these it is yet to be found out whether they hold 0 and 1, or texts.
     checked -= named
     summary = check_data(files, required=known, numeric=checked, missing=missing, sample=sample)
-    texts = text_columns(files, summary)
+    texts = summary.text_columns
     tasks = tuple(
         _completed_task(source, position, task, sample.values, texts)
         for position, task in enumerate(config.tasks)
@@ -100,7 +100,7 @@ def _is_named(task: Task) -> bool:
 
 
 def _completed_task(
-    source: str, position: int, task: Task, values: Mapping[str, set[str]], texts: set[str]
+    source: str, position: int, task: Task, values: Mapping[str, set[str]], texts: Collection[str]
 ) -> Task:
     try:
         return complete_task(task, values.get(task.column, set()), task.column in texts)

@@ -16,7 +16,7 @@ from pcgrad_tfx.completion import (
     find_classes,
     truth_value,
 )
-from pcgrad_tfx.data_files import check_data, find_data, text_columns
+from pcgrad_tfx.data_files import check_data, find_data
 from pcgrad_tfx.errors import DataError
 from pcgrad_tfx.features import Features, required_columns
 from pcgrad_tfx.label_values import columns_with_texts
@@ -80,7 +80,7 @@ def propose(location: str, labels: Sequence[str] = ()) -> Proposal:
     labels = list(dict.fromkeys(labels))
     sample = RowSample(exact=labels)
     summary = check_data(files, required=set(labels), numeric=set(), sample=sample)
-    texts = text_columns(files, summary)
+    texts = summary.text_columns
     frame = sample.frame()
     missing = missing_texts(column_kinds(frame, texts).values()) if files.format == "csv" else []
     frame = frame.mask(frame.isin(missing), "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -97,7 +98,7 @@ def check_data(
         sample: Is given every row on the way.
 
     Returns:
-        What was read; of the user's own splits the training split.
+        What was read; of the user's own splits the training split, but the text columns of all.
 
     Raises:
         DataError: On the first fault, in one line.
@@ -123,12 +124,8 @@ def check_data(
                 f"{summary.files[0]}: column {shown(other)} is not in all splits "
                 f"({first.files[0]}); give all splits the same columns"
             )
-    return first
-
-
-def text_columns(files: DataFiles, summary: DataSummary) -> set[str]:
-    """The columns that hold texts even where these look like numbers: a CSV file has none."""
-    return set() if files.format == "csv" else tfrecord_checks.text_columns(summary.files)
+    texts = (summary.text_columns for summary in summaries.values())
+    return dataclasses.replace(first, text_columns=frozenset().union(*texts))
 
 
 def _own_splits(path: str, folders: set[str]) -> DataFiles:

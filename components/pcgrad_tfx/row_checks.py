@@ -34,11 +34,13 @@ class DataSummary:
         files: Paths of the files, sorted.
         columns: Names of the columns, in the order of the cells.
         rows: Number of data rows in all files together.
+        text_columns: Those that hold texts even where these look like numbers; CSV files have none.
     """
 
     files: tuple[str, ...]
     columns: tuple[str, ...]
     rows: int
+    text_columns: frozenset[str] = frozenset()
 
 
 def check_columns(where: str, columns: Sequence[str], required: Collection[str]) -> None:

@@ -64,6 +64,7 @@ def check_tfrecord(
     columns = tfrecord_columns(files)
     check_columns(files[0], columns, required)
     checks = RowChecks(columns, required, numeric)
+    texts: set[str] = set()
     for file in files:
         for number, example in _examples(file):
             where = f"{file}: record {number}"
@@ -71,10 +72,11 @@ def check_tfrecord(
                 _cell(where, example, name, name in numeric, name in required) for name in columns
             ]
             checks.add(where, cells)
+            texts.update(name for name in columns if _kind(example, name) == "bytes_list")
             if sample is not None:
                 sample.add(columns, cells)
     checks.finish(os.path.join(input_base, pattern), min_rows)
-    return DataSummary(tuple(files), tuple(columns), checks.rows)
+    return DataSummary(tuple(files), tuple(columns), checks.rows, frozenset(texts))
 
 
 def tfrecord_columns(files: Sequence[str]) -> list[str]:
@@ -87,19 +89,6 @@ def tfrecord_columns(files: Sequence[str]) -> list[str]:
         (example for file in files for _, example in _examples(file)), _FIRST_RECORDS
     )
     return sorted({name for example in examples for name in example.features.feature})
-
-
-def text_columns(files: Sequence[str]) -> set[str]:
-    """The features that hold texts in the first records, whatever the texts look like."""
-    examples = itertools.islice(
-        (example for file in files for _, example in _examples(file)), _FIRST_RECORDS
-    )
-    return {
-        name
-        for example in examples
-        for name, feature in example.features.feature.items()
-        if feature.WhichOneof("kind") == "bytes_list"
-    }
 
 
 def _examples(file: str) -> Iterator[tuple[int, tf.train.Example]]:
@@ -133,11 +122,10 @@ def _read_to_the_end(file: str) -> None:
 
 def _cell(where: str, example: tf.train.Example, name: str, is_number: bool, is_used: bool) -> str:
     """A feature as a text, empty where it is missing."""
-    feature = example.features.feature.get(name)
-    kind = feature.WhichOneof("kind") if feature is not None else None
+    kind = _kind(example, name)
     if kind is None:
         return ""
-    values = getattr(feature, kind).value
+    values = getattr(example.features.feature[name], kind).value
     if len(values) > 1:
         if is_used:
             raise DataError(
@@ -156,3 +144,9 @@ def _cell(where: str, example: tf.train.Example, name: str, is_number: bool, is_
             "float_list or int64_list"
         )
     return values[0].decode("utf-8", errors="replace")
+
+
+def _kind(example: tf.train.Example, name: str) -> str | None:
+    """Which list a feature holds, None where it is missing."""
+    feature = example.features.feature.get(name)
+    return None if feature is None else feature.WhichOneof("kind")

@@ -132,6 +132,19 @@ def test_examples(tmp_path, ending):
     assert frame["fare"].tolist()[-2:] == ["", ""]
     assert frame["name"].tolist()[-3:] == ["Ann", "", ""]
     assert sample.values == {"name": {"Ann"}}
+    assert summary.text_columns == {"name"}
+
+
+def test_a_text_column_is_one_however_late_its_first_text_comes(tmp_path):
+    rows = [{"id": [1], "code": []}] * 1500
+    for split in ("train", "eval", "test"):
+        late = [{"id": [1], "code": [b"01"]}] if split == "test" else []
+        write_examples(tmp_path / split / "a.tfrecord", rows + late)
+    summary = check_data(find_data(str(tmp_path)), required=set(), numeric=set())
+    assert (summary.rows, summary.text_columns) == (1500, {"code"})
+    write(tmp_path / "csv", "a.csv")
+    found = find_data(str(tmp_path / "csv"))
+    assert check_data(found, required=set(), numeric=set()).text_columns == set()
 
 
 @pytest.mark.parametrize(
