@@ -19,7 +19,7 @@ from pcgrad_tfx.completion import (
 from pcgrad_tfx.data_files import check_data, find_data
 from pcgrad_tfx.errors import DataError
 from pcgrad_tfx.features import Features, required_columns
-from pcgrad_tfx.label_values import columns_with_texts
+from pcgrad_tfx.label_values import columns_with_texts, value_names
 from pcgrad_tfx.leakage import Leak, find_leaks
 from pcgrad_tfx.row_checks import number_fault
 from pcgrad_tfx.row_sample import RowSample
@@ -119,9 +119,11 @@ def _task(
         raise DataError(f"--label {kind.name}: {_reason(kind)}; choose another column")
     common = {"name": name, "column": kind.name}
     are_numbers = not is_text and not any(map(number_fault, values))
-    if len(values) == 2:
-        is_zero_or_one = are_numbers and {float(value) for value in values} == {0.0, 1.0}
-        positive = None if is_zero_or_one else _positive(column, values)
+    by_value = value_names(values, is_text)
+    names = set(by_value.values())
+    if len(names) == 2:
+        is_zero_or_one = are_numbers and names == {"0", "1"}
+        positive = None if is_zero_or_one else _positive(names, column.map(by_value))
         return complete_task(Task(kind="binary", positive=positive, **common), values, is_text)
     if are_numbers and kind.kind == "numeric":
         return Task(kind="regression", **common)
@@ -133,10 +135,10 @@ def _task(
     return Task(kind="multiclass", classes=classes, **common)
 
 
-def _positive(column: pd.Series, values: Collection[str]) -> str:
+def _positive(names: Collection[str], column: pd.Series) -> str:
     """Of two values the one that says yes, else the rarer one."""
-    rarer = str(column[column != ""].value_counts().index[-1])
-    return truth_value(values) or rarer
+    counts = column.value_counts()
+    return truth_value(names) or min(sorted(names), key=lambda name: counts.get(name, 0))
 
 
 def _candidates(

@@ -57,6 +57,24 @@ def test_codes_are_numbers_if_all_of_them_are(tmp_path, cells, classes):
     assert not remarks
 
 
+@pytest.mark.parametrize(
+    ("cells", "positive"),
+    [
+        (["1.0", "2.0", "2.0", ""], "1"),
+        (["1", "2.0", "2", ""], "1"),
+        (["-1.0", "1.0", "1.0"], "-1"),
+        (["01", "01", "02"], "2"),
+        (["1.5", "2.5", "2.5", ""], "1.5"),
+        (["0", "1", "1.0", "", "0.0"], None),
+        (["00", "01"], None),
+    ],
+)
+def test_two_numbers_however_they_are_written(tmp_path, cells, positive):
+    task, remarks = inited(written(tmp_path, cells), "code")
+    assert (task.kind, task.positive) == ("binary", positive)
+    assert not remarks
+
+
 def test_the_text_that_the_sample_lacks_counts(tmp_path, monkeypatch):
     monkeypatch.setattr("pcgrad_tfx.row_sample.MAX_ROWS", 150)
     path = written(tmp_path, ["01", "02", "03"])
