@@ -18,6 +18,7 @@ _WIDTH = 100
 _NO_TASK = """\
 # What is to be predicted is yours to say: take the # away from one or more of these tasks,
 # and remove their columns from the features."""
+_NO_CANDIDATE = "# What is to be predicted is yours to say: no column looks like a label."
 
 
 def init_config(data: str, path: str | None, labels: Sequence[str]) -> Path:
@@ -68,7 +69,7 @@ def toml_text(proposal: Proposal, name: str, location: str) -> str:
         [f"name = {quoted(name)}"],
         ["[data]", f"path = {quoted(location)}", *_missing(proposal)],
         *([*_task(task)] for task in proposal.tasks),
-        [] if proposal.tasks else [_NO_TASK],
+        [] if proposal.tasks else [_NO_TASK if proposal.candidates else _NO_CANDIDATE],
         *([*map(_commented, _task(task))] for task in proposal.candidates),
         [*_features(proposal)],
         [*_left_out(proposal)],
@@ -188,6 +189,8 @@ def _summary(proposal: Proposal, file: Path, data: str) -> Iterator[str]:
             f"  python pipelines/local_runner.py --config {shlex.quote(str(file))}"
             f" --output {folder}{' --compare' if len(proposal.tasks) > 1 else ''}"
         )
+    elif not proposal.candidates:
+        yield "  add to it what is to be predicted: no column looks like a label"
     else:
         named = " ".join(f"--label {shlex.quote(task.column)}" for task in proposal.candidates[:2])
         yield (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from pcgrad_tfx.completion import (
     truth_value,
 )
 from pcgrad_tfx.data_files import check_data, find_data
-from pcgrad_tfx.errors import DataError
+from pcgrad_tfx.errors import DataError, shown
 from pcgrad_tfx.features import Features, required_columns
 from pcgrad_tfx.label_values import columns_with_texts, value_names
 from pcgrad_tfx.leakage import Leak, find_leaks
@@ -121,6 +122,15 @@ def _task(
     are_numbers = not is_text and not any(map(number_fault, values))
     by_value = value_names(values, is_text)
     names = set(by_value.values())
+    if len(names) < 2:
+        only = shown(min(names))
+        why = f"{only} in every row; choose another column"
+        if (column == "").any():
+            why = (
+                f"has one value ({only}), the other cells hold none; write the other value into "
+                "them, or choose another column"
+            )
+        raise DataError(f"--label {kind.name}: {why}")
     if len(names) == 2:
         is_zero_or_one = are_numbers and names == {"0", "1"}
         positive = None if is_zero_or_one else _positive(names, column.map(by_value))
@@ -150,10 +160,13 @@ def _candidates(
     names += [name for name in reversed(usable) if name not in names]
     tasks: list[Task] = []
     for name in names:
+        if len(tasks) == _CANDIDATES:
+            break
         values = set(frame[name].unique()) - {""}
-        if len(values) <= MAX_CLASSES or kinds[name].kind == "numeric":
+        # One that cannot be a label is no reason to propose nothing.
+        with contextlib.suppress(DataError):
             tasks.append(_task(kinds[name], frame[name], values, name in texts, _names(tasks)))
-    return tuple(tasks[:_CANDIDATES])
+    return tuple(tasks)
 
 
 def _task_name(column: str, taken: set[str]) -> str:

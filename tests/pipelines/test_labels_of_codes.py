@@ -6,9 +6,11 @@ import re
 import pytest
 import tensorflow as tf
 
+from pcgrad_tfx.errors import DataError
 from pipelines.config import load_config
 from pipelines.init_config import init_config
 from pipelines.inspection import inspect_data
+from pipelines.proposal import propose
 
 ROWS = 600
 
@@ -112,3 +114,30 @@ def test_of_two_texts_of_tfrecords_one_is_positive(tmp_path, cells, positive):
     task, remarks = inited(recorded(tmp_path, cells), "code")
     assert (task.kind, task.positive) == ("binary", positive)
     assert not remarks
+
+
+EMPTY = r"has one value \(.*\), the other cells hold none; write the other value into them, or"
+NO_LABELS = {
+    "one text": (["Y", ""], EMPTY),
+    "one number": (["3.5", ""], EMPTY),
+    "one number in two": (["1", "1.0"], "'1' in every row; choose another column"),
+    "not whole, among texts": (["1", "2", "3.5", "a"], "holds numbers that are not whole"),
+}
+
+
+@pytest.mark.parametrize("name", NO_LABELS)
+def test_a_column_that_cannot_be_a_label_is_no_candidate(tmp_path, name):
+    cells, message = NO_LABELS[name]
+    path = written(tmp_path, cells)
+    assert [task.column for task in propose(str(path)).candidates] == ["place", "x"]
+    with pytest.raises(DataError, match=message) as error:
+        propose(str(path), ["code"])
+    assert "\n" not in str(error.value)
+
+
+def test_no_column_is_a_candidate(tmp_path, capsys):
+    lines = [f"{i % 7 // 6 or ''},{'Y' if i % 2 else ''}" for i in range(ROWS)]
+    (tmp_path / "codes.csv").write_text("\n".join(["member,newsletter", *lines, ""]))
+    file = init_config(str(tmp_path / "codes.csv"), str(tmp_path / "codes.toml"), [])
+    assert "is yours to say: no column looks like a label" in file.read_text()
+    assert capsys.readouterr().out.endswith("predicted: no column looks like a label\n")
