@@ -68,9 +68,9 @@ def toml_text(proposal: Proposal, name: str, location: str) -> str:
         [f"# Proposed by looking at {proposal.rows:,} rows; all of it may be changed."],
         [f"name = {quoted(name)}"],
         ["[data]", f"path = {quoted(location)}", *_missing(proposal)],
-        *([*_task(task)] for task in proposal.tasks),
+        *([*_task(task, proposal)] for task in proposal.tasks),
         [] if proposal.tasks else [_NO_TASK if proposal.candidates else _NO_CANDIDATE],
-        *([*map(_commented, _task(task))] for task in proposal.candidates),
+        *([*map(_commented, _task(task, proposal))] for task in proposal.candidates),
         [*_features(proposal)],
         [*_left_out(proposal)],
         [*_training(proposal)],
@@ -90,7 +90,7 @@ def _missing(proposal: Proposal) -> Iterator[str]:
         yield f"missing = {_list(proposal.missing)}"
 
 
-def _task(task: Task) -> Iterator[str]:
+def _task(task: Task, proposal: Proposal) -> Iterator[str]:
     yield "[[tasks]]"
     yield f"name = {quoted(task.name)}"
     yield f'kind = "{task.kind}"'
@@ -98,11 +98,18 @@ def _task(task: Task) -> Iterator[str]:
     if task.positive is not None:
         yield f"positive = {quoted(task.positive)}  # the label is 1 here, else 0"
     if task.classes is not None:
+        if no_classes := _no_classes(task, proposal):
+            yield f"# {no_classes}; list it if it is a class."
         yield f"classes = {_list(task.classes)}"
         if all(re.fullmatch(r"-?\d+", name) for name in task.classes):
             yield '# kind = "regression"  # if these are amounts; without `classes` then'
     if task.kind == "regression":
         yield "# log_scale = true  # for amounts from small to very large ones, never negative"
+
+
+def _no_classes(task: Task, proposal: Proposal) -> str:
+    texts = proposal.no_classes.get(task.column, ())
+    return f"Without {', '.join(map(shown, texts))}: taken for a missing value" if texts else ""
 
 
 def _features(proposal: Proposal) -> Iterator[str]:
@@ -173,6 +180,8 @@ def _summary(proposal: Proposal, file: Path, data: str) -> Iterator[str]:
     for task in proposal.tasks:
         detail = f", 1 is {shown(task.positive)}" if task.positive else ""
         yield f"  task {task.name}: {task.kind}{detail}"
+        if no_classes := _no_classes(task, proposal):
+            yield f"    {no_classes[0].lower()}{no_classes[1:]}"
     yield f"  {len(features.numeric)} numeric and {len(features.categorical)} categorical features"
     for name, reason in proposal.left_out.items():
         yield f"  no feature: {shown(name)} ({reason})"

@@ -68,7 +68,11 @@ def inspect_data(config: PipelineConfig, source: str) -> Inspection:
     kinds = column_kinds(frame, texts)
     features = config.features
     looked_at = set(kinds) if features.left_out else known
-    remarks = list(_missing_texts([kinds[name] for name in kinds if name in looked_at]))
+    if files.format != "csv":
+        # Whether such a text is a class was decided by whoever listed the classes.
+        looked_at = looked_at - {task.column for task in tasks if task.classes}
+    looked_at_kinds = [kinds[name] for name in kinds if name in looked_at]
+    remarks = list(_missing_texts(looked_at_kinds, files))
     if features.left_out:
         features = _completed_features(source, features, tasks, kinds)
         remarks += _found_features(features, tasks, kinds)
@@ -138,7 +142,11 @@ def _found_features(
         yield f"no features: {', '.join(left_out)}"
 
 
-def _missing_texts(kinds: Sequence[ColumnKind]) -> Iterator[str]:
+def _missing_texts(kinds: Sequence[ColumnKind], files: DataFiles) -> Iterator[str]:
     if texts := missing_texts(kinds):
         listed = ", ".join(f'"{text}"' for text in texts)
-        yield f"texts that look like missing values: write missing = [{listed}] under [data]"
+        remedy = f"write missing = [{listed}] under [data]"
+        if files.format != "csv":
+            names = ", ".join(brief(kind.name) for kind in kinds if kind.missing_texts)
+            remedy = f"leave {listed} out of the examples ({names})"
+        yield f"texts that look like missing values: {remedy}"

@@ -15,6 +15,7 @@ from pcgrad_tfx.completion import (
     complete_features,
     complete_task,
     find_classes,
+    seem_missing,
     truth_value,
 )
 from pcgrad_tfx.data_files import check_data, find_data
@@ -47,6 +48,8 @@ class Proposal:
         missing: Texts that seem to stand for missing values.
         tasks: A task for each label that was named.
         candidates: Without such labels: tasks that are possible.
+        no_classes: By column: texts that are no classes, because they seem to stand for missing
+            values, but cannot be listed as `missing`, which is for CSV files.
         features: What to learn from.
         left_out: The columns that are no features, with the reason.
         leaks: Features that may give a label away.
@@ -57,6 +60,7 @@ class Proposal:
     missing: tuple[str, ...]
     tasks: tuple[Task, ...]
     candidates: tuple[Task, ...]
+    no_classes: Mapping[str, Sequence[str]]
     features: Features
     left_out: Mapping[str, str]
     leaks: tuple[Leak, ...]
@@ -104,6 +108,7 @@ def propose(location: str, labels: Sequence[str] = ()) -> Proposal:
         missing=tuple(missing),
         tasks=tuple(tasks),
         candidates=() if labels else _candidates(kinds, frame, texts),
+        no_classes={name: seem_missing(values.get(name, frame[name].unique())) for name in texts},
         features=features,
         left_out={name: _reason(kind) for name, kind in kinds.items() if name not in used},
         leaks=tuple(find_leaks(frame, features, tasks, texts | columns_with_texts(values))),
@@ -119,6 +124,13 @@ def _task(
     if kind.kind not in ("numeric", "categorical"):
         raise DataError(f"--label {kind.name}: {_reason(kind)}; choose another column")
     common = {"name": name, "column": kind.name}
+    if is_text and (no_values := seem_missing(values)):
+        values = set(values).difference(no_values)
+        if len(values) < 3:
+            raise DataError(
+                f"--label {kind.name}: {shown(no_values[0])} seems to stand for a missing value; "
+                "leave it out of the examples, or write a task with the `classes` that you want"
+            )
     are_numbers = not is_text and not any(map(number_fault, values))
     by_value = value_names(values, is_text)
     names = set(by_value.values())

@@ -69,7 +69,7 @@ def complete_task(task: Task, values: Collection[str], is_text: bool = False) ->
         task: The task.
         values: The different values of its `column`, without the empty one; if they are more
             than `MAX_VALUES`, some of them.
-        is_text: Whether they are texts, whatever they look like.
+        is_text: Whether they are texts, whatever they look like: those of TFRecords.
 
     Returns:
         The task, complete.
@@ -78,7 +78,7 @@ def complete_task(task: Task, values: Collection[str], is_text: bool = False) ->
         DataError: The values do not fit the task; the message says what would.
     """
     if task.kind == "multiclass" and task.classes is None:
-        _check_none_is_missing(task.column, values)
+        _check_none_is_missing(task, values, is_text)
         return _validated(task, classes=find_classes(task.column, values, is_text))
     if task.kind != "binary" or task.above is not None:
         return task
@@ -147,7 +147,7 @@ def _with_positive(task: Task, values: Collection[str], is_text: bool) -> Task:
             else "a threshold, say above = 0"
         )
         raise DataError(f"column {shown(task.column)} holds other numbers than 0 and 1; add {hint}")
-    _check_none_is_missing(task.column, values)
+    _check_none_is_missing(task, values, is_text)
     if (positive := truth_value(values)) is not None:
         return _validated(task, positive=positive)
     names = sorted(values)
@@ -159,12 +159,24 @@ def _with_positive(task: Task, values: Collection[str], is_text: bool) -> Task:
     raise DataError(f"column {shown(task.column)} holds texts, not 0 and 1; add {hint}")
 
 
-def _check_none_is_missing(column: str, values: Collection[str]) -> None:
-    if found := sorted(value.strip() for value in values if value.strip() in MISSING_AMONG_TEXTS):
-        raise DataError(
-            f"column {shown(column)} holds {shown(found[0])}, which seems to stand for a missing "
-            f'value; write missing = ["{found[0]}"] under [data], or list what counts in the task'
-        )
+def seem_missing(values: Collection[str]) -> list[str]:
+    """Those of a column's texts that seem to stand for a missing value, sorted."""
+    return sorted(value for value in values if value.strip() in MISSING_AMONG_TEXTS)
+
+
+def _check_none_is_missing(task: Task, values: Collection[str], is_text: bool) -> None:
+    if not (found := seem_missing(values)):
+        return
+    text = found[0].strip()
+    remedy = f'write missing = ["{text}"] under [data], or list what counts in the task'
+    if is_text:
+        # `positive` would be no remedy: the label would be 0 there.
+        or_else = ", or list `classes` without it" if task.kind == "multiclass" else ""
+        remedy = f"leave the value out of the examples{or_else}"
+    raise DataError(
+        f"column {shown(task.column)} holds {shown(text)}, which seems to stand for a missing "
+        f"value; {remedy}"
+    )
 
 
 def _validated(task: Task, **found: object) -> Task:

@@ -1,5 +1,7 @@
 """What a configuration leaves out is found in the data, and what it says is checked by them."""
 
+import re
+
 import pandas as pd
 import pytest
 
@@ -160,6 +162,22 @@ def test_a_binary_label_that_does_not_fit(fields, values, message):
 def test_a_positive_value_that_is_there(positive, values):
     task = binary(positive=positive)
     assert complete_task(task, values) == task
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_text", "remedy"),
+    [
+        ("multiclass", False, 'write missing = ["NA"] under [data], or list what counts in the'),
+        ("multiclass", True, "leave the value out of the examples, or list `classes` without it"),
+        ("binary", False, 'write missing = ["NA"] under [data], or list what counts in the task'),
+        ("binary", True, "leave the value out of the examples"),
+    ],
+)
+def test_a_text_that_seems_to_be_missing_has_a_remedy_that_fits_the_format(kind, is_text, remedy):
+    task = Task.model_validate({"name": "it", "kind": kind, "column": "it"}, context=DRAFT)
+    with pytest.raises(DataError, match=f"'NA', which .* value; {re.escape(remedy)}") as error:
+        complete_task(task, {"a", "b", "c", "NA"}, is_text)
+    assert is_text == ("under [data]" not in str(error.value))
 
 
 def test_of_very_many_values_only_some_are_known():

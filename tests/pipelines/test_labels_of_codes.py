@@ -141,3 +141,35 @@ def test_no_column_is_a_candidate(tmp_path, capsys):
     file = init_config(str(tmp_path / "codes.csv"), str(tmp_path / "codes.toml"), [])
     assert "is yours to say: no column looks like a label" in file.read_text()
     assert capsys.readouterr().out.endswith("predicted: no column looks like a label\n")
+
+
+@pytest.mark.parametrize("labels", [["code"], []])
+def test_what_seems_missing_is_no_class_of_tfrecords_and_is_told(tmp_path, capsys, labels):
+    path = recorded(tmp_path, [b"a", b"b", b"c", b"NA"])
+    if labels:
+        task, remarks = inited(path, *labels)
+        assert task.classes == ("a", "b", "c")
+        assert not remarks
+        assert "    without 'NA': taken for a missing value\n" in capsys.readouterr().out
+    else:
+        init_config(str(path), str(path.with_suffix(".toml")), labels)
+    text = path.with_suffix(".toml").read_text()
+    assert "# Without 'NA': taken for a missing value; list it if it is a class.\n" in text
+    assert 'classes = ["a", "b", "c"]' in text
+    assert "missing =" not in text
+
+
+def test_what_seems_missing_beside_two_texts_of_tfrecords(tmp_path):
+    """A third value beside `positive` would be a 0."""
+    path = recorded(tmp_path, [b"yes", b"no", b"NA"])
+    with pytest.raises(DataError, match="--label code: 'NA' seems to stand for a missing value; l"):
+        propose(str(path), ["code"])
+    assert "code" not in [task.column for task in propose(str(path)).candidates]
+
+
+def test_what_seems_missing_among_features_of_tfrecords(tmp_path):
+    path = recorded(tmp_path, [b"a", b"b", b"c", b"NA"])
+    _, remarks = inited(path, "place")
+    assert remarks == (
+        'texts that look like missing values: leave "NA" out of the examples (code)',
+    )
