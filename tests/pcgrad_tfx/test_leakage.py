@@ -1,5 +1,7 @@
 """Columns that give a label away are found, and those that do not are left alone."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -108,6 +110,31 @@ def test_few_missing_values_give_a_rare_label_away(random):
     (leak,) = find_leaks(frame, Features(categorical=("plane", "seats")), [BINARY])
     assert leak.subgroup.startswith("plane missing (1%")
     assert leak.finding == "sold is 1 in 100.00% of these rows, in 3% of all"
+
+
+def test_from_how_many_rows_on_is_what_the_guide_says(random):
+    guide = (DEFAULT_CONFIG.parents[1] / "docs" / "own-data.md").read_text()
+    pattern = (
+        r"value of at least (\d+)% of the rows\s+\(and (\d+) rows\).* missing one of .* (\d+) rows"
+    )
+    percent, least, missing = map(int, re.search(pattern, guide).groups())
+    assert least == missing
+    sold = random.integers(0, 2, ROWS)
+    price = random.normal(50, 20, ROWS)
+
+    def reported(rows, value):
+        color = random.choice(list("rgbcmyk"), ROWS).astype(object)
+        color[:rows] = value
+        flat = np.arange(ROWS) < rows
+        frame = table(sold=np.where(flat, 1, sold), price=np.where(flat, 9, price), color=color)
+        leaks = find_leaks(frame, Features(categorical=("color",)), [BINARY, AMOUNT])
+        return [leak.task for leak in leaks]
+
+    share = ROWS * percent // 100
+    assert reported(share, "x") == reported(share, "") == ["sold", "price"]
+    assert reported(share - 1, "x") == []
+    assert reported(missing, "") == ["sold"]
+    assert reported(missing - 1, "") == []
 
 
 def test_a_group_in_which_the_amount_does_not_vary(random):
