@@ -16,6 +16,7 @@ from pcgrad_tfx.comparison.results import write_comparison
 from pcgrad_tfx.conflict_report import ConflictReport, ConflictReportPage, read_verdict
 from pcgrad_tfx.conflict_report.executor import Executor
 from pcgrad_tfx.conflict_report.page import render
+from pcgrad_tfx.conflict_report.report import write_report
 from pcgrad_tfx.conflict_report.telemetry import read_telemetry
 from report_data import STEPS, comparison, settings, write_model_run
 from report_pages import COSINES, THREE, page, report, text_of
@@ -133,6 +134,13 @@ def test_an_edit_of_the_page_invalidates_the_cache(monkeypatch):
                 Path, "read_bytes", lambda p, e=edited: read_bytes(p) + b" " * (p.name == e)
             )
             assert version() != before, edited
+
+
+def test_the_verdict_of_one_task_is_one_sentence(tmp_path):
+    folder = write_model_run(tmp_path / "run", ["price"], [], settings=settings(["price"]))
+    write_report(report(folder), str(tmp_path / "report"))
+    (conflict,) = read_verdict(str(tmp_path / "report"))
+    assert conflict == "There is one task, so there is nothing that it could conflict with."
 
 
 # What is read.

@@ -43,6 +43,13 @@ def test_one_task_has_nothing_to_conflict_with(tmp_path):
     assert "There is one task, so there is nothing that it could conflict with." in shown
     assert "Loss of price" in shown
     assert "Mean cosine" not in shown
+    # So there is nothing to compare either.
+    assert len(report(folder).verdict) == 1
+    assert "compar" not in shown
+    assert "Does surgery help?" not in shown
+    compared = comparison(["price"])
+    assert report(folder, compared).verdict[1].startswith("PCGrad against equal weights: better on")
+    assert "Does surgery help?" in text_of(page(folder, compared))
 
 
 def test_tasks_that_share_nothing(tmp_path):

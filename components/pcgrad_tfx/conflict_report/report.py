@@ -39,7 +39,8 @@ class Report:
         comparison: If one was run.
         findings: Of each pair of tasks.
         basis: What the findings' intervals are over, as people read it.
-        verdict: Two sentences: whether the tasks conflict, whether surgery helps.
+        verdict: Sentences: whether the tasks conflict, whether surgery helps. Of a single task
+            there is only the first, unless there is a comparison.
     """
 
     name: str
@@ -48,7 +49,7 @@ class Report:
     comparison: Comparison | None
     findings: tuple[PairFinding, ...]
     basis: str
-    verdict: tuple[str, str]
+    verdict: tuple[str, ...]
 
 
 def make_report(
@@ -57,7 +58,11 @@ def make_report(
     """Judges what a training, and a comparison if there is one, have left."""
     means, basis = _means(telemetry, comparison)
     findings = judge(means)
-    surgery = wording.NO_COMPARISON if comparison is None else comparison_verdict(comparison)
+    verdict = [wording.conflict_sentence(findings)]
+    if comparison is not None:
+        verdict.append(comparison_verdict(comparison))
+    elif findings:
+        verdict.append(wording.NO_COMPARISON)
     return Report(
         name=name,
         data=data,
@@ -65,7 +70,7 @@ def make_report(
         comparison=comparison,
         findings=findings,
         basis=basis,
-        verdict=(wording.conflict_sentence(findings), surgery),
+        verdict=tuple(verdict),
     )
 
 
@@ -84,18 +89,17 @@ def write_report(report: Report, folder: str) -> None:
         file.write(json.dumps(content, indent=1))
 
 
-def read_verdict(folder: str) -> tuple[str, str]:
-    """The two sentences of a report.
+def read_verdict(folder: str) -> tuple[str, ...]:
+    """The sentences of a report's verdict.
 
     Args:
         folder: The artifact's URI.
 
     Returns:
-        Whether the tasks conflict; whether surgery helps.
+        Whether the tasks conflict; whether surgery helps, if there is something to say of it.
     """
     with tf.io.gfile.GFile(os.path.join(folder, REPORT_FILE)) as file:
-        conflict, surgery = json.loads(file.read())["verdict"]
-    return conflict, surgery
+        return tuple(json.loads(file.read())["verdict"])
 
 
 def _means(telemetry: Telemetry, comparison: Comparison | None) -> tuple[Sequence[PairMeans], str]:
