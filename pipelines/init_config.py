@@ -101,7 +101,8 @@ def _task(task: Task, proposal: Proposal) -> Iterator[str]:
         if no_classes := _no_classes(task, proposal):
             yield f"# {no_classes}; list it if it is a class."
         yield f"classes = {_list(task.classes)}"
-        if all(re.fullmatch(r"-?\d+", name) for name in task.classes):
+        is_text = task.column in proposal.text_columns
+        if not is_text and all(re.fullmatch(r"-?\d+", name) for name in task.classes):
             yield '# kind = "regression"  # if these are amounts; without `classes` then'
     if task.kind == "regression":
         yield "# log_scale = true  # for amounts from small to very large ones, never negative"

@@ -48,6 +48,7 @@ class Proposal:
         missing: Texts that seem to stand for missing values.
         tasks: A task for each label that was named.
         candidates: Without such labels: tasks that are possible.
+        text_columns: Columns that hold texts even where these look like numbers.
         no_classes: By column: texts that are no classes, because they seem to stand for missing
             values, but cannot be listed as `missing`, which is for CSV files.
         features: What to learn from.
@@ -60,6 +61,7 @@ class Proposal:
     missing: tuple[str, ...]
     tasks: tuple[Task, ...]
     candidates: tuple[Task, ...]
+    text_columns: frozenset[str]
     no_classes: Mapping[str, Sequence[str]]
     features: Features
     left_out: Mapping[str, str]
@@ -108,6 +110,7 @@ def propose(location: str, labels: Sequence[str] = ()) -> Proposal:
         missing=tuple(missing),
         tasks=tuple(tasks),
         candidates=() if labels else _candidates(kinds, frame, texts),
+        text_columns=texts,
         no_classes={name: seem_missing(values.get(name, frame[name].unique())) for name in texts},
         features=features,
         left_out={name: _reason(kind) for name, kind in kinds.items() if name not in used},

@@ -101,6 +101,8 @@ def test_texts_of_tfrecords_stay_as_they_are(tmp_path, cells, classes):
     assert task.classes == classes
     assert not remarks
     file = path.with_suffix(".toml")
+    # Of texts there is no regression.
+    assert ("# if these are amounts" in file.read_text()) == isinstance(cells[0], int)
     file.write_text(re.sub("classes = .*", "", file.read_text()))
     draft = load_config(file, draft=True)
     assert inspect_data(draft, str(file)).config.tasks[0].classes == classes
