@@ -5,7 +5,7 @@ makes their Gram matrix without storing them, and differentiates once more.
 
 In an environment of its own (`pip install torch torchjd`):
 
-    python benchmarks/step_time_torchjd.py
+    python benchmarks/step_time_torchjd.py   # writes benchmarks/results/step_time_torchjd.json
 
 Measured as in `step_time.py`. Absolute times of different frameworks say little about a surgery;
 what it adds to the backward passes of its own framework does.
@@ -17,6 +17,7 @@ import argparse
 import copy
 import importlib.metadata
 import itertools
+import json
 import pathlib
 import sys
 from collections.abc import Callable
@@ -39,6 +40,7 @@ _NETWORKS = {
     "b, batch 128": (128, (256, 1024, 1024, 768)),
 }
 _LEARNING_RATE = 1e-4
+_RESULTS = pathlib.Path(__file__).parent / "results" / "step_time_torchjd.json"
 
 
 def main() -> None:
@@ -50,6 +52,7 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", type=int, default=[2, 3, 5, 10, 20, 40])
     parser.add_argument("--rounds", type=int, default=15, help="at least (default: 15)")
     parser.add_argument("--seconds", type=float, default=10, help="of CPU time, for more rounds")
+    parser.add_argument("--output", type=pathlib.Path, default=_RESULTS, help="a JSON file")
     args = parser.parse_args()
     pin_to_one_core()
     torch.set_num_threads(1)
@@ -58,6 +61,7 @@ def main() -> None:
         ", ".join(versions),
         "\nnetwork        T   floor ÷ plain   PCGrad ÷ floor   autogram ÷ floor",
     )
+    rows = []
     for network in args.networks:
         for tasks in args.tasks:
             steps = _steps(network, tasks)
@@ -66,6 +70,18 @@ def main() -> None:
             surgery = median_ratio(times["PCGrad"], times["floor"])
             autogram = median_ratio(times["autogram"], times["floor"])
             print(f"{network:12} {tasks:3} {floor:15.2f} {surgery:16.2f} {autogram:18.2f}")
+            rows.append(
+                {
+                    "network": network,
+                    "tasks": tasks,
+                    "floor / plain": floor,
+                    "PCGrad / floor": surgery,
+                    "autogram / floor": autogram,
+                }
+            )
+            args.output.write_text(
+                json.dumps({"versions": versions, "rows": rows}, indent=1) + "\n"
+            )
 
 
 def _steps(network: str, tasks: int) -> dict[str, Callable[[], object]]:

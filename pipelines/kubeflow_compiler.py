@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,13 @@ from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
 from tfx.v1.dsl.experimental import RuntimeParameter
 
 from pcgrad_tfx.csv_checks import csv_location
+from pcgrad_tfx.data_files import find_data
+from pcgrad_tfx.errors import DataError
 from pcgrad_tfx.last_pushed import LastPushedModel
 from pcgrad_tfx.training_config import DEFAULT_EPOCHS
 from pcgrad_tfx.training_parameters import TrainingParameters
 from pipelines import kubeflow_spec
+from pipelines.config import ConfigError, Data
 from pipelines.kubeflow_options import KFP, Settings
 from pipelines.kubeflow_submit import push_destination
 from pipelines.pipeline import create_pipeline
@@ -36,8 +40,10 @@ def compile_pipeline(settings: Settings, path: Path) -> dict[str, Any]:
         The runtime parameters and their defaults.
 
     Raises:
-        ConfigError: If the settings name a component that there is not.
+        ConfigError: If the settings name a component that there is not, or the configuration data
+            with splits of their own.
     """
+    _refuse_own_splits(settings.config.data)
     parameters = _runtime_parameters(settings)
     commands = None  # TFX's own.
     if settings.target == KFP:
@@ -120,3 +126,18 @@ def _baseline(settings: Settings, destination: RuntimeParameter) -> BaseNode:
         model=tfx.dsl.Channel(type=tfx.types.standard_artifacts.Model),
         model_blessing=tfx.dsl.Channel(type=tfx.types.standard_artifacts.ModelBlessing),
     ).with_id("LatestBlessedModel")
+
+
+def _refuse_own_splits(data: Data) -> None:
+    """The specification knows one pattern, whose files are split by hash."""
+    own = None
+    if "://" not in data.location and Path(data.location).is_dir():
+        # What else may be wrong there, where pods do not look, does not matter.
+        with contextlib.suppress(DataError):
+            own = find_data(data.location).splits
+    if own is not None:
+        raise ConfigError(
+            f"{data.location}: has splits of its own ({', '.join(own)}), which are for the local "
+            "runner: on Kubeflow and Vertex AI the files of one folder are split 8:1:1; put them "
+            "into one folder and let `path` in the TOML file be that"
+        )

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
-from pcgrad_tfx.data_files import DataFiles, find_data
-from pcgrad_tfx.errors import DataError
 from pcgrad_tfx.problems import nearest
 from pipelines.config import ConfigError, Data, PipelineConfig
 
@@ -243,10 +239,6 @@ def data_location(given: str | None, data: Data, target: str) -> str:
     if given is None and data.package is not None:
         return f"{_SITE_PACKAGES}/{data.package.replace('.', '/')}/{data.resource}"
     place = given or data.location
-    if "://" not in data.location and Path(data.location).is_dir():
-        # What else may be wrong there does not matter here.
-        with contextlib.suppress(DataError):
-            _refuse_own_splits(find_data(data.location))
     if given is None and "://" not in place:
         raise ConfigError(f"{place} is on this machine, where pods cannot read it; {remedy}")
     if "://" in place and not place.startswith("gs://"):
@@ -259,15 +251,6 @@ def data_location(given: str | None, data: Data, target: str) -> str:
             "folder of .csv files"
         )
     return place
-
-
-def _refuse_own_splits(files: DataFiles) -> None:
-    if files.splits is not None:
-        raise ConfigError(
-            f"{files.base}: has splits of its own ({', '.join(files.splits)}), which are for the "
-            "local runner: on Kubeflow and Vertex AI the files of one folder are split 8:1:1; put "
-            "them into one folder and let `path` in the TOML file be that"
-        )
 
 
 def check_name(name: str) -> None:

@@ -140,7 +140,7 @@ def test_splits_of_ones_own_are_not_split_anew(tmp_path, capsys):
         shutil.copy(tmp_path / "houses.csv", tmp_path / "splits" / split)
     config.write_text(config.read_text().replace('"houses.csv"', '"splits"'))
     assert main([*KFP, f"--config={config}", "--data=gs://b/houses"]) == FAILED
-    (line,) = capsys.readouterr().out.splitlines()
+    line = capsys.readouterr().out.splitlines()[-1]
     assert f"{tmp_path / 'splits'}: has splits of its own (train, eval, test)" in line
 
 
