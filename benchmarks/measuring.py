@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import random
 import statistics
 import subprocess
 import sys
@@ -37,6 +38,9 @@ def interleaved_seconds(
 ) -> dict[str, list[float]]:
     """Times steps in turn, so that whatever disturbs the machine disturbs them all.
 
+    Each round has an order of its own: a step takes up to 4% longer after one that needs much
+    memory than after another.
+
     Args:
         steps: Compiled steps by name; each is called once first, which does not count.
         rounds: How often each is timed at least; after half a minute three times are enough.
@@ -49,14 +53,16 @@ def interleaved_seconds(
         step()
     times: dict[str, list[float]] = {name: [] for name in steps}
     total = 0.0
+    order, generator = list(steps), random.Random(0)
     while any(_goes_on(values, rounds) for values in times.values()) or (
         total < seconds and len(next(iter(times.values()))) < 10 * rounds
     ):
-        for name, step in steps.items():
+        generator.shuffle(order)
+        for name in order:
             if sum(times[name]) > _PATIENCE_SECONDS and len(times[name]) >= _FEWEST_ROUNDS:
                 continue
             start = time.process_time()
-            step()
+            steps[name]()
             times[name].append(time.process_time() - start)
             total += times[name][-1]
     return times
