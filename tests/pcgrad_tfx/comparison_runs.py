@@ -12,7 +12,8 @@ from pcgrad_tfx.comparison.component import ComparisonResults
 from pcgrad_tfx.comparison.executor import Executor
 from pcgrad_tfx.comparison.results import read_comparison
 from transform_runs import to_example
-from transformed import TransformedData, artifact, raw_row, trainer_config
+from transformed import TransformedData, artifact
+from trips import raw_row, trainer_config
 
 TEST_ROWS = [raw_row(i) for i in range(130, 190)]
 

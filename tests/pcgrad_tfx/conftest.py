@@ -12,7 +12,8 @@ import tensorflow as tf
 from report_data import settings, write_model_run
 from report_pages import COSINES, THREE
 from transform_runs import Transformed
-from transformed import TransformedData, trainer_config, write_transformed
+from transformed import TransformedData, write_transformed
+from trips import trainer_config
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from pcgrad_tfx.baseline import (
     write_definitions,
 )
 from pcgrad_tfx.tasks import parse_tasks
-from transformed import TASKS
+from trips import TASKS
 
 TIP = {"name": "tip", "kind": "binary", "column": "tips", "above": 0.0}
 FARE = {"name": "fare", "kind": "regression", "column": "fare"}

@@ -20,7 +20,8 @@ from pcgrad_tfx.conflict_report.report import write_report
 from pcgrad_tfx.conflict_report.telemetry import read_telemetry
 from report_data import STEPS, comparison, settings, write_model_run
 from report_pages import COSINES, THREE, page, report, text_of
-from transformed import artifact, trainer_config
+from transformed import artifact
+from trips import trainer_config
 
 pytestmark = pytest.mark.usefixtures("no_garbage_collection")
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from pcgrad_tfx.input_data import reshape_features
 from pcgrad_tfx.tasks import Task
-from transformed import BATCH_SIZE, ROWS, STEPS_PER_EPOCH, TASKS
+from trips import BATCH_SIZE, ROWS, STEPS_PER_EPOCH, TASKS
 
 FARES = [row.get("fare", [np.nan])[0] for row in ROWS["train"]]
 

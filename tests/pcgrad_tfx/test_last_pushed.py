@@ -18,7 +18,8 @@ from pcgrad_tfx.baseline import write_definitions
 from pcgrad_tfx.last_pushed import ABSENT_PROPERTY, LastPushedModel, is_absent
 from pcgrad_tfx.last_pushed.executor import Executor
 from pcgrad_tfx.tasks import parse_tasks
-from transformed import ROWS, TASKS, Run, artifact
+from transformed import Run, artifact
+from trips import ROWS, TASKS
 
 TIP = {"name": "tip", "kind": "binary", "column": "tips", "above": 0.0}
 FARE = {"name": "fare", "kind": "regression", "column": "fare"}

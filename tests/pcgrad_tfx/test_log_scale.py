@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from pcgrad.keras import MultiTaskModel
 from pcgrad_tfx.log_scale import FromLog, MeanSquaredLogError, from_log, to_log
-from transformed import ROWS, TASKS, trainer_config
+from trips import ROWS, TASKS, trainer_config
 
 VALUES = np.array([-300.0, -20.0, -1.0, -0.5, -1e-6, 0.0, 1e-6, 0.5, 1.0, 5.0, 20.0, 60.0])
 

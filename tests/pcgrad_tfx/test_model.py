@@ -19,7 +19,7 @@ from pcgrad_tfx.model import (
 from pcgrad_tfx.tasks import Task
 from pcgrad_tfx.training import compile_model
 from pcgrad_tfx.training_config import TrainerConfig, Training
-from transformed import dropout_model
+from trips import dropout_model
 
 TASKS = (
     Task(name="tip", kind="binary", column="tips"),
@@ -195,7 +195,7 @@ def test_without_hidden_layers_the_model_is_linear():
 
 
 def test_load_model_fn():
-    assert load_model_fn("transformed.dropout_model") is dropout_model
+    assert load_model_fn("trips.dropout_model") is dropout_model
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_load_model_fn():
     [
         "dropout_model",
         "no_such_package.build",
-        "transformed.no_such_function",
+        "trips.no_such_function",
         ".build",
         "..models.build",
         "",
@@ -217,8 +217,8 @@ def test_a_function_that_cannot_be_imported_is_named(path):
 
 
 def test_what_is_no_function_is_refused():
-    with pytest.raises(ValueError, match=r"'transformed.BATCH_SIZE' is not a function"):
-        load_model_fn("transformed.BATCH_SIZE")
+    with pytest.raises(ValueError, match=r"'trips.BATCH_SIZE' is not a function"):
+        load_model_fn("trips.BATCH_SIZE")
 
 
 def test_a_functional_model_becomes_a_multi_task_model_with_the_same_layers():

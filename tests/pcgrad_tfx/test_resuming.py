@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from transformed import STEPS_PER_EPOCH, TransformedData, op_determinism, trainer_config
+from transformed import TransformedData, op_determinism
+from trips import STEPS_PER_EPOCH, trainer_config
 
 pytestmark = pytest.mark.usefixtures("not_exported")
 
@@ -26,7 +27,7 @@ def _deterministic():
 
 def config_of(folder, **changes):
     """With dropout, so that the state of random layers matters."""
-    own = {"model_fn": "transformed.dropout_model", "checkpoint_root": str(folder / "checkpoints")}
+    own = {"model_fn": "trips.dropout_model", "checkpoint_root": str(folder / "checkpoints")}
     return trainer_config(**{"epochs": EPOCHS, **own, **changes})
 
 

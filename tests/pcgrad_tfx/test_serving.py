@@ -13,7 +13,7 @@ from tensorflow_serving.apis import predict_pb2
 from pcgrad_tfx.features import transformed_name
 from pcgrad_tfx.serving import load_weights
 from transform_runs import to_example
-from transformed import FEATURES, LABEL_COLUMNS, ROWS, TASKS, raw_row
+from trips import FEATURES, LABEL_COLUMNS, ROWS, TASKS, raw_row
 
 
 def without_labels(row):

@@ -10,14 +10,14 @@ from tfx import v1 as tfx
 import pcgrad_tfx.trainer
 from pcgrad_tfx.tasks import Task
 from transform_runs import config_of, to_example
-from transformed import (
+from transformed import op_determinism
+from trips import (
     EVAL_STEPS,
     FEATURES,
     ROWS,
     STEPS_PER_EPOCH,
     TASKS,
     dropout_model,
-    op_determinism,
     raw_row,
     trainer_config,
 )
@@ -151,7 +151,7 @@ def test_a_batch_without_any_label_of_a_task(transformed_data, tmp_path):
 
 
 def test_a_model_of_ones_own_and_its_hyperparameters(transformed_data, tmp_path):
-    config = trainer_config(epochs=1, model_fn="transformed.dropout_model", features=None)
+    config = trainer_config(epochs=1, model_fn="trips.dropout_model", features=None)
     values = keras_tuner.HyperParameters()
     for name, value in {"learning_rate": 0.125, "batch_size": 45, "width": 5}.items():
         values.Fixed(name, value)

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from pcgrad_tfx.strategies import training_strategy
-from transformed import STEPS_PER_EPOCH
+from trips import STEPS_PER_EPOCH
 from worker_training import EPOCHS, start_workers, weights_of
 
 

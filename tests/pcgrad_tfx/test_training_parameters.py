@@ -14,7 +14,8 @@ from dag_runs import run
 from pcgrad_tfx.training_config import Training
 from pcgrad_tfx.training_parameters import TrainingParameters
 from pcgrad_tfx.training_parameters.executor import SETTINGS, Executor
-from transformed import artifact, trainer_config
+from transformed import artifact
+from trips import trainer_config
 
 DEFAULTS = {"surgery": "pcgrad", "epochs": 1, "learning_rate": 0.01, "seed": 3}
 OTHERS = {"surgery": "none", "epochs": 2, "learning_rate": 0.05, "seed": 7}

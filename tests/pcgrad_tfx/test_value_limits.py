@@ -9,7 +9,7 @@ from pcgrad_tfx.input_data import InputData
 from pcgrad_tfx.label_statistics import label_statistics
 from pcgrad_tfx.tasks import Task
 from transform_runs import config_of
-from transformed import trainer_config
+from trips import trainer_config
 
 FLAG = Task(name="flag", kind="binary", column="flag")
 CLASS = Task(name="way", kind="multiclass", column="way", classes=("a", "b", "c"))

@@ -13,7 +13,8 @@ import sys
 import keras
 import numpy as np
 
-from transformed import STEPS_PER_EPOCH, TransformedData, trainer_config
+from transformed import TransformedData
+from trips import STEPS_PER_EPOCH, trainer_config
 
 EPOCHS = 20 // STEPS_PER_EPOCH + 1
 
