@@ -30,7 +30,8 @@ from tfx.types import standard_artifacts
 from tfx_bsl.public import tfxio
 
 from benchmarks.flights import ALL_ROWS, write_flights
-from benchmarks.measuring import interleaved_seconds, median_ratio, use_one_core
+from benchmarks.measuring import interleaved_seconds, median_ratio
+from benchmarks.one_core import use_one_core
 from pcgrad_tfx.input_data import InputData
 from pcgrad_tfx.label_statistics import label_statistics
 from pcgrad_tfx.training import build, compile_model

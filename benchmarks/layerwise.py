@@ -24,7 +24,8 @@ import tensorflow as tf
 
 from benchmarks import layerwise_steps
 from benchmarks.layerwise_steps import CASES, WAYS, step_of
-from benchmarks.measuring import in_new_process, interleaved_seconds, median_ratio, use_one_core
+from benchmarks.measuring import in_new_process, interleaved_seconds, median_ratio
+from benchmarks.one_core import use_one_core
 
 _RESULTS = pathlib.Path(__file__).with_name("results")
 _DEFAULT = (

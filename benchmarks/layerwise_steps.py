@@ -15,8 +15,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.measuring import footprint, use_one_core
+from benchmarks.measuring import footprint
 from benchmarks.networks import NETWORKS, Inputs, Network, Problem
+from benchmarks.one_core import use_one_core
 from pcgrad import PCGrad
 from pcgrad.layerwise.backward import backward
 

@@ -23,16 +23,6 @@ def pin_to_one_core() -> None:
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
-def use_one_core() -> None:
-    """Pins the process to one core and TensorFlow to one thread; call this first."""
-    pin_to_one_core()
-    # The peer's environment, which measures with the same functions, has no TensorFlow.
-    import tensorflow as tf  # noqa: PLC0415
-
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
-
-
 def interleaved_seconds(
     steps: Mapping[str, Callable[[], object]], rounds: int, seconds: float
 ) -> dict[str, list[float]]:

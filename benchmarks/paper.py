@@ -18,7 +18,7 @@ import rich.console
 import tensorflow as tf
 
 from benchmarks import paper_plots, paper_report, paper_tasks, paper_valley
-from benchmarks.measuring import use_one_core
+from benchmarks.one_core import use_one_core
 
 _RESULTS = pathlib.Path(__file__).with_name("results")
 

@@ -21,8 +21,9 @@ import rich.console
 import tensorflow as tf
 
 from benchmarks import step_footprint, step_time_report
-from benchmarks.measuring import in_new_process, interleaved_seconds, median_ratio, use_one_core
+from benchmarks.measuring import in_new_process, interleaved_seconds, median_ratio
 from benchmarks.networks import NETWORKS
+from benchmarks.one_core import use_one_core
 from benchmarks.steps import STEPS
 
 _RESULTS = pathlib.Path(__file__).with_name("results")

@@ -20,8 +20,9 @@ import rich.console
 import rich.table
 import tensorflow as tf
 
-from benchmarks.measuring import interleaved_seconds, median_ratio, use_one_core
+from benchmarks.measuring import interleaved_seconds, median_ratio
 from benchmarks.networks import NETWORKS
+from benchmarks.one_core import use_one_core
 from pcgrad import PCGrad
 from pcgrad.keras import MultiTaskModel
 from pcgrad.keras.conflict_statistics import ConflictStatistics
