@@ -2,6 +2,8 @@
 
 import pathlib
 import subprocess
+import sys
+import tarfile
 import venv
 import zipfile
 
@@ -22,6 +24,24 @@ def test_two_packages_and_nothing_else(wheel):
         for file in (root / package).rglob("*.py")
     }
     assert packaged == sources
+
+
+def test_the_source_distribution_makes_the_same_wheel(wheel, tmp_path):
+    build = "import hatchling.build; print(hatchling.build.build_{}({!r}))"
+    made = []
+    for kind, folder in (("sdist", ROOT), ("wheel", tmp_path / "source")):
+        command = [sys.executable, "-c", build.format(kind, str(tmp_path))]
+        run = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
+        made.append(tmp_path / run.stdout.strip())
+        if kind == "sdist":
+            with tarfile.open(made[0]) as archive:
+                archive.extractall(tmp_path, filter="data")
+            (tmp_path / made[0].name.removesuffix(".tar.gz")).rename(tmp_path / "source")
+    assert {file.name for file in (tmp_path / "source").iterdir() if file.is_dir()} == {
+        "components",
+        "pcgrad",
+    }
+    assert set(zipfile.ZipFile(made[1]).namelist()) == set(zipfile.ZipFile(wheel).namelist())
 
 
 WITH_TENSORFLOW_ONLY = """
