@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from pcgrad import packing
 from pcgrad.gramian import gram_matrix
+from pcgrad.replicas import on_several_replicas, sum_over_replicas
 from pcgrad.task_gradients import Gradient, Losses, combine, task_gradients
 from pcgrad.weightings import (
     Weighting,
@@ -216,14 +217,15 @@ class _ProjectingSurgery(abc.ABC):
 
     def _common_seed(self) -> tf.Tensor | int:
         """The seed; of seeds that several processes drew, each its own, the first replica's."""
+        if not self._seed_was_drawn or not on_several_replicas():
+            return self.seed
         context = tf.distribute.get_replica_context()
-        alone = context is None or context.num_replicas_in_sync == 1
         # Replicas in one process share this object; only a strategy over several has a cluster.
-        if not self._seed_was_drawn or alone or context.strategy.cluster_resolver is None:
+        if context.strategy.cluster_resolver is None:
             return self.seed
         is_first = tf.equal(context.replica_id_in_sync_group, 0)
         seed = tf.where(is_first, tf.constant(self.seed, tf.int64), tf.zeros([], tf.int64))
-        return context.all_reduce(tf.distribute.ReduceOp.SUM, seed)
+        return sum_over_replicas(seed)
 
     def _next_step(self, step: tf.Tensor | int | None) -> tf.Tensor | int:
         if step is not None:
