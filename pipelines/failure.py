@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import pathlib
+import shutil
+import tempfile
 
 from pcgrad_tfx.errors import root_message
 
@@ -27,9 +29,13 @@ def failure_message(error: BaseException, output: pathlib.Path, log_file: pathli
     if not log_file.exists():
         return f"{output} was deleted or moved while the run used it; run the same command again"
     if _disk_is_full(error):
+        # Temporary files may be on another disk.
+        folders = (output, pathlib.Path(tempfile.gettempdir()))
+        full = min(folders, key=lambda folder: shutil.disk_usage(folder).free)
+        elsewhere = "" if full == output else ", or name another folder in the variable TMPDIR,"
         return (
-            f"the disk of {output} is full; make room and run the same command again: finished "
-            "components and epochs are kept"
+            f"the disk of {full} is full; make room{elsewhere} and run the same command again: "
+            "finished components and epochs are kept"
         )
     return root_message(error)
 

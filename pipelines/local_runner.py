@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
 import importlib
 import os
 import pathlib
 import sys
+import tempfile
 import textwrap
 import time
 import traceback
 import warnings
 import webbrowser
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 # The repository need not be installed, or be the working directory, for `pipelines` to be found.
 sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1])]
+
+from pipelines.interruption import INTERRUPTED, TERMINATED, catch_interrupt, exit_on_interrupt
+
+if __name__ == "__main__":
+    # The other imports take a second.
+    exit_on_interrupt()
 
 from pcgrad_tfx.comparison.settings import ComparisonSettings
 from pipelines.beam_options import (
@@ -26,20 +35,23 @@ from pipelines.beam_options import (
     check_beam_options,
 )
 from pipelines.config import PipelineConfig, load_config
-from pipelines.doctor import doctor, find_abandoned
 from pipelines.failure import failure_message
-from pipelines.interruption import INTERRUPTED, noticed
 from pipelines.output_folder import (
+    METADATA_FILE,
     check_metadata,
-    claim,
+    checkpoint_root,
+    lock_output,
     metadata_connection,
     pipeline_root,
+    push_folder,
+    reserve_used_numbers,
 )
 
 if TYPE_CHECKING:
     from tfx import v1 as tfx
 
     from pipelines.console import ComponentLines, LineStream
+    from pipelines.interruption import Interruption
     from pipelines.run_summary import RunSummary
 
 DEFAULT_CONFIG = pathlib.Path(__file__).with_name("taxi.toml")
@@ -47,10 +59,7 @@ DEFAULT_CONFIG = pathlib.Path(__file__).with_name("taxi.toml")
 PUSHED = DONE = 0
 FAILED, NOT_PUSHED = 1, 3
 
-_INTERRUPTED = (
-    "Interrupted. Finished components and epochs of training are kept: the same command goes on "
-    "from there."
-)
+_KEPT = "Finished components and epochs of training are kept: the same command goes on from there."
 
 _EPILOG = f"""\
 exit codes:
@@ -58,7 +67,8 @@ exit codes:
   {FAILED}  a component or the configuration failed
   2  wrong arguments
   {NOT_PUSHED}  the model was not pushed: it did not pass a gate
-  {INTERRUPTED}  interrupted
+  {INTERRUPTED}  interrupted (Ctrl-C)
+  {TERMINATED}  terminated (SIGTERM)
 """
 
 
@@ -70,9 +80,18 @@ def main(arguments: list[str] | None = None) -> int:
 
     Returns:
         The exit code: 0 if the model was pushed, 1 on failure, 3 if the model was not good enough,
-        130 if interrupted.
+        130 if interrupted, 143 if terminated.
     """
     args = _parser().parse_args(arguments)
+    with catch_interrupt() as interruption:
+        try:
+            return _main(args, interruption)
+        except KeyboardInterrupt:
+            print(interruption.message)
+            return interruption.exit_code
+
+
+def _main(args: argparse.Namespace, interruption: Interruption) -> int:
     # Before any import of TensorFlow or TFX, which read it or warn.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     output = pathlib.Path(args.output).resolve()
@@ -80,13 +99,15 @@ def main(arguments: list[str] | None = None) -> int:
         if not args.output.strip():
             # It would be the working directory; who wants that writes a point.
             raise ValueError("--output: the name is empty; name a folder")
+        if (args.doctor or args.init) and not args.verbose:
+            warnings.simplefilter("ignore")
         if args.doctor:
-            with claim(output):
+            from pipelines.doctor import doctor
+
+            with lock_output(output, new_work=False):
                 doctor(output, clean=args.doctor == "clean")
             return DONE
         if args.init:
-            if not args.verbose:
-                warnings.simplefilter("ignore")
             from pipelines.init_config import init_config
 
             init_config(args.init, args.config, args.label)
@@ -98,9 +119,9 @@ def main(arguments: list[str] | None = None) -> int:
         config = load_config(args.config, draft=True).with_overrides(
             surgery=args.surgery, epochs=args.epochs, batch_size=args.batch_size, seed=args.seed
         )
-        with claim(output):
+        with lock_output(output):
             check_metadata(output)
-            return _run(config, args, output)
+            return _run(config, args, output, interruption)
     except (OSError, ValueError) as error:
         print(error)
         return FAILED
@@ -162,12 +183,17 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(config: PipelineConfig, args: argparse.Namespace, output: pathlib.Path) -> int:
+def _run(
+    config: PipelineConfig,
+    args: argparse.Namespace,
+    output: pathlib.Path,
+    interruption: Interruption,
+) -> int:
     from pipelines.console import ComponentLines, quiet
 
     started = datetime.datetime.now()
     log_file = output / "logs" / f"{started:%Y%m%d-%H%M%S}.log"
-    with quiet(log_file, args.verbose) as console, noticed() as interruption:
+    with quiet(log_file, args.verbose) as console, _temporary_folder():
         training, names = config.training, ", ".join(task.name for task in config.tasks)
         print(f"{config.name}: {names}; surgery: {training.surgery}; output in {_shown(output)}")
         components = ComponentLines(console)
@@ -178,15 +204,34 @@ def _run(config: PipelineConfig, args: argparse.Namespace, output: pathlib.Path)
             summary = _run_pipeline(config, args, output, components)
         except (Exception, KeyboardInterrupt) as error:
             traceback.print_exc()
-            if interruption.happened:
-                print(_INTERRUPTED)
-                return INTERRUPTED
+            if interruption.received:
+                from pipelines.doctor import mark_interrupted
+
+                mark_interrupted(output)
+                print(interruption.message, _KEPT)
+                return interruption.exit_code
             _report_failure(failure_message(error, output, log_file), components, log_file)
             return FAILED
         _report(summary, console, log_file, time.monotonic() - begun)
         if args.open:
             webbrowser.open(pathlib.Path(summary.report).as_uri())
     return PUSHED if summary.pushed else NOT_PUSHED
+
+
+@contextlib.contextmanager
+def _temporary_folder() -> Iterator[None]:
+    """Removes the temporary files of TFX and Beam, which leave them, at the end of a run."""
+    before = tempfile.tempdir, os.environ.get("TMPDIR")
+    with tempfile.TemporaryDirectory(prefix="tfx-pcgrad-", ignore_cleanup_errors=True) as folder:
+        tempfile.tempdir = os.environ["TMPDIR"] = folder
+        try:
+            yield
+        finally:
+            tempfile.tempdir = before[0]
+            if before[1] is None:
+                del os.environ["TMPDIR"]
+            else:
+                os.environ["TMPDIR"] = before[1]
 
 
 def _run_pipeline(
@@ -196,6 +241,7 @@ def _run_pipeline(
     components: ComponentLines,
 ) -> RunSummary:
     print("  checking the data …", flush=True)
+    from pipelines.doctor import find_killed
     from pipelines.inspection import inspect_data
 
     inspection = inspect_data(config, args.config)
@@ -203,8 +249,13 @@ def _run_pipeline(
     for remark in inspection.remarks:
         print(f"  {remark}")
 
-    if left := find_abandoned(output):
-        print(f"  {len(left)} killed or interrupted: --doctor shows what they left behind")
+    if unknown := reserve_used_numbers(output):
+        print(
+            f"  {pipeline_root(output)} holds artifacts up to number {unknown} that "
+            f"{METADATA_FILE} does not know: they are neither used nor touched"
+        )
+    if left := find_killed(output):
+        print(f"  {len(left)} killed: --doctor shows what they left behind")
     print("  starting TFX …", flush=True)
     from absl import logging
     from apache_beam.options.pipeline_options import StandardOptions
@@ -231,10 +282,11 @@ def _run_pipeline(
         comparison=config.comparison or (ComparisonSettings() if args.compare else None),
         schema=config.schema_text,
         slices=config.evaluation.slices,
-        push_destination=str(output / "pushed_model"),
-        checkpoint_root=str(output / "checkpoints"),
+        push_destination=str(push_folder(output)),
+        checkpoint_root=str(checkpoint_root(output)),
         metadata_connection_config=connection,
-        beam_pipeline_args=beam_pipeline_args(args),
+        # Without any, TFX does not pack itself up for workers elsewhere, 42 MB in each component.
+        beam_pipeline_args=beam_pipeline_args(args) if args.beam_runner or args.beam_arg else [],
     )
     try:
         _dag_runner(args.orchestrator).run(pipeline)

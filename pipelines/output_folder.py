@@ -6,10 +6,12 @@ import contextlib
 import datetime
 import os
 import pathlib
+import re
 import sqlite3
 from collections.abc import Iterator
 
 import portalocker
+from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 
@@ -18,14 +20,24 @@ class OutputFolderError(OSError):
 
 
 METADATA_FILE = "metadata.sqlite"
+# The type of an execution that stands for nothing but its number.
+USED_NUMBER = "pcgrad_tfx.UsedNumber"
 _LOCK_FILE = ".running"
+# An execution's number; what is longer is something else, a time for instance.
+_NUMBER = re.compile("[0-9]{1,6}")
 
 
-def metadata_connection(output: pathlib.Path) -> mlmd.ConnectionConfig:
-    """How to connect to the ML Metadata of an output folder."""
+def metadata_connection(output: pathlib.Path, read_only: bool = False) -> mlmd.ConnectionConfig:
+    """How to connect to the ML Metadata of an output folder.
+
+    Args:
+        output: The folder.
+        read_only: Whether nothing is written, which works on a full disk, too.
+    """
+    modes = mlmd.SqliteMetadataSourceConfig
     config = mlmd.ConnectionConfig()
     config.sqlite.filename_uri = str(output / METADATA_FILE)
-    config.sqlite.connection_mode = mlmd.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
+    config.sqlite.connection_mode = modes.READONLY if read_only else modes.READWRITE_OPENCREATE
     return config
 
 
@@ -34,23 +46,38 @@ def pipeline_root(output: pathlib.Path) -> pathlib.Path:
     return output / "artifacts"
 
 
+def checkpoint_root(output: pathlib.Path) -> pathlib.Path:
+    """Where in an output folder unfinished trainings are."""
+    return output / "checkpoints"
+
+
+def push_folder(output: pathlib.Path) -> pathlib.Path:
+    """Where in an output folder models are pushed to."""
+    return output / "pushed_model"
+
+
 @contextlib.contextmanager
-def claim(output: pathlib.Path) -> Iterator[None]:
+def lock_output(output: pathlib.Path, new_work: bool = True) -> Iterator[None]:
     """Keeps other runs out of an output folder; whatever way the process ends, it is free again.
 
     Two runs at once would reuse each other's half-finished work and delete each other's
     checkpoints.
 
     Args:
-        output: The folder; made if missing.
+        output: The folder.
+        new_work: Whether something is going to be made in it: then the folder is made if missing,
+            and a full disk is an error.
 
     Raises:
         OutputFolderError: It cannot be written to, or another run uses it.
     """
+    if not (new_work or output.is_dir()):
+        raise OutputFolderError(f"--output: there is no folder {output}; name that of earlier runs")
     try:
         output.mkdir(parents=True, exist_ok=True)
-        # Opened for appending: who holds the lock is written there.
-        file = (output / _LOCK_FILE).open("a+", encoding="utf-8")
+        # Opened for appending: who holds the lock is written there. Without a buffer, which would
+        # fail once more on a full disk when it is closed.
+        file = (output / _LOCK_FILE).open("ab+", buffering=0)
     except OSError as error:
         raise OutputFolderError(
             f"--output: {output}: {error.strerror}; make it writable or choose another folder"
@@ -60,18 +87,19 @@ def claim(output: pathlib.Path) -> Iterator[None]:
             portalocker.lock(file, portalocker.LOCK_EX | portalocker.LOCK_NB)
         except portalocker.LockException:
             file.seek(0)
-            holder = file.read().strip() or "another run"
+            holder = file.read().decode().strip() or "another run"
             raise OutputFolderError(
                 f"--output: {output} is in use by {holder}; wait for it, or choose another folder"
             ) from None
         try:
             file.truncate(0)
-            file.write(f"process {os.getpid()}, started {datetime.datetime.now():%Y-%m-%d %H:%M}")
-            file.flush()
+            now = f"{datetime.datetime.now():%Y-%m-%d %H:%M}"
+            file.write(f"process {os.getpid()}, started {now}".encode())
         except OSError as error:
-            raise OutputFolderError(
-                f"--output: {output}: {error.strerror}; make room or choose another folder"
-            ) from None
+            if new_work:
+                raise OutputFolderError(
+                    f"--output: {output}: {error.strerror}; make room or choose another folder"
+                ) from None
         yield
 
 
@@ -102,3 +130,31 @@ def check_metadata(output: pathlib.Path) -> None:
             f"{path} is damaged ({reason}); restore it from a backup, or move it away: the next "
             "run then makes a new one and starts from the beginning"
         )
+
+
+def reserve_used_numbers(output: pathlib.Path) -> int:
+    """Keeps the folders of artifacts that ML Metadata does not know from being used again.
+
+    TFX names an artifact's folder by its execution's number. A database that is new, or older than
+    the artifacts, would give the numbers of theirs once more.
+
+    Args:
+        output: The folder, which is locked.
+
+    Returns:
+        The highest number that the database did not know; 0 if it knew all.
+    """
+    root = pipeline_root(output)
+    folders = [*root.glob("*/*/*"), *root.glob("*/.system/*/*")]
+    numbers = (int(folder.name) for folder in folders if _NUMBER.fullmatch(folder.name))
+    highest = max(numbers, default=0)
+    if not highest:
+        return 0
+    store = metadata_store.MetadataStore(metadata_connection(output))
+    known = max((execution.id for execution in store.get_executions()), default=0)
+    if highest <= known:
+        return 0
+    kind = store.put_execution_type(mlmd.ExecutionType(name=USED_NUMBER))
+    used = mlmd.Execution(type_id=kind, last_known_state=mlmd.Execution.State.CANCELED)
+    store.put_executions([used] * (highest - known))
+    return highest

@@ -21,6 +21,7 @@ from pcgrad_tfx.curated_schema import CuratedSchema
 from pcgrad_tfx.evaluation import eval_config
 from pcgrad_tfx.features import Features, required_columns
 from pcgrad_tfx.import_example_gen import ImportExampleGen
+from pcgrad_tfx.pusher import Pusher
 from pcgrad_tfx.tasks import Task
 from pcgrad_tfx.training_config import Training
 from pcgrad_tfx.validation_gate import ValidationGate
@@ -29,13 +30,19 @@ PREPROCESSING_FN = "pcgrad_tfx.preprocessing.preprocessing_fn"
 RUN_FN = "pcgrad_tfx.trainer.run_fn"
 
 
-def latest_blessed_model(tasks: Sequence[Task]) -> tfx.dsl.Resolver:
-    """The node that finds the baseline: the last blessed model of these tasks in ML Metadata."""
+def latest_blessed_model(tasks: Sequence[Task], trained: tfx.dsl.Channel) -> tfx.dsl.Resolver:
+    """The node that finds the baseline: the last blessed model of these tasks in ML Metadata.
+
+    Args:
+        tasks: What it must have learned.
+        trained: The model that it is the baseline of, which is not compared with itself.
+    """
     return tfx.dsl.Resolver(
         strategy_class=LatestComparableModelStrategy,
         config={"tasks": json.dumps(definitions(tasks))},
         model=tfx.dsl.Channel(type=tfx.types.standard_artifacts.Model),
         model_blessing=tfx.dsl.Channel(type=tfx.types.standard_artifacts.ModelBlessing),
+        trained=trained,
     ).with_id("LatestBlessedModel")
 
 
@@ -95,7 +102,7 @@ def create_pipeline(
         parameters: A node with an output `hyperparameters`, which override `training`; say
             `TrainingParameters`.
         baseline: The node that finds the last blessed model, with the outputs `model` and
-            `model_blessing`; by default `latest_blessed_model(tasks)`.
+            `model_blessing`; by default `latest_blessed_model(tasks, …)`.
         comparison: How to compare methods; they are not compared without it.
         enable_cache: Whether to reuse the results of unchanged components.
         metadata_connection_config: Of ML Metadata; not needed on Kubeflow.
@@ -194,7 +201,7 @@ def create_pipeline(
         name=pipeline_name,
         data=_source(data_root, data_pattern, data_splits),
     )
-    baseline = baseline or latest_blessed_model(tasks)
+    baseline = baseline or latest_blessed_model(tasks, trainer.outputs["model"])
     evaluator = tfx.components.Evaluator(
         examples=example_gen.outputs["examples"],
         example_splits=["test"],
@@ -203,7 +210,7 @@ def create_pipeline(
         eval_config=eval_config(tasks, slices=slices),
         schema=schema_channel,
     )
-    pusher = tfx.components.Pusher(
+    pusher = Pusher(
         model=trainer.outputs["model"],
         model_blessing=evaluator.outputs["blessing"],
         push_destination=_folder(push_destination),

@@ -16,7 +16,6 @@ from absl import logging
 from ml_metadata import MetadataStore
 from tfx import types
 from tfx import v1 as tfx
-from tfx.types import standard_artifacts
 from tfx.utils import path_utils
 
 from pcgrad_tfx.tasks import Task
@@ -52,12 +51,16 @@ def learned_same_tasks(saved_model: str, wanted: Mapping[str, Any]) -> bool:
     try:
         with tf.io.gfile.GFile(os.path.join(saved_model, _TASKS_FILE)) as file:
             return bool(json.load(file) == wanted)
-    except tf.errors.NotFoundError:
+    # There is no such file, the model is a file, or the file ends in the middle.
+    except (tf.errors.NotFoundError, tf.errors.FailedPreconditionError, ValueError):
         return False
 
 
 class LatestComparableModelStrategy(tfx.dsl.experimental.LatestBlessedModelStrategy):
-    """Like `LatestBlessedModelStrategy`, among the models that learned the same tasks.
+    """Like `LatestBlessedModelStrategy`, among the other models that learned the same tasks.
+
+    The model that has just been trained is not its own baseline: the same run once more is
+    evaluated as before, which is in the cache.
 
     Args:
         tasks: `definitions` of the tasks as JSON: a pipeline's specification has no place for
@@ -70,17 +73,31 @@ class LatestComparableModelStrategy(tfx.dsl.experimental.LatestBlessedModelStrat
     def resolve_artifacts(
         self, store: MetadataStore, input_dict: dict[str, list[types.Artifact]]
     ) -> dict[str, list[types.Artifact]] | None:
-        """Finds the model and its blessing; two empty lists without such a model."""
-        candidates = {
-            key: [artifact for artifact in artifacts if self._is_candidate(artifact)]
-            for key, artifacts in input_dict.items()
-        }
-        return super().resolve_artifacts(store, candidates)
+        """Finds the model and its blessing.
 
-    def _is_candidate(self, artifact: types.Artifact) -> bool:
-        if not isinstance(artifact, standard_artifacts.Model):
+        Args:
+            store: ML Metadata.
+            input_dict: `model` and `model_blessing`, all that there are; `trained`, the model that
+                a baseline is wanted for.
+
+        Returns:
+            `model` and `model_blessing`, empty lists without such a model; `trained`, as it is.
+        """
+        trained = input_dict["trained"]
+        excluded = {artifact.id for artifact in trained}
+        candidates = {
+            "model": [
+                model
+                for model in input_dict["model"]
+                if model.id not in excluded and self._learned_same_tasks(model)
+            ],
+            "model_blessing": input_dict["model_blessing"],
+        }
+        resolved = super().resolve_artifacts(store, candidates)
+        return None if resolved is None else {**resolved, "trained": trained}
+
+    def _learned_same_tasks(self, model: types.Artifact) -> bool:
+        if learned_same_tasks(path_utils.serving_model_path(model.uri), self._tasks):
             return True
-        if learned_same_tasks(path_utils.serving_model_path(artifact.uri), self._tasks):
-            return True
-        logging.warning("%s learned other tasks: it is no baseline.", artifact.uri)
+        logging.warning("%s learned other tasks: it is no baseline.", model.uri)
         return False

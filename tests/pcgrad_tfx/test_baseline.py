@@ -43,9 +43,12 @@ def blessed(tmp_path):
     return make
 
 
-def found(artifacts, wanted):
+def found(artifacts, wanted, trained=()):
     strategy = LatestComparableModelStrategy(json.dumps(definitions(wanted)))
-    return [model.id for model in strategy.resolve_artifacts(None, artifacts)["model"]]
+    given = {**artifacts, "trained": list(trained)}
+    resolved = strategy.resolve_artifacts(None, given)
+    assert resolved["trained"] == given["trained"]
+    return [model.id for model in resolved["model"]]
 
 
 def test_the_last_blessed_model_of_the_same_tasks(blessed):
@@ -55,6 +58,15 @@ def test_the_last_blessed_model_of_the_same_tasks(blessed):
     artifacts = blessed(tasks(TIP))
     assert found(artifacts, tasks(FARE, TIP)) == [2]
     assert found(artifacts, tasks(TIP)) == [4]
+
+
+def test_a_model_is_not_its_own_baseline(blessed):
+    blessed(tasks(TIP))
+    artifacts = blessed(tasks(TIP))
+    first, second = artifacts["model"]
+    assert found(artifacts, tasks(TIP), [second]) == [1]
+    assert found(artifacts, tasks(TIP), [first]) == [2]
+    assert found({**artifacts, "model": [second]}, tasks(TIP), [second]) == []
 
 
 @pytest.mark.parametrize(

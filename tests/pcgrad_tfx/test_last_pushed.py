@@ -1,23 +1,26 @@
 """LastPushedModel: the newest complete version at the push destination that learned these tasks."""
 
+import posixpath
 import uuid
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from google.protobuf import text_format
 from kfp.pipeline_spec import pipeline_spec_pb2
+from tensorflow.core.protobuf import saved_model_pb2
 from tfx import v1 as tfx
-from tfx.components.pusher.executor import Executor as PusherExecutor
 from tfx.components.util import model_utils
 from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_entrypoint_utils
 from tfx.types import standard_artifacts
 from tfx.utils import proto_utils
 
-from pcgrad_tfx.baseline import write_definitions
 from pcgrad_tfx.last_pushed import ABSENT_PROPERTY, LastPushedModel, is_absent
 from pcgrad_tfx.last_pushed.executor import Executor
+from pcgrad_tfx.pusher import Executor as PusherExecutor
 from pcgrad_tfx.tasks import parse_tasks
+from saved_models import read_mark, write_saved_model
 from transformed import Run, artifact
 from trips import ROWS, TASKS
 
@@ -26,16 +29,8 @@ FARE = {"name": "fare", "kind": "regression", "column": "fare"}
 BOTH = parse_tasks([TIP, FARE])
 
 
-def push(folder, version, tasks=BOTH, saved_model="saved_model.pb"):
-    """Writes a version as Pusher leaves it; without `saved_model`, before it has finished."""
-    path = f"{folder}/{version}"
-    tf.io.gfile.makedirs(f"{path}/variables")
-    if tasks:
-        write_definitions(path, tasks)
-    for file in ("variables/variables.index", saved_model):
-        if file:
-            with tf.io.gfile.GFile(f"{path}/{file}", "w") as written:
-                written.write(f"version {version}")
+def push(folder, version, tasks=BOTH):
+    write_saved_model(f"{folder}/{version}", f"version {version}", tasks)
 
 
 class Found:
@@ -52,16 +47,14 @@ class Found:
 
     @property
     def version(self):
-        """Content of the model's file, or None if both outputs are marked as absent."""
+        """The model's mark, or None if both outputs are marked as absent."""
         if is_absent(self.model):
             assert is_absent(self.blessing)
             assert not tf.io.gfile.listdir(self.model.uri)
             assert not tf.io.gfile.listdir(self.blessing.uri)
             return None
         assert not is_absent(self.blessing)
-        files = tf.io.gfile.glob(f"{self.model.uri}/Format-Serving/saved_model.*")
-        with tf.io.gfile.GFile(files[0]) as file:
-            return file.read()
+        return read_mark(f"{self.model.uri}/Format-Serving")
 
 
 @pytest.fixture
@@ -90,17 +83,35 @@ def test_what_is_no_version_is_ignored(pushed, tmp_path):
     assert Found(tmp_path, pushed).version == "version 5"
 
 
-def test_a_version_that_is_still_being_pushed_is_never_taken(pushed, tmp_path):
-    push(pushed, 2, saved_model=None)
+FILES = [
+    "saved_model.pb",
+    "variables/variables.index",
+    "variables/variables.data-00000-of-00001",
+    "assets.extra/tasks.json",
+]
+
+
+@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("kept", [None, 0.0, 0.9])
+def test_a_version_that_is_not_whole_is_never_taken(pushed, tmp_path, file, kept):
+    push(pushed, 2)
+    damaged = pushed / "2" / file
+    if kept is None:
+        damaged.unlink()
+    else:
+        content = damaged.read_bytes()
+        damaged.write_bytes(content[: int(kept * len(content))])
     assert Found(tmp_path / "1", pushed).version is None
     push(pushed, 1)
     assert Found(tmp_path / "2", pushed).version == "version 1"
-    push(pushed, 2)
-    assert Found(tmp_path / "3", pushed).version == "version 2"
 
 
-def test_a_model_in_text_format_is_complete(pushed, tmp_path):
-    push(pushed, 3, saved_model="saved_model.pbtxt")
+def test_a_model_in_text_format_is_whole(pushed, tmp_path):
+    push(pushed, 3)
+    binary = pushed / "3" / "saved_model.pb"
+    message = saved_model_pb2.SavedModel.FromString(binary.read_bytes())
+    binary.with_suffix(".pbtxt").write_text(text_format.MessageToString(message))
+    binary.unlink()
     assert Found(tmp_path, pushed).version == "version 3"
 
 
@@ -151,9 +162,13 @@ def test_a_wrong_destination_is_told_in_one_line(tmp_path, destination, said):
 def test_a_bucket(tmp_path, monkeypatch):
     """In a bucket, for which TensorFlow's files in memory stand, folders' names end in a slash."""
     bucket = f"ram://{uuid.uuid4()}/pushed"
-    push(bucket, 9)
-    push(bucket, 10)
-    push(bucket, 11, saved_model=None)
+    for version in (9, 10, 11):
+        push(tmp_path, version)
+        files = [path for path in (tmp_path / str(version)).rglob("*") if path.is_file()]
+        for path in files if version < 11 else files[1:]:
+            target = f"{bucket}/{path.relative_to(tmp_path)}"
+            tf.io.gfile.makedirs(posixpath.dirname(target))
+            tf.io.gfile.copy(str(path), target)
     listdir = tf.io.gfile.listdir
     assert set(listdir(bucket)) == {"9", "10", "11"}
     monkeypatch.setattr(tf.io.gfile, "listdir", lambda path: [f"{name}/" for name in listdir(path)])
@@ -164,7 +179,6 @@ def test_a_bucket(tmp_path, monkeypatch):
 
 
 def test_it_serves_as_the_model_that_was_pushed(trained, tmp_path):
-    """Pushed by TFX's own Pusher."""
     destination = tfx.proto.PushDestination(
         filesystem=tfx.proto.PushDestination.Filesystem(base_directory=str(tmp_path / "pushed"))
     )

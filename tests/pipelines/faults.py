@@ -90,3 +90,14 @@ def kill_at(arguments, text):
     assert text in shown, shown
     assert process.returncode == -signal.SIGKILL
     return shown
+
+
+# A small disk of one's own. Root needs no user namespace for it, and may have none in a chroot.
+UNSHARE = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
+SMALL_DISK = 'mount -t tmpfs -o "$1" none "$0" && shift && exec "$@"'
+
+
+def on_disk(folder, options):
+    """What to write before a command so that a folder is a small disk of its own."""
+    folder.mkdir(exist_ok=True)
+    return [*UNSHARE, "sh", "-c", SMALL_DISK, str(folder), options]

@@ -1,9 +1,9 @@
 """The two nodes that can find a pipeline's baseline give the same answers."""
 
-import time
 from pathlib import Path
 
 import pytest
+import tensorflow as tf
 from tfx import v1 as tfx
 from tfx.dsl.component.experimental.decorators import component
 from tfx.utils import path_utils
@@ -12,6 +12,7 @@ from tfx.v1.types.standard_artifacts import Model, ModelBlessing
 
 from pcgrad_tfx.baseline import write_definitions
 from pcgrad_tfx.last_pushed import LastPushedModel, is_absent
+from pcgrad_tfx.pusher import Pusher
 from pcgrad_tfx.tasks import parse_tasks
 from pipelines.pipeline import latest_blessed_model
 
@@ -22,10 +23,12 @@ TASKS = {"both": parse_tasks([TIP, FARE]), "one": parse_tasks([TIP])}
 
 @component
 def Train(name: Parameter[str], tasks: Parameter[str], model: OutputArtifact[Model]):  # noqa: N802, a component
-    """Writes something that Pusher takes for a model."""
+    """Writes a model that holds a name."""
     folder = path_utils.serving_model_dir(model.uri)
+    module = tf.Module()
+    module.mark = tf.Variable(name)
+    tf.saved_model.save(module, folder)
     write_definitions(folder, TASKS[tasks])
-    Path(folder, "saved_model.pb").write_text(name)
 
 
 @component
@@ -50,13 +53,14 @@ def Look(  # noqa: N802, a component
     if present:
         assert len(present) == 2
         assert model_blessing.get_int_custom_property("blessed") == 1
-        text = Path(path_utils.serving_model_path(model.uri), "saved_model.pb").read_text()
+        loaded = tf.saved_model.load(path_utils.serving_model_path(model.uri))
+        text = loaded.mark.numpy().decode()
     Path(answer).write_text(text)
 
 
 NODES = {
-    "Resolver": lambda tasks, pushed: latest_blessed_model(tasks),
-    "LastPushedModel": lambda tasks, pushed: LastPushedModel(str(pushed), tasks),
+    "Resolver": lambda tasks, pushed, trained: latest_blessed_model(tasks, trained),
+    "LastPushedModel": lambda tasks, pushed, trained: LastPushedModel(str(pushed), tasks),
 }
 
 
@@ -66,30 +70,27 @@ def run(request, tmp_path):
     pushed, answer = tmp_path / "pushed", tmp_path / "answer"
 
     def run_pipeline(name, tasks="both", blessed=True):
-        node = NODES[request.param](TASKS[tasks], pushed)
+        train = Train(name=name, tasks=tasks)
+        node = NODES[request.param](TASKS[tasks], pushed, train.outputs["model"])
         look = Look(
             answer=str(answer),
             model=node.outputs["model"],
             model_blessing=node.outputs["model_blessing"],
         )
-        train = Train(name=name, tasks=tasks)
-        train.add_upstream_node(look)
         bless = Bless(model=train.outputs["model"], passed=int(blessed))
-        pusher = tfx.components.Pusher(
+        bless.add_upstream_node(look)
+        pusher = Pusher(
             model=train.outputs["model"],
             model_blessing=bless.outputs["blessing"],
             push_destination=tfx.proto.PushDestination(
                 filesystem=tfx.proto.PushDestination.Filesystem(base_directory=str(pushed))
             ),
         )
-        # Pusher numbers the versions by the second, and does not push a second time in the same.
-        while (pushed / str(int(time.time()))).exists():
-            time.sleep(0.05)
         tfx.orchestration.LocalDagRunner().run(
             tfx.dsl.Pipeline(
                 pipeline_name="pushing",
                 pipeline_root=str(tmp_path / "root"),
-                components=[node, look, train, bless, pusher],
+                components=[train, node, look, bless, pusher],
                 metadata_connection_config=(
                     tfx.orchestration.metadata.sqlite_metadata_connection_config(
                         str(tmp_path / "metadata.sqlite")
@@ -103,11 +104,11 @@ def run(request, tmp_path):
 
 
 def test_both_have_the_same_outputs():
-    outputs = [
-        {key: channel.type for key, channel in make(TASKS["both"], "pushed").outputs.items()}
-        for make in NODES.values()
-    ]
-    assert outputs[0] == outputs[1] == {"model": Model, "model_blessing": ModelBlessing}
+    trained = Train(name="", tasks="both").outputs["model"]
+    for make in NODES.values():
+        outputs = make(TASKS["both"], "pushed", trained).outputs
+        types = {key: outputs[key].type for key in ("model", "model_blessing")}
+        assert types == {"model": Model, "model_blessing": ModelBlessing}
 
 
 def test_it_is_the_last_pushed_model_of_the_same_tasks(run):

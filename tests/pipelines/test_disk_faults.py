@@ -1,12 +1,12 @@
 """A disk that is full or cannot be written to, an output folder that goes away."""
 
 import errno
-import os
 import shutil
+import tempfile
 
 import pytest
 
-from faults import finish, read_until, started, write_data
+from faults import finish, on_disk, read_until, started, write_data
 from pipelines.failure import failure_message
 from pipelines.local_runner import DONE, FAILED
 
@@ -40,25 +40,29 @@ def test_a_full_disk_is_said_to_be_full(tmp_path, log_file, error):
     assert message.startswith(f"the disk of {tmp_path} is full; make room and run the same")
 
 
+@pytest.mark.parametrize("full", ["out", "tmp"])
+def test_the_disk_that_is_full_is_named(tmp_path, log_file, monkeypatch, full):
+    folders = {name: tmp_path / name for name in ("out", "tmp")}
+    monkeypatch.setattr(tempfile, "tempdir", str(folders["tmp"]))
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(
+        shutil, "disk_usage", lambda folder: usage._replace(free=0 if folder.name == full else 9)
+    )
+    error = OSError(errno.ENOSPC, "No space left on device")
+    message = failure_message(error, folders["out"], log_file)
+    assert message.startswith(f"the disk of {folders[full]} is full; make room")
+    assert ("TMPDIR" in message) == (full == "tmp")
+
+
 def test_other_errors_say_what_they_are(tmp_path, log_file):
     error = raised_from(OSError(errno.EACCES, "Permission denied"))
     assert failure_message(error, tmp_path, log_file) == "[Errno 13] Permission denied"
 
 
-# A small disk of one's own. Root needs no user namespace for it, and may have none in a chroot.
-UNSHARE = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
-SMALL_DISK = 'mount -t tmpfs -o "$1" none "$0" && shift && exec "$@"'
-
-
-def on_disk(folder, options):
-    (folder / "out").mkdir(exist_ok=True)
-    return [*UNSHARE, "sh", "-c", SMALL_DISK, str(folder / "out"), options]
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("size", ["300k", "700k"])
 def test_a_run_on_a_full_disk(tmp_path, size):
-    code, shown = finish(write_data(tmp_path), *on_disk(tmp_path, f"size={size}"))
+    code, shown = finish(write_data(tmp_path), *on_disk(tmp_path / "out", f"size={size}"))
     assert code == FAILED, shown
     remedy = f"the disk of {tmp_path / 'out'} is full; make room and run the same command"
     assert [remedy in line for line in shown.splitlines()].count(True) == 1, shown
@@ -66,7 +70,7 @@ def test_a_run_on_a_full_disk(tmp_path, size):
 
 
 def test_a_run_into_a_folder_that_cannot_be_written_to(tmp_path):
-    code, shown = finish(write_data(tmp_path), *on_disk(tmp_path, "ro"))
+    code, shown = finish(write_data(tmp_path), *on_disk(tmp_path / "out", "ro"))
     assert code == FAILED
     remedy = "make it writable or choose another folder"
     assert shown.splitlines() == [f"--output: {tmp_path / 'out'}: Read-only file system; {remedy}"]
@@ -86,3 +90,22 @@ def test_the_output_folder_is_deleted_in_the_middle_of_a_run(tmp_path):
     assert "Traceback" not in shown
     code, shown = finish(arguments)
     assert code == DONE, shown
+
+
+@pytest.mark.slow
+def test_a_run_leaves_nothing_in_the_temporary_folder(tmp_path):
+    (tmp_path / "temporary").mkdir()
+    environment = ["env", f"TMPDIR={tmp_path / 'temporary'}"]
+    code, shown = finish(write_data(tmp_path), *environment)
+    assert code == DONE, shown
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_run_whose_temporary_disk_is_full(tmp_path):
+    temporary = tmp_path / "temporary"
+    before = on_disk(temporary, "size=16k")
+    code, shown = finish(write_data(tmp_path), *before, "env", f"TMPDIR={temporary}")
+    assert code == FAILED, shown
+    assert f"the disk of {temporary}" in shown
+    assert "Traceback" not in shown

@@ -1,5 +1,6 @@
 """The local runner's command line, and what a person reads when something is wrong."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -7,8 +8,8 @@ import sys
 import pytest
 
 from local_runs import RUNNER
-from pipelines.doctor import find_abandoned
-from pipelines.interruption import INTERRUPTED
+from pipelines.doctor import find_killed, find_unfinished
+from pipelines.interruption import INTERRUPTED, TERMINATED
 from pipelines.local_runner import DEFAULT_CONFIG, DONE, FAILED, main
 
 HEADER = "tips,fare,company,hour"
@@ -113,22 +114,62 @@ def test_wrong_arguments_get_one_line(arguments, expected, capfd):
     assert expected in line
 
 
-def test_ctrl_c_ends_a_run_and_keeps_the_folder_usable(tmp_path):
-    command = [*write(tmp_path, GOOD_ROWS), "--epochs", "10000"]
+def interrupted(arguments, beginning, number):
+    """Runs until a line begins so, and sends a signal.
+
+    Returns:
+        The exit code and the lines that were printed.
+    """
+    command = [sys.executable, "-u", str(RUNNER), *arguments]
     with subprocess.Popen(
-        [sys.executable, str(RUNNER), *command], stdout=subprocess.PIPE, text=True
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
         shown = []
         for line in process.stdout:
-            shown.append(line)
-            if line.startswith("Epoch 2/"):
-                process.send_signal(signal.SIGINT)
-    assert process.returncode == INTERRUPTED, "".join(shown)
-    assert shown[-1].startswith("Interrupted. Finished components and epochs")
+            shown.append(line.rstrip("\n"))
+            if line.startswith(beginning):
+                process.send_signal(number)
+    return process.returncode, shown
 
+
+@pytest.mark.parametrize(
+    ("number", "code", "said"),
+    [
+        (signal.SIGINT, INTERRUPTED, "Interrupted."),
+        (signal.SIGTERM, TERMINATED, "Terminated (SIGTERM)."),
+    ],
+    ids=["Ctrl-C", "SIGTERM"],
+)
+def test_an_interrupted_run_keeps_what_is_finished(tmp_path, capfd, number, code, said):
+    command = [*write(tmp_path, GOOD_ROWS), "--epochs", "10000"]
+    exit_code, shown = interrupted(command, "Epoch 2/", number)
+    assert exit_code == code, shown
+    assert shown[-1].startswith(f"{said} Finished components and epochs")
+
+    # It is no damage, but what is half written can be removed; the epochs stay.
     output = tmp_path / "out"
-    (trainer,) = find_abandoned(output)
-    assert trainer.component == "Trainer"
-    assert any((output / "checkpoints").rglob("*.index"))
+    assert find_killed(output) == []
+    (trainer,) = find_unfinished(output)
+    assert (trainer.kind, trainer.what.partition(",")[0]) == ("interrupted", "Trainer")
     assert main(["--output", str(output), "--doctor", "clean"]) == DONE
-    assert find_abandoned(output) == []
+    assert "goes on (kept)" in capfd.readouterr().out
+    assert find_unfinished(output) == []
+    assert any((output / "checkpoints").rglob("*.index"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("module", ["pydantic", "ml_metadata", "pandas"])
+def test_a_signal_while_something_is_imported_is_answered_in_a_line(tmp_path, module, number):
+    """Sent by a module that the runner imports: at once, and when it looks at the data."""
+    (tmp_path / f"{module}.py").write_text(
+        f"import os, time\nos.kill(os.getpid(), {int(number)})\ntime.sleep(60)\n"
+    )
+    write(tmp_path, GOOD_ROWS)
+    process = subprocess.run(
+        [sys.executable, str(RUNNER), "--init", str(tmp_path / "data.csv"), "--label", "fare"],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert process.returncode == 128 + number, process.stdout
+    (line,) = process.stdout.splitlines()
+    assert line in ("Interrupted.", "Terminated (SIGTERM).")

@@ -10,19 +10,20 @@ import pytest
 from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
-from pipelines.doctor import doctor, find_abandoned
+from pipelines.doctor import find_killed
 from pipelines.output_folder import (
     METADATA_FILE,
     OutputFolderError,
     check_metadata,
-    claim,
+    lock_output,
     metadata_connection,
+    reserve_used_numbers,
 )
 
 HOLDER = textwrap.dedent("""
     import pathlib, sys
-    from pipelines.output_folder import claim
-    with claim(pathlib.Path(sys.argv[1])):
+    from pipelines.output_folder import lock_output
+    with lock_output(pathlib.Path(sys.argv[1])):
         print("claimed", flush=True)
         sys.stdin.read()
 """)
@@ -39,7 +40,7 @@ def another_run(output):
 
 def test_a_second_run_is_refused_and_told_who_has_the_folder(tmp_path):
     with another_run(tmp_path) as process:
-        with pytest.raises(OutputFolderError) as raised, claim(tmp_path):
+        with pytest.raises(OutputFolderError) as raised, lock_output(tmp_path):
             pass
         assert f"{tmp_path} is in use by process {process.pid}, started 2" in str(raised.value)
 
@@ -48,14 +49,14 @@ def test_a_killed_run_leaves_the_folder_free(tmp_path):
     with another_run(tmp_path) as process:
         process.kill()
         process.wait()
-        with claim(tmp_path):
+        with lock_output(tmp_path):
             pass
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").touch()
     refused = pytest.raises(OutputFolderError, match="file/output: .*choose another")
-    with refused, claim(tmp_path / "file" / "output"):
+    with refused, lock_output(tmp_path / "file" / "output"):
         pass
 
 
@@ -93,61 +94,50 @@ def test_locked_metadata_are_named(tmp_path, monkeypatch):
             check_metadata(tmp_path)
 
 
-@pytest.fixture
-def put_execution(connection):
-    """Notes an execution of the Trainer, and returns its id."""
-    store = metadata_store.MetadataStore(connection)
-    kinds = {
-        name: store.put_context_type(mlmd.ContextType(name=name)) for name in ("pipeline", "node")
-    }
-    contexts = [
-        mlmd.Context(type_id=kinds["pipeline"], name="taxi"),
-        mlmd.Context(type_id=kinds["node"], name="taxi.Trainer"),
-    ]
-    kind = store.put_execution_type(mlmd.ExecutionType(name="tfx.components.trainer"))
-
-    def put(state):
-        execution = mlmd.Execution(type_id=kind, last_known_state=state)
-        execution.custom_properties["__stateful_working_dir_index__"].string_value = "abc"
-        (identifier, _, _) = store.put_execution(execution, [], contexts, True)
-        return identifier
-
-    return put
+def store_with_executions(output, count):
+    store = metadata_store.MetadataStore(metadata_connection(output))
+    kind = store.put_execution_type(mlmd.ExecutionType(name="anything"))
+    if count:
+        store.put_executions([mlmd.Execution(type_id=kind)] * count)
+    return store
 
 
-def test_what_a_killed_run_left_is_found_and_removed(tmp_path, connection, put_execution, capsys):
-    states = mlmd.Execution.State
-    done, killed = put_execution(states.COMPLETE), put_execution(states.RUNNING)
-    trainer = tmp_path / "artifacts" / "Trainer"
-    ours = [trainer / "model" / str(killed), trainer / ".system/executor_execution" / str(killed),
-            trainer / ".system/stateful_working_dir/abc"]  # fmt: skip
-    others = [trainer / "model" / str(done), tmp_path / "artifacts/Pusher/model" / str(killed)]
-    for folder in [*ours, *others]:
-        folder.mkdir(parents=True)
-        (folder / "file").touch()
-
-    (found,) = find_abandoned(tmp_path)
-    assert (found.id, found.component) == (killed, "Trainer")
-    assert set(found.folders) == set(ours)
-    doctor(tmp_path, clean=False)
-    assert (ours[0] / "file").exists()
-    shown = capsys.readouterr().out
-    assert f"Trainer, execution {killed}, started 2" in shown
-    assert str(ours[0]) in shown
-
-    doctor(tmp_path, clean=True)
-    assert not any(folder.exists() for folder in ours)
-    assert all((folder / "file").exists() for folder in others)
-    store = metadata_store.MetadataStore(connection)
-    by_id = {e.id: e.last_known_state for e in store.get_executions()}
-    assert by_id == {done: states.COMPLETE, killed: states.FAILED}
-    assert find_abandoned(tmp_path) == []
-    capsys.readouterr()
-    doctor(tmp_path, clean=True)
-    assert capsys.readouterr().out == "No killed run has left anything behind.\n"
+def next_number(store):
+    kind = store.get_execution_types()[0].id
+    (number,) = store.put_executions([mlmd.Execution(type_id=kind)])
+    return number
 
 
-def test_a_folder_without_runs_is_in_order(tmp_path, capsys):
-    doctor(tmp_path, clean=False)
-    assert capsys.readouterr().out == "No killed run has left anything behind.\n"
-    assert not (tmp_path / METADATA_FILE).exists()
+FOLDERS = [
+    ("Trainer/model/7", 7),
+    ("Trainer/.system/executor_execution/8", 8),
+    ("Trainer/.system/stateful_working_dir/2026-11-29T09:00:00.000000", 0),
+    ("Trainer/model/1795413498", 0),
+    ("Trainer/model/x7", 0),
+]
+
+
+@pytest.mark.parametrize(("folder", "number"), FOLDERS)
+@pytest.mark.parametrize("state", ["moved away", "empty", "restored"])
+def test_numbers_of_folders_that_the_database_does_not_know_are_not_used_again(
+    tmp_path, state, folder, number
+):
+    (tmp_path / "artifacts" / folder).mkdir(parents=True)
+    known = 3 if state == "restored" else 0
+    if state == "empty":
+        (tmp_path / METADATA_FILE).touch()
+    if known:
+        store_with_executions(tmp_path, known)
+    assert reserve_used_numbers(tmp_path) == number
+    assert next_number(store_with_executions(tmp_path, 0)) == max(number, known) + 1
+    assert reserve_used_numbers(tmp_path) == 0
+    assert find_killed(tmp_path) == []
+
+
+def test_a_database_that_knows_all_folders_stays_as_it_is(tmp_path):
+    store = store_with_executions(tmp_path, 3)
+    (tmp_path / "artifacts" / "Trainer" / "model" / "3").mkdir(parents=True)
+    assert reserve_used_numbers(tmp_path) == 0
+    assert next_number(store) == 4
+    assert reserve_used_numbers(tmp_path / "of a first run") == 0
+    assert not (tmp_path / "of a first run").exists()

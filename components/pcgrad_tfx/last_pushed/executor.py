@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from absl import logging
@@ -12,11 +12,11 @@ from google.protobuf import json_format
 from tfx import v1 as tfx
 from tfx.components.evaluator import constants
 from tfx.dsl.components.base import base_executor
-from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
 
 from pcgrad_tfx.baseline import learned_same_tasks
+from pcgrad_tfx.pushed_versions import loading_problem, versions
 
 PUSH_DESTINATION_KEY = "push_destination"
 TASKS_KEY = "tasks"
@@ -25,9 +25,6 @@ MODEL_BLESSING_KEY = "model_blessing"
 
 # The custom property, with value 1, of an output artifact that stands for nothing.
 ABSENT_PROPERTY = "absent"
-
-# Of these Pusher copies the first one after all other files.
-_SAVED_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt")
 
 
 def is_absent(artifact: tfx.dsl.Artifact) -> bool:
@@ -99,25 +96,13 @@ def _pushed_to(destination: str) -> str:
 
 
 def _find(folder: str, tasks: Mapping[str, Any]) -> str | None:
-    """The newest complete version that learned the tasks."""
-    for version in _versions(folder):
+    """The newest version that learned the tasks and can be loaded."""
+    for version in versions(folder):
         path = os.path.join(folder, version)
-        if not any(fileio.exists(os.path.join(path, name)) for name in _SAVED_MODEL_FILES):
-            logging.warning("%s holds no complete model: it is no baseline.", path)
-        elif not learned_same_tasks(path, tasks):
+        if not learned_same_tasks(path, tasks):
             logging.warning("%s learned other tasks: it is no baseline.", path)
+        elif problem := loading_problem(path):
+            logging.warning("%s cannot be loaded (%s): it is no baseline.", path, problem)
         else:
             return path
     return None
-
-
-def _versions(folder: str) -> Iterator[str]:
-    """Names of the versions, newest first."""
-    if not fileio.exists(folder):
-        return
-    if not fileio.isdir(folder):
-        raise ValueError(f"{PUSH_DESTINATION_KEY}: {folder} is no folder; name another one")
-    # In a bucket the names of folders end in a slash.
-    names = {name.rstrip("/") for name in fileio.listdir(folder)}
-    versions = [name for name in names if name.isascii() and name.isdecimal()]
-    yield from sorted(versions, key=int, reverse=True)
