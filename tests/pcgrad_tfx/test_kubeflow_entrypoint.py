@@ -2,8 +2,10 @@
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,14 @@ class Recorder(base_executor.BaseExecutor):
         model.set_string_custom_property("split", input_dict["examples"][0].uri + "/Split-train")
         model.set_string_custom_property("volume", "/minio/other")
         model.set_int_custom_property("number", 3)
+
+
+class Waiting(base_executor.BaseExecutor):
+    """Goes on until the process is ended."""
+
+    def Do(self, input_dict, output_dict, exec_properties):
+        print("waiting", flush=True)
+        time.sleep(600)
 
 
 class Failing(base_executor.BaseExecutor):
@@ -223,13 +233,29 @@ def test_the_driver_of_an_example_gen_finds_the_latest_span(mounts, tmp_path):
         assert list(features["span"].int64_list.value) == [2]
 
 
+def command_line(executor, executor_input):
+    args = arguments(executor, executor_input, INPUTS_SPEC)
+    flags = [f"--{name}={value}" for name, value in vars(args).items()]
+    return [sys.executable, "-m", "pcgrad_tfx.kubeflow.entrypoint", *flags, "--runner=Some"]
+
+
+def test_sigterm_is_answered_in_a_line(mounts, tmp_path):
+    command = command_line(Waiting, invocation("s3://b", tmp_path, examples=artifact("s3://b/e")))
+    with subprocess.Popen(
+        command, cwd=Path(__file__).parent,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdout.readline() == "waiting\n"
+        process.terminate()
+        _, shown = process.communicate()
+    assert process.returncode == 128 + signal.SIGTERM
+    assert shown.splitlines()[-1].startswith("Terminated (SIGTERM). A training with")
+
+
 def test_on_failure_the_last_line_is_what_went_wrong(mounts, tmp_path):
     executor_input = invocation("s3://b", tmp_path, examples=artifact("s3://b/e"))
-    args = arguments(Failing, executor_input, INPUTS_SPEC)
-    command = [sys.executable, "-m", "pcgrad_tfx.kubeflow.entrypoint"]
-    command += [f"--{name}={value}" for name, value in vars(args).items()]
     process = subprocess.run(
-        [*command, "--runner=Some"], cwd=Path(__file__).parent, check=False,
+        command_line(Failing, executor_input), cwd=Path(__file__).parent, check=False,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     assert process.returncode == 1

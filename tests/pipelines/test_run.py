@@ -73,16 +73,20 @@ def test_nothing_of_third_parties_reaches_the_console(first_run):
     assert not re.search(r"warn|INFO|Traceback|deprecat|cuda", first_run.console, re.IGNORECASE)
 
 
-def test_an_unchanged_second_run_reuses_what_can_be_reused_and_says_so(second_run):
+def test_an_unchanged_second_run_reuses_what_can_be_reused_and_says_so(first_run, second_run):
     assert second_run.exit_code == 0, second_run.console
-    # The first run's model has become the baseline, so the evaluation is a new one.
-    new = {"LatestBlessedModel", "Evaluator", "Pusher"}
+    # The push destination is looked at, but nothing is pushed a second time.
+    new = {"LatestBlessedModel", "Pusher"}
     assert {name for name, node in second_run.nodes.items() if not node.cached} == new
     said = set(re.findall(r"^  (\w+) +cached$", second_run.console, re.MULTILINE))
     assert said == COMPONENTS - new
-    results = summarize(second_run.nodes, CONFIG.tasks).results
-    for result in results:
-        assert result.baseline_value == pytest.approx(result.value, abs=1e-6)
+    first, second = (summarize(run.nodes, CONFIG.tasks) for run in (first_run, second_run))
+    assert second.pushed == first.pushed
+    assert [folder.name for folder in (second_run.output / "pushed_model").iterdir()] == [
+        second.pushed.rpartition("/")[2]
+    ]
+    # A model is not its own baseline.
+    assert [result.baseline_value for result in second.results] == [None] * len(TASKS)
 
 
 def test_training_never_sees_the_test_split(first_run):

@@ -8,6 +8,7 @@ import pytest
 from local_runs import EPOCHS, run_pipeline
 from pipelines.config import load_config
 from pipelines.local_runner import DEFAULT_CONFIG, NOT_PUSHED
+from pipelines.run_summary import summarize
 
 pytestmark = pytest.mark.slow
 
@@ -32,6 +33,14 @@ def test_another_surgery_trains_on_the_same_transformed_data(first_run, surgery)
     run = run_pipeline(first_run.output, "--epochs", str(EPOCHS), "--surgery", surgery)
     assert run.exit_code == 0, run.console
     assert executed(run) == FROM_TRAINER_ON
+    # The last blessed model is that of the run before, whichever that is.
+    tasks = load_config(DEFAULT_CONFIG).tasks
+    results = summarize(run.nodes, tasks).results
+    assert all(result.baseline_value is not None for result in results)
+    if surgery == "none":
+        first = {result.task: result.value for result in summarize(first_run.nodes, tasks).results}
+        found = {result.task: result.baseline_value for result in results}
+        assert found == pytest.approx(first, abs=1e-6)
 
 
 def test_the_local_orchestrator_runs_the_same_pipeline(first_run, tmp_path):
