@@ -11,15 +11,9 @@ import tensorflow_transform as tft
 
 from pcgrad import PCGrad, PPCGrad
 from pcgrad.keras import MultiTaskModel
+from pcgrad_tfx.foreign_models import as_multi_task_model, load_model_fn
 from pcgrad_tfx.label_statistics import LabelStatistics
-from pcgrad_tfx.model import (
-    FeatureSpec,
-    as_multi_task_model,
-    build_model,
-    check_feature_spec,
-    load_model_fn,
-    task_loss,
-)
+from pcgrad_tfx.model import FeatureSpec, build_model, check_feature_spec, task_loss
 from pcgrad_tfx.preprocessing import embedding_sizes
 from pcgrad_tfx.tasks import Task
 from pcgrad_tfx.training_config import TrainerConfig, hyperparameter_values
@@ -53,7 +47,7 @@ def build(
         make = load_model_fn(config.model_fn)
         tuned = hyperparameter_values(hyperparameters)
         model = make(feature_spec, config.tasks, tuned)
-        return as_multi_task_model(model, config.tasks, config.model_fn)
+        return as_multi_task_model(model, config.tasks, config.model_fn, feature_spec, statistics)
     sizes = foreign_embedding_sizes(config, feature_spec)
     if sizes is None:
         assert config.features is not None  # checked with the configuration
