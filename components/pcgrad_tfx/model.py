@@ -69,6 +69,32 @@ def build_model(
     return MultiTaskModel(inputs, outputs)
 
 
+def parameter_count(
+    feature_spec: FeatureSpec,
+    tasks: Sequence[Task],
+    training: Training,
+    embedding_sizes: Mapping[str, int],
+) -> int:
+    """The number of the default model's parameters, without building it.
+
+    Args:
+        feature_spec: As of `build_model`.
+        tasks: As of `build_model`.
+        training: As of `build_model`.
+        embedding_sizes: As of `build_model`.
+    """
+    ids = [embedding_sizes[name] for name in feature_spec if name in embedding_sizes]
+    width = len(feature_spec) - len(ids) + len(ids) * training.embedding_dim
+    bottom = _dense_parameters([width, *training.hidden_units])
+    shared = [width, *training.hidden_units][-1]
+    heads = (_dense_parameters([shared, *training.head_units, task.units]) for task in tasks)
+    return sum(ids) * training.embedding_dim + bottom + sum(heads)
+
+
+def _dense_parameters(widths: Sequence[int]) -> int:
+    return sum((before + 1) * after for before, after in itertools.pairwise(widths))
+
+
 def task_loss(task: Task) -> str | keras.losses.Loss:
     """A task's loss, as `compile` takes it."""
     return MeanSquaredLogError() if task.log_scale else task.loss

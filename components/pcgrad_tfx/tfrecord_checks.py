@@ -58,9 +58,10 @@ def check_tfrecord(
             f"{input_base}: `missing` is for CSV files; leave missing values out of the examples"
         )
     files = find_files(input_base, pattern, "TFRecord")
-    required = sorted({*required, *numeric})
+    numeric = set(numeric)
+    required = {*required, *numeric}
     columns = tfrecord_columns(files)
-    check_columns(files[0], columns, required)
+    check_columns(files[0], columns, sorted(required))
     checks = RowChecks(columns, required, numeric)
     texts: set[str] = set()
     for file in files:

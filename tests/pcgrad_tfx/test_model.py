@@ -11,9 +11,11 @@ from pcgrad_tfx.log_scale import MeanSquaredLogError
 from pcgrad_tfx.model import (
     build_model,
     check_feature_spec,
+    parameter_count,
     task_loss,
 )
 from pcgrad_tfx.tasks import Task
+from pcgrad_tfx.training import build as build_for
 from pcgrad_tfx.training import compile_model
 from pcgrad_tfx.training_config import TrainerConfig, Training
 
@@ -188,3 +190,26 @@ def test_sizes_are_configurable():
 def test_without_hidden_layers_the_model_is_linear():
     shapes = [tuple(weight.shape) for weight in build(hidden_units=()).weights]
     assert sorted(shapes) == sorted([(5, 8), (9, 1), (1,), (9, 1), (1,), (9, 4), (4,)])
+
+
+@pytest.mark.parametrize(
+    "training",
+    [{}, {"hidden_units": ()}, {"hidden_units": (6, 5), "head_units": (4, 3), "embedding_dim": 3}],
+)
+def test_parameters_are_counted_without_the_model(training):
+    counted = parameter_count(SPEC, TASKS, Training(**training), {"company_xf": 5})
+    assert counted == build(**training).count_params()
+
+
+def test_much_memory_is_said_before_it_is_taken(capsys, monkeypatch):
+    """Ten million units: 40 million weights, and a row of the three heads for each."""
+    built = []
+    monkeypatch.setattr("pcgrad_tfx.training.build_model", lambda *given: built.append(given))
+    features = {"features": None, "embedding_sizes": {"company_xf": 5}}
+    for units in ((64, 32), (10_000_000,)):
+        config = TrainerConfig(tasks=TASKS, hidden_units=units, **features)
+        build_for(config, SPEC, None, {})
+        said = capsys.readouterr().out
+        assert len(built) == 1 or said.startswith("The model has 160,000,046 parameters; training")
+        assert len(built) == 2 or not said
+    assert "takes about 4.2 GiB of memory" in said
