@@ -103,9 +103,13 @@ def run_fn(fn_args: tfx.components.FnArgs) -> None:
                     discard_damaged(folder)
                 wait_for_workers(strategy)
                 checkpoint = EpochCheckpoint(model, folder, log_dir, is_chief(strategy))
+        # Before the training: what cannot be served is found now, not when it is saved.
+        served = ServedModel(model, tft_output, data.feature_spec, config.tasks, config.features)
+        if is_chief(strategy):
+            for remark in served.remarks():
+                print(remark, flush=True)
         _fit(model, strategy, config, data, fn_args, log_dir, rows, checkpoint)
         _check_foreign(model, config, data, fn_args.eval_files)
-        served = ServedModel(model, tft_output, data.feature_spec, config.tasks, config.features)
         # All workers save: some variables are read from all of them.
         save_model(served, model_dir)
         write_definitions(model_dir, config.tasks)
