@@ -97,7 +97,11 @@ class ServedModel(tf.Module):
         def serving_default(examples: tf.Tensor) -> dict[str, tf.Tensor]:
             row = self.transform_layer(tf.io.parse_example(examples, self._serving_spec))
             outputs = self.model(reshape_features(row, self._feature_spec), training=False)
-            return outputs_by_task(self.model, outputs)
+            return {
+                # JSON has no infinite number.
+                name: tf.clip_by_value(output, output.dtype.min, output.dtype.max)
+                for name, output in outputs_by_task(self.model, outputs).items()
+            }
 
         @tf.function(input_signature=[examples])
         def transform_features(examples: tf.Tensor) -> dict[str, tf.Tensor]:
