@@ -37,6 +37,10 @@ else:
     import tomli as tomllib
 
 
+_DEEPEST = 20
+_TOO_DEEP = f"more than {_DEEPEST} lists or tables within each other; no key takes so many"
+
+
 class ConfigError(ValueError):
     """A configuration that cannot be used; the message has one line per mistake."""
 
@@ -230,6 +234,15 @@ class PipelineConfig(BaseModel):
         return self.model_copy(update={"training": checked})
 
 
+def _is_deep(document: Any) -> bool:
+    """Whether lists and tables stand in each other, more of them than any key takes."""
+    level = [document]
+    for _ in range(_DEEPEST):
+        inner = [one.values() if isinstance(one, dict) else one for one in level]
+        level = [one for values in inner for one in values if isinstance(one, (dict, list))]
+    return bool(level)
+
+
 def load_config(path: str | Path, *, draft: bool = False) -> PipelineConfig:
     """Reads a configuration from a TOML file.
 
@@ -253,6 +266,10 @@ def load_config(path: str | Path, *, draft: bool = False) -> PipelineConfig:
         raise ConfigError(f"{path}: not UTF-8 text; save it as UTF-8") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not valid TOML: {textwrap.shorten(str(error), 200)}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: {_TOO_DEEP}") from None
+    if _is_deep(document):
+        raise ConfigError(f"{path}: {_TOO_DEEP}")
     try:
         # As JSON, strictly: TOML's own types count, so that neither "10" nor true is a number.
         config = PipelineConfig.model_validate_json(

@@ -92,15 +92,17 @@ def read_header(file: str) -> list[str]:
             f"{file}:1: TFX takes the quotes in the header for a part of the columns' names; "
             "write the names without quotes"
         )
+    seen: set[str] = set()
     for position, name in enumerate(columns, start=1):
         if not name.strip():
             raise DataError(
                 f"{file}:1: column {position} of {len(columns)} has no name; name or remove it"
             )
-        if name in columns[: position - 1]:
+        if name in seen:
             raise DataError(
                 f"{file}:1: column {shown(name)}: stands twice in the header; rename one"
             )
+        seen.add(name)
     return columns
 
 

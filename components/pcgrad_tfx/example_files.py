@@ -7,8 +7,9 @@ Nothing is lost: `data_accessor` has datasets of gzipped TFRecords only.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+import gzip
+import zlib
+from collections.abc import Iterable, Sequence
 
 import tensorflow as tf
 
@@ -75,31 +76,43 @@ def read_shuffled_batches(
     return blocks.rebatch(batch_size)
 
 
-@contextlib.contextmanager
-def damaged_files_named(patterns: Sequence[str]) -> Iterator[None]:
-    """Says which file it is when one cannot be read to its end.
+def check_whole(files: Iterable[str]) -> None:
+    """Reads gzip files to their ends, where a checksum and the length stand.
+
+    TensorFlow's reader and Beam's look at neither: of the places where a file can be cut off, some
+    make it a shorter one without a word. Whatever reads many rows checks its files first; that
+    takes a tenth of the time of an epoch of the smallest model, once.
 
     Args:
-        patterns: Of the files that are read.
+        files: Paths, on any file system that TFX can open.
 
     Raises:
-        ValueError: Reading failed within the context.
+        ValueError: A file is cut off or damaged.
     """
-    try:
-        yield
-    except tf.errors.DataLossError:
-        for file in example_files(patterns):
-            try:
-                for _ in _records([file]).batch(_SHUFFLED_ROWS):
-                    pass
-            except tf.errors.DataLossError as error:
-                # Without TensorFlow's names of functions and operations.
-                what = error.message.partition(" [Op")[0].rpartition("}} ")[2]
-                raise ValueError(
-                    f"{file} is damaged ({what}); restore it, or run the pipeline with another "
-                    "output folder"
-                ) from None
-        raise
+    for file in files:
+        try:
+            read_to_the_end(file)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise ValueError(
+                f"{file} is damaged ({error}); restore it, or run the pipeline with another "
+                "output folder"
+            ) from None
+
+
+def read_to_the_end(file: str) -> None:
+    """Unpacks a gzip file, of one member or several, and compares its checksums and lengths.
+
+    Raises:
+        EOFError: The file is cut off.
+        zlib.error: It is damaged.
+        gzip.BadGzipFile: It is damaged, or no gzip file.
+    """
+    with tf.io.gfile.GFile(file, "rb") as packed, gzip.GzipFile(fileobj=packed) as unpacked:
+        while unpacked.read(_BUFFER_BYTES):
+            pass
+        # For Python a file of 0 bytes is whole, but nobody writes one.
+        if not packed.size():
+            raise EOFError("0 bytes")
 
 
 def _records(files: Sequence[str]) -> tf.data.Dataset:

@@ -8,10 +8,10 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
 from pcgrad_tfx.errors import shown
-from pcgrad_tfx.tasks import Column, Task, is_draft
+from pcgrad_tfx.tasks import Column, Task, first_repeated, is_draft
 
 Reason = Annotated[str, Field(min_length=1)]
-BucketCount = Annotated[int, Field(ge=2)]
+BucketCount = Annotated[int, Field(ge=2, le=2**31 - 1)]
 
 
 def transformed_name(column: str) -> str:
@@ -39,8 +39,12 @@ class Features(BaseModel):
     categorical: tuple[Column, ...] = Field((), description="columns of texts or integers")
     bucketized: dict[Column, BucketCount] = Field({}, description="column = number of buckets")
     exclude: dict[Column, Reason] = Field({}, description='column = "the reason"')
-    vocabulary_size: int = Field(1000, ge=1, description="the most values a vocabulary holds")
-    oov_buckets: int = Field(1, ge=1, description="ids for values outside a vocabulary")
+    vocabulary_size: int = Field(
+        1000, ge=1, le=2**31 - 1, description="the most values a vocabulary holds"
+    )
+    oov_buckets: int = Field(
+        1, ge=1, le=2**31 - 1, description="ids for values outside a vocabulary"
+    )
 
     @model_validator(mode="after")
     def _check_each_column_once(self, info: ValidationInfo) -> Features:
@@ -48,9 +52,10 @@ class Features(BaseModel):
             raise ValueError(
                 "no column is a feature; list some under `numeric`, `categorical` or `bucketized`"
             )
+        repeated = first_repeated(self.columns)
+        if repeated is not None:
+            raise ValueError(f"column {shown(repeated)} is listed twice; keep one of the two")
         for column in self.columns:
-            if self.columns.count(column) > 1:
-                raise ValueError(f"column {shown(column)} is listed twice; keep one of the two")
             if column in self.exclude:
                 raise ValueError(
                     f"column {shown(column)} is a feature and excluded; keep one of the two"
@@ -77,10 +82,11 @@ def check_features(features: Features, tasks: Sequence[Task]) -> None:
         ValueError: If a feature is a column that a label derives from, or if a transformed
             feature has the name of a label.
     """
-    names = {transformed_name(column) for column in features.columns}
+    columns = set(features.columns)
+    names = set(map(transformed_name, columns))
     for task in tasks:
         for column in task.source_columns:
-            if column in features.columns:
+            if column in columns:
                 raise ValueError(
                     f"column {shown(column)} is a feature, but the label of task {task.name!r} "
                     "derives from it; remove it from the features"

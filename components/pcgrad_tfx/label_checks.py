@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pcgrad_tfx.errors import shown
-from pcgrad_tfx.label_values import label_values
+from pcgrad_tfx.label_values import label_values, numbers
 from pcgrad_tfx.tasks import Task
 
 # The squares of errors, and sums of them, must fit into float32; on a logarithmic scale the
@@ -40,6 +40,14 @@ def label_problems(
             found = next((value for value in frame[task.column] if value), "")
             why = f"{_why_missing(task)} (it has {shown(found)})"
             yield f"{where}: no row has a label: {why}; correct the task or the data"
+        elif others := _neither_0_nor_1(frame, task):
+            value, share = others
+            yield (
+                f"{where}: column {column} holds {shown(value)}, too, {share}, and such rows would "
+                "have no label: kind 'binary' needs 0 and 1; name the value that counts as 1 by "
+                "`positive`, or a threshold by `above`, or use kind 'multiclass'; leave cells "
+                "empty where the label is missing"
+            )
         elif len(np.unique(known)) == 1:
             amount = np.expm1(known[0]) if task.log_scale else known[0]
             value = shown(task.classes[int(amount)]) if task.classes else f"{amount:g}"
@@ -84,6 +92,20 @@ def rare_values(
                 f"task {task.name}: few rows of {some}{' …' if len(rare) > 3 else ''}: if the test "
                 "split has none, the metric is not defined and no model is pushed"
             )
+
+
+def _neither_0_nor_1(frame: pd.DataFrame, task: Task) -> tuple[str, str] | None:
+    """The most frequent value of a binary task that is no label, and in how many rows it is."""
+    if task.kind != "binary" or task.is_text or task.above is not None:
+        return None
+    value = numbers(frame[task.column])
+    others = np.isfinite(value) & (value != 0) & (value != 1)
+    if task.valid_above is not None:
+        others &= value > task.valid_above
+    counts = frame[task.column][others].value_counts()
+    if counts.empty:
+        return None
+    return counts.index[0], f"in {counts.sum() / len(frame):.1%} of the rows"
 
 
 def _why_missing(task: Task) -> str:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import itertools
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import keras
@@ -22,7 +21,6 @@ from pcgrad_tfx.training_config import Training
 _LAYER_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.-]{,199}")
 
 FeatureSpec: TypeAlias = Mapping[str, tf.io.FixedLenFeature]
-ModelFn: TypeAlias = Callable[[FeatureSpec, Sequence[Task], Mapping[str, Any]], keras.Model]
 
 
 def build_model(
@@ -71,6 +69,32 @@ def build_model(
     return MultiTaskModel(inputs, outputs)
 
 
+def parameter_count(
+    feature_spec: FeatureSpec,
+    tasks: Sequence[Task],
+    training: Training,
+    embedding_sizes: Mapping[str, int],
+) -> int:
+    """The number of the default model's parameters, without building it.
+
+    Args:
+        feature_spec: As of `build_model`.
+        tasks: As of `build_model`.
+        training: As of `build_model`.
+        embedding_sizes: As of `build_model`.
+    """
+    ids = [embedding_sizes[name] for name in feature_spec if name in embedding_sizes]
+    width = len(feature_spec) - len(ids) + len(ids) * training.embedding_dim
+    bottom = _dense_parameters([width, *training.hidden_units])
+    shared = [width, *training.hidden_units][-1]
+    heads = (_dense_parameters([shared, *training.head_units, task.units]) for task in tasks)
+    return sum(ids) * training.embedding_dim + bottom + sum(heads)
+
+
+def _dense_parameters(widths: Sequence[int]) -> int:
+    return sum((before + 1) * after for before, after in itertools.pairwise(widths))
+
+
 def task_loss(task: Task) -> str | keras.losses.Loss:
     """A task's loss, as `compile` takes it."""
     return MeanSquaredLogError() if task.log_scale else task.loss
@@ -112,67 +136,6 @@ def check_feature_spec(feature_spec: FeatureSpec, embedding_sizes: Mapping[str, 
             f"the transformed feature {name!r} {problem} in your preprocessing_fn, or bring your "
             "own model by `model_fn`"
         )
-
-
-def load_model_fn(path: str) -> ModelFn:
-    """Imports a user's function that builds a model.
-
-    Args:
-        path: "package.module.function" of a function `(feature_spec, tasks, hyperparameters) →
-            keras.Model` that returns a model from a mapping of transformed features to one output
-            for each task (named like the tasks), not compiled.
-
-    Returns:
-        The function.
-
-    Raises:
-        ValueError: There is no such function.
-    """
-    module, _, name = path.rpartition(".")
-    try:
-        function = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"custom_config: model_fn: cannot import {path!r} ({error}); name an installed "
-            "function as 'package.module.function'"
-        ) from error
-    if not callable(function):
-        raise ValueError(f"custom_config: model_fn: {path!r} is not a function; name a function")
-    return function
-
-
-def as_multi_task_model(model: keras.Model, tasks: Sequence[Task], path: str) -> MultiTaskModel:
-    """Checks a user's model and makes it one that trains with gradient surgery.
-
-    Args:
-        model: What the user's function returned.
-        tasks: The tasks.
-        path: The function's import path, for the message.
-
-    Returns:
-        The model itself if it is a `MultiTaskModel`, otherwise one of the same layers.
-
-    Raises:
-        ValueError: The model is compiled, is neither functional nor a `MultiTaskModel`, or its
-            outputs are not named like the tasks.
-    """
-    if getattr(model, "compiled", False):
-        raise ValueError(f"{path} returned a compiled model; leave compiling it to the Trainer")
-    if not isinstance(model, MultiTaskModel):
-        if not getattr(model, "inputs", None):
-            raise ValueError(
-                f"{path} returned {type(model).__name__}; return a functional keras.Model or a "
-                "pcgrad.keras.MultiTaskModel"
-            )
-        model = MultiTaskModel(model.input, model.output)
-    names = {task.name for task in tasks}
-    outputs = set(model.named_outputs() or names)
-    if outputs != names:
-        raise ValueError(
-            f"{path} returned a model with outputs {sorted(outputs)}; name them like the tasks, "
-            f"{sorted(names)}"
-        )
-    return model
 
 
 def outputs_by_task(model: MultiTaskModel, outputs: Any) -> dict[str, Any]:

@@ -29,6 +29,8 @@ _FLOAT32_ROUNDING = 2.0**-22
 
 _QUANTILE_EPSILON = 0.01
 
+_FARTHEST = 1e6
+
 # Beyond it a floating number does not fit into an int64.
 _LARGEST_WHOLE = 2.0**63
 
@@ -102,6 +104,9 @@ def _scale(inputs: Mapping[str, RawColumn], features: Features) -> dict[str, tf.
     deviation = tf.sqrt(tft.var(values, reduce_instance_dims=False))
     scaled = tf.math.divide_no_nan(values - mean, deviation)
     valid = tf.math.is_finite(values) & tf.math.is_finite(mean)
+    # One of N values is at most sqrt(N) deviations off, so this limits none of those seen here, but
+    # that of a request, which could make the network overflow.
+    scaled = tf.clip_by_value(scaled, -_FARTHEST, _FARTHEST)
     scaled = tf.cast(tf.where(valid, scaled, 0.0), tf.float32)
     return dict(zip(columns, tf.unstack(scaled, num=len(columns), axis=1), strict=True))
 
@@ -183,14 +188,14 @@ def _numbers(inputs: Mapping[str, RawColumn], column: str) -> tf.Tensor:
             f"column {shown(column)} holds text where numbers are needed; correct the values that"
             " are not numbers, or list it under `categorical`"
         )
-    return _dense(tensor, lambda values: tf.cast(values, tf.float64), float("nan"))
+    return _dense(column, tensor, lambda values: tf.cast(values, tf.float64), float("nan"))
 
 
 def _texts(inputs: Mapping[str, RawColumn], column: str) -> tf.Tensor:
     """A column of texts or numbers as string [N], "" where missing."""
     tensor = _find(inputs, column)
     to_text = tf.identity if tensor.dtype == tf.string else _number_to_text
-    return _dense(tensor, to_text, "")
+    return _dense(column, tensor, to_text, "")
 
 
 def _number_to_text(values: tf.Tensor) -> tf.Tensor:
@@ -214,12 +219,21 @@ def _find(inputs: Mapping[str, RawColumn], column: str) -> RawColumn:
 
 
 def _dense(
-    column: RawColumn, convert: Callable[[tf.Tensor], tf.Tensor], missing: float | str
+    name: str,
+    column: RawColumn,
+    convert: Callable[[tf.Tensor], tf.Tensor],
+    missing: float | str,
 ) -> tf.Tensor:
     if isinstance(column, tf.SparseTensor):
+        message = f"column {shown(name)} has several values in one row; only one can be used"
+        at_most_one = tf.debugging.assert_less_equal(
+            column.dense_shape[1], tf.constant(1, tf.int64), message
+        )
         # The width is given because that of a column without any value in the batch is 0.
         shape = [column.dense_shape[0], 1]
-        single = tf.SparseTensor(column.indices, convert(column.values), shape)
+        with tf.control_dependencies([at_most_one]):
+            indices = tf.identity(column.indices)
+        single = tf.SparseTensor(indices, convert(column.values), shape)
         column = tf.sparse.to_dense(single, default_value=missing)
     else:
         column = convert(column)

@@ -58,8 +58,9 @@ def check_columns(where: str, columns: Sequence[str], required: Collection[str])
         if not name or "\0" in name:
             raise DataError(f"{where}: a column is called {shown(name)}, which TFX cuts; rename it")
     hints = []
+    present = set(columns)
     for name in required:
-        if name not in columns:
+        if name not in present:
             near = [column for column in columns if column.strip().lower() == name.lower()]
             near = near or difflib.get_close_matches(name, columns, n=1)
             hint = f" (did you mean {shown(near[0])}?)" if near else ""
@@ -93,9 +94,10 @@ class RowChecks:
     ) -> None:
         self.rows = 0
         self._columns = columns
-        self._numeric = [columns.index(name) for name in numeric]
-        self._empty = {columns.index(name) for name in required}
-        self._codes = {columns.index(name): _Codes() for name in categories}
+        places = {name: place for place, name in enumerate(columns)}
+        self._numeric = [places[name] for name in numeric]
+        self._empty = {places[name] for name in required}
+        self._codes = {places[name]: _Codes() for name in categories}
 
     def add(self, where: str, cells: Sequence[str]) -> None:
         """Checks a row.

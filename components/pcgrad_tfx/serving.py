@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 import tensorflow_transform as tft
 
 from pcgrad.keras import MultiTaskModel
+from pcgrad_tfx.errors import shown
 from pcgrad_tfx.features import Features
 from pcgrad_tfx.input_data import reshape_features
 from pcgrad_tfx.model import outputs_by_task
@@ -26,7 +28,8 @@ class ServedModel(tf.Module):
         tft_output: Transform's output.
         feature_spec: The transformed features the model takes.
         tasks: The tasks.
-        features: The raw columns that a request may have; by default all but the labels'.
+        features: The raw columns that a request may have; by default all but the labels', except
+            those that a transformed feature is made of, too.
     """
 
     def __init__(
@@ -45,8 +48,39 @@ class ServedModel(tf.Module):
         self._feature_spec = dict(feature_spec)
         self._labelled_spec = tft_output.raw_feature_spec()
         labels = {column for task in tasks for column in task.source_columns}
+        self._needed = {} if features else self._made_of(labels & self._labelled_spec.keys())
         columns = features.columns if features else self._labelled_spec.keys() - labels
-        self._serving_spec = {name: self._labelled_spec[name] for name in columns}
+        columns = {*columns, *self._needed}
+        self._serving_spec = {
+            name: spec for name, spec in self._labelled_spec.items() if name in columns
+        }
+
+    def remarks(self) -> list[str]:
+        """A line for each label's column that a request must have."""
+        return [
+            f"The features {', '.join(map(shown, features))} are made of column {shown(column)}, as"
+            " a label is: a request must have it. If it is not known then, make no feature of it."
+            for column, features in self._needed.items()
+        ]
+
+    def _made_of(self, columns: Collection[str]) -> dict[str, list[str]]:
+        """The transformed features that need a raw column, for each of those that some need."""
+        needed = {}
+        for column in sorted(columns):
+            others = {name: spec for name, spec in self._labelled_spec.items() if name != column}
+            found = self._transformed_names(others) if others else set()
+            if lacking := sorted(self._feature_spec.keys() - found):
+                needed[column] = lacking
+        return needed
+
+    def _transformed_names(self, raw_spec: Mapping[str, Any]) -> set[str]:
+        """What the transformation gives for rows of some of its columns; it is not run."""
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+        def transform(examples: tf.Tensor) -> dict[str, tf.Tensor]:
+            return dict(self.transform_layer(tf.io.parse_example(examples, raw_spec)))
+
+        return set(transform.get_concrete_function().structured_outputs)
 
     def signatures(self) -> dict[str, Callable[[tf.Tensor], dict[str, tf.Tensor]]]:
         """The functions to save.
@@ -63,7 +97,11 @@ class ServedModel(tf.Module):
         def serving_default(examples: tf.Tensor) -> dict[str, tf.Tensor]:
             row = self.transform_layer(tf.io.parse_example(examples, self._serving_spec))
             outputs = self.model(reshape_features(row, self._feature_spec), training=False)
-            return outputs_by_task(self.model, outputs)
+            return {
+                # JSON has no infinite number.
+                name: tf.clip_by_value(output, output.dtype.min, output.dtype.max)
+                for name, output in outputs_by_task(self.model, outputs).items()
+            }
 
         @tf.function(input_signature=[examples])
         def transform_features(examples: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -135,7 +135,7 @@ class Task(BaseModel):
             raise ValueError(
                 "kind 'multiclass' needs `classes` with at least 3 names; with 2 use 'binary'"
             )
-        elif (repeated := _first_repeated(self.classes)) is not None:
+        elif (repeated := first_repeated(self.classes)) is not None:
             raise ValueError(f"`classes` names {shown(repeated)} twice; name each class once")
         for key in ("divide_by", "valid_above"):
             if getattr(self, key) is not None:
@@ -236,10 +236,10 @@ def check_tasks(tasks: Sequence[Task]) -> None:
     """
     if not tasks:
         raise ValueError("there is no task; add one")
-    repeated = _first_repeated(task.name for task in tasks)
+    repeated = first_repeated(task.name for task in tasks)
     if repeated is not None:
         raise ValueError(f"two tasks are named {shown(repeated)}; give each its own name")
-    repeated = _first_repeated(key for task in tasks for key in (task.label_key, task.mask_key))
+    repeated = first_repeated(key for task in tasks for key in (task.label_key, task.mask_key))
     if repeated is not None:
         raise ValueError(f"two tasks write {shown(repeated)}; give each its own `label_key`")
 
@@ -256,7 +256,8 @@ def parse_tasks(items: Iterable[Mapping[str, Any]]) -> tuple[Task, ...]:
     return tasks
 
 
-def _first_repeated(values: Iterable[str]) -> str | None:
+def first_repeated(values: Iterable[str]) -> str | None:
+    """The first value that stands there for the second time, if any."""
     seen: set[str] = set()
     for value in values:
         if value in seen:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import itertools
 import math
 import os
@@ -13,13 +12,12 @@ import tensorflow as tf
 
 from pcgrad_tfx.csv_reading import find_files, unreadable
 from pcgrad_tfx.errors import DataError, shown
+from pcgrad_tfx.example_files import read_to_the_end
 from pcgrad_tfx.row_checks import MIN_ROWS, DataSummary, RowChecks, check_columns
 from pcgrad_tfx.row_sample import RowSample
 
 # The columns are those of the first records; of one alone some may be missing.
 _FIRST_RECORDS = 1000
-
-_CHUNK_BYTES = 1 << 20
 
 # A record's length and two checksums.
 _FRAME_BYTES = 16
@@ -60,9 +58,10 @@ def check_tfrecord(
             f"{input_base}: `missing` is for CSV files; leave missing values out of the examples"
         )
     files = find_files(input_base, pattern, "TFRecord")
-    required = sorted({*required, *numeric})
+    numeric = set(numeric)
+    required = {*required, *numeric}
     columns = tfrecord_columns(files)
-    check_columns(files[0], columns, required)
+    check_columns(files[0], columns, sorted(required))
     checks = RowChecks(columns, required, numeric)
     texts: set[str] = set()
     for file in files:
@@ -95,7 +94,7 @@ def _examples(file: str) -> Iterator[tuple[int, tf.train.Example]]:
     compression = "GZIP" if file.endswith(".gz") else ""
     try:
         if compression:
-            _read_to_the_end(file)
+            read_to_the_end(file)
         size = 0
         records = tf.data.TFRecordDataset(file, compression).as_numpy_iterator()
         for number, record in enumerate(records, start=1):
@@ -111,13 +110,6 @@ def _examples(file: str) -> Iterator[tuple[int, tf.train.Example]]:
     except (OSError, EOFError, zlib.error, tf.errors.OpError) as error:
         hint = "" if compression else " (if it is compressed, its name must end in .gz)"
         raise DataError(f"{unreadable(file, error)}{hint}") from error
-
-
-def _read_to_the_end(file: str) -> None:
-    """TensorFlow takes a gzip file that is cut off early for a shorter one."""
-    with tf.io.gfile.GFile(file, "rb") as packed, gzip.GzipFile(fileobj=packed) as unpacked:
-        while unpacked.read(_CHUNK_BYTES):
-            pass
 
 
 def _cell(where: str, example: tf.train.Example, name: str, is_number: bool, is_used: bool) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -24,7 +25,8 @@ from pcgrad.keras import (
     distributed_fit,
 )
 from pcgrad_tfx.baseline import write_definitions
-from pcgrad_tfx.example_files import damaged_files_named
+from pcgrad_tfx.example_files import check_whole, example_files
+from pcgrad_tfx.foreign_models import check_outputs
 from pcgrad_tfx.input_data import InputData
 from pcgrad_tfx.label_statistics import label_statistics
 from pcgrad_tfx.resuming import EpochCheckpoint, checkpoint_folder, discard_damaged
@@ -44,6 +46,9 @@ from pcgrad_tfx.training_config import (
     trainer_config,
 )
 from pcgrad_tfx.training_record import TrainingRecord
+
+# Few beside an epoch; a head without a sigmoid gives a number beyond [0, 1] in nearly any.
+_CHECKED_BATCHES = 10
 
 
 def run_fn(fn_args: tfx.components.FnArgs) -> None:
@@ -76,8 +81,8 @@ def run_fn(fn_args: tfx.components.FnArgs) -> None:
     tft_output = tft.TFTransformOutput(fn_args.transform_graph_path)
     data = InputData(tft_output, config.tasks, config.batch_size)
     sizes = foreign_embedding_sizes(config, data.feature_spec)
-    with damaged_files_named(fn_args.train_files):
-        rows, statistics = label_statistics(data.batches(fn_args.train_files), config.tasks, sizes)
+    check_whole(example_files([*fn_args.train_files, *fn_args.eval_files]))
+    rows, statistics = label_statistics(data.batches(fn_args.train_files), config.tasks, sizes)
     if not rows:
         raise ValueError(f"there is no row in {fn_args.train_files}; check the train split")
 
@@ -90,6 +95,7 @@ def run_fn(fn_args: tfx.components.FnArgs) -> None:
             compile_model(model, config, config.tasks, statistics)
             if fn_args.base_model:
                 load_weights(model, fn_args.base_model)
+            _check_foreign(model, config, data, fn_args.train_files)
             checkpoint = None
             if config.checkpoint_root:
                 folder = checkpoint_folder(config.checkpoint_root, *_determinants(fn_args, config))
@@ -97,8 +103,13 @@ def run_fn(fn_args: tfx.components.FnArgs) -> None:
                     discard_damaged(folder)
                 wait_for_workers(strategy)
                 checkpoint = EpochCheckpoint(model, folder, log_dir, is_chief(strategy))
-        _fit(model, strategy, config, data, fn_args, log_dir, rows, checkpoint)
+        # Before the training: what cannot be served is found now, not when it is saved.
         served = ServedModel(model, tft_output, data.feature_spec, config.tasks, config.features)
+        if is_chief(strategy):
+            for remark in served.remarks():
+                print(remark, flush=True)
+        _fit(model, strategy, config, data, fn_args, log_dir, rows, checkpoint)
+        _check_foreign(model, config, data, fn_args.eval_files)
         # All workers save: some variables are read from all of them.
         save_model(served, model_dir)
         write_definitions(model_dir, config.tasks)
@@ -106,6 +117,15 @@ def run_fn(fn_args: tfx.components.FnArgs) -> None:
         wait_for_workers(strategy)
         if checkpoint:
             checkpoint.delete()
+
+
+def _check_foreign(
+    model: MultiTaskModel, config: TrainerConfig, data: InputData, files: Sequence[str]
+) -> None:
+    """Looks at what a user's model gives for some rows."""
+    if config.model_fn:
+        for features, _ in data.batches(files).take(_CHECKED_BATCHES):
+            check_outputs(model, features, config.tasks, config.model_fn)
 
 
 def _fit(
@@ -134,8 +154,7 @@ def _fit(
     if checkpoint:
         first = checkpoint.restore()
         callbacks.append(checkpoint)
-    with damaged_files_named(fn_args.eval_files):
-        validation_steps = sum(1 for _ in data.batches(fn_args.eval_files))
+    validation_steps = sum(1 for _ in data.batches(fn_args.eval_files))
     if fn_args.eval_steps:
         validation_steps = min(validation_steps, fn_args.eval_steps)
     verbose = 0

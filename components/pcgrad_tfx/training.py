@@ -11,18 +11,20 @@ import tensorflow_transform as tft
 
 from pcgrad import PCGrad, PPCGrad
 from pcgrad.keras import MultiTaskModel
+from pcgrad_tfx.foreign_models import as_multi_task_model, load_model_fn
 from pcgrad_tfx.label_statistics import LabelStatistics
 from pcgrad_tfx.model import (
     FeatureSpec,
-    as_multi_task_model,
     build_model,
     check_feature_spec,
-    load_model_fn,
+    parameter_count,
     task_loss,
 )
 from pcgrad_tfx.preprocessing import embedding_sizes
 from pcgrad_tfx.tasks import Task
 from pcgrad_tfx.training_config import TrainerConfig, hyperparameter_values
+
+_MUCH_MEMORY = 2**30
 
 _SURGERIES = {"pcgrad": PCGrad, "ppcgrad": PPCGrad, "none": None}
 
@@ -53,12 +55,30 @@ def build(
         make = load_model_fn(config.model_fn)
         tuned = hyperparameter_values(hyperparameters)
         model = make(feature_spec, config.tasks, tuned)
-        return as_multi_task_model(model, config.tasks, config.model_fn)
+        return as_multi_task_model(model, config.tasks, config.model_fn, feature_spec, statistics)
     sizes = foreign_embedding_sizes(config, feature_spec)
     if sizes is None:
         assert config.features is not None  # checked with the configuration
         sizes = embedding_sizes(config.features, tft_output)
+    if remark := _memory_remark(feature_spec, config, sizes):
+        # Not a log message: if memory runs out, there is nothing else to explain it.
+        print(remark, flush=True)
     return build_model(feature_spec, config.tasks, config, sizes, statistics)
+
+
+def _memory_remark(
+    feature_spec: FeatureSpec, config: TrainerConfig, sizes: Mapping[str, int]
+) -> str | None:
+    """A line about a model that takes much memory."""
+    parameters = parameter_count(feature_spec, config.tasks, config, sizes)
+    # The weights, Adam's two moments, a gradient of each task and the combined one; in float32.
+    needed = 4 * parameters * (4 + len(config.tasks))
+    if needed < _MUCH_MEMORY:
+        return None
+    return (
+        f"The model has {parameters:,} parameters; training it takes about {needed / 2**30:,.1f} "
+        "GiB of memory. Less with lower hidden_units, head_units, embedding_dim or vocabulary_size."
+    )
 
 
 def foreign_embedding_sizes(

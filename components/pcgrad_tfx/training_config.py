@@ -13,7 +13,15 @@ from pcgrad_tfx.tasks import Task, check_tasks
 
 DEFAULT_EPOCHS = 10
 
-Width = Annotated[int, Field(ge=1)]
+# What TensorFlow counts in 32 bits at some place or other.
+_LARGEST = 2**31 - 1
+
+Width = Annotated[int, Field(ge=1, le=_LARGEST)]
+
+_LISTS_OF_WIDTHS = {"hidden_units", "head_units"}
+
+# What keras_tuner's Hyperband writes beside the values that it has found.
+_OF_TUNERS = "tuner/"
 
 
 class Training(BaseModel):
@@ -36,11 +44,11 @@ class Training(BaseModel):
 
     surgery: Literal["pcgrad", "ppcgrad", "none"] = "pcgrad"
     gramian: Literal["tape", "layerwise", "auto"] = "tape"
-    epochs: int | None = Field(None, ge=1, description="passes over the training data")
-    batch_size: int = Field(256, ge=1, description="rows of a batch")
+    epochs: int | None = Field(None, ge=1, le=_LARGEST, description="passes over the training data")
+    batch_size: int = Field(256, ge=1, le=_LARGEST, description="rows of a batch")
     learning_rate: float = Field(1e-3, gt=0, description="the optimizer's learning rate")
-    seed: int = Field(0, ge=0, le=2**31 - 1, description="seed of all that is random")
-    embedding_dim: int = Field(8, ge=1, description="length of an embedding vector")
+    seed: int = Field(0, ge=0, le=_LARGEST, description="seed of all that is random")
+    embedding_dim: int = Field(8, ge=1, le=_LARGEST, description="length of an embedding vector")
     hidden_units: tuple[Width, ...] = Field((64, 32), description="widths of the shared layers")
     head_units: tuple[Width, ...] = Field((), description="widths of each head's own layers")
 
@@ -63,7 +71,7 @@ class TrainerConfig(Training):
 
     tasks: tuple[Task, ...] = Field(description="the tasks")
     features: Features | None = Field(None, description="the features that Transform made")
-    embedding_sizes: dict[str, Annotated[int, Field(ge=1)]] | None = Field(
+    embedding_sizes: dict[str, Width] | None = Field(
         None, description="transformed feature = number of its ids"
     )
     model_fn: str | None = Field(None, description="import path of a function building the model")
@@ -96,8 +104,10 @@ def trainer_config(
     Args:
         custom_config: The Trainer component's `custom_config`.
         hyperparameters: A Tuner's best hyperparameters, as TFX hands them over (the config of a
-            `keras_tuner.HyperParameters`) or a plain mapping; they override `custom_config`. With
-            a `model_fn`, names that are not keys of `Training` are left to it.
+            `keras_tuner.HyperParameters`) or a plain mapping; they override `custom_config`. As
+            keras_tuner holds no lists, `hidden_units` and `head_units` may be texts such as
+            "64,32", or one number for one layer. With a `model_fn`, names that are not keys of
+            `Training` are left to it.
         train_steps: `train_args.num_steps`; it takes the place of `epochs`.
 
     Returns:
@@ -109,6 +119,7 @@ def trainer_config(
     given = dict(custom_config or {})
     tuned = hyperparameter_values(hyperparameters)
     known = {key: value for key, value in tuned.items() if key in Training.model_fields}
+    known |= {key: _widths(known[key]) for key in _LISTS_OF_WIDTHS & known.keys()}
     unknown = sorted(set(tuned) - set(known))
     if unknown and not given.get("model_fn"):
         raise ValueError(
@@ -131,6 +142,17 @@ def trainer_config(
 
 
 def hyperparameter_values(hyperparameters: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The values of a `keras_tuner.HyperParameters` config, or of a plain mapping."""
+    """The values of a `keras_tuner.HyperParameters` config, or of a plain mapping.
+
+    Without those that a tuner notes for itself, such as Hyperband's `tuner/epochs`.
+    """
     hyperparameters = hyperparameters or {}
-    return dict(hyperparameters.get("values", hyperparameters))
+    values = hyperparameters.get("values", hyperparameters)
+    return {name: value for name, value in values.items() if not name.startswith(_OF_TUNERS)}
+
+
+def _widths(value: Any) -> Any:
+    """Widths of layers as keras_tuner holds them, a text or one number, as a list."""
+    if isinstance(value, str):
+        return [width.strip() for width in value.split(",") if width.strip()]
+    return [value] if isinstance(value, (int, float)) else value

@@ -78,6 +78,25 @@ def test_other_tasks_are_no_baseline(blessed, other):
     assert found(blessed(tasks(*other)), tasks(TIP, FARE)) == []
 
 
+@pytest.mark.parametrize(
+    ("task", "change"),
+    [
+        ({**TIP, "column": "payment", "above": None, "positive": "Card"}, {"positive": "Cash"}),
+        (TIP, {"column": "fare"}),
+        (TIP, {"divide_by": "fare"}),
+        (TIP, {"valid_above": 0.0}),
+        (FARE, {"log_scale": True}),
+        (
+            {"name": "zone", "kind": "multiclass", "column": "zone", "classes": ("a", "b", "c")},
+            {"classes": ("b", "a", "c")},
+        ),
+    ],
+)
+def test_what_makes_a_label_makes_a_task(blessed, task, change):
+    assert found(blessed(tasks(task)), tasks(task)) == [1]
+    assert found(blessed(tasks(task)), tasks({**task, **change})) == []
+
+
 def test_another_gate_or_loss_weight_is_the_same_task(blessed):
     changed = {**TIP, "gate": {"min_gain": 0.3}, "loss_weight": 2.0}
     assert found(blessed(tasks(changed, FARE)), tasks(TIP, FARE)) == [1]

@@ -1,5 +1,6 @@
 """Our reader of Transform's files: it yields what TFX's own yields, in the order that is wanted."""
 
+import gzip
 import pathlib
 
 import numpy as np
@@ -126,22 +127,51 @@ def test_another_format_is_refused(tmp_path):
         example_files.example_files([f"{tmp_path}/*"])
 
 
-def cut(content):
-    return content[: len(content) // 2]
+def write_rows(path, count):
+    with tf.io.TFRecordWriter(str(path), tf.io.TFRecordOptions("GZIP")) as writer:
+        for i in range(count):
+            writer.write(to_example(row(i)))
+    return path.read_bytes()
 
 
-def flip_a_bit(content):
-    middle = len(content) // 2
-    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+@pytest.mark.parametrize("count", [0, 1, 30, 300])
+def test_a_file_cut_at_any_byte_is_named(tmp_path, count):
+    """TensorFlow, and Beam, read some of them as shorter files."""
+    path = tmp_path / "examples.gz"
+    content = write_rows(path, count)
+    example_files.check_whole([str(path)])
+    for length in range(len(content)):
+        path.write_bytes(content[:length])
+        with pytest.raises(ValueError, match=rf"^{path} is damaged \(.+\); restore it, or run the"):
+            example_files.check_whole([str(path)])
 
 
-@pytest.mark.parametrize("damage", [cut, flip_a_bit])
-def test_a_damaged_file_is_named(files, tmp_path, damage):
-    copies = [tmp_path / pathlib.Path(file).name for file in files]
-    for file, copy in zip(files, copies, strict=True):
-        copy.write_bytes(pathlib.Path(file).read_bytes())
-    copies[1].write_bytes(damage(copies[1].read_bytes()))
-    message = rf"^{copies[1]} is damaged \(.+\); restore it, or run the pipeline with another"
-    patterns = [f"{tmp_path}/*"]
-    with pytest.raises(ValueError, match=message), example_files.damaged_files_named(patterns):
-        list(read_batches([str(copy) for copy in copies], BATCH_SIZE))
+def test_a_flipped_bit_is_found_unless_the_rows_are_the_same(tmp_path):
+    path = tmp_path / "examples.gz"
+    content = write_rows(path, 30)
+    rows = gzip.decompress(content)
+    found = 0
+    for place in range(10, len(content)):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        try:
+            example_files.check_whole([str(path)])
+        except ValueError:
+            found += 1
+        else:
+            assert gzip.decompress(path.read_bytes()) == rows
+    assert found > 0.9 * len(content)
+
+
+def test_the_damaged_one_of_several_files_is_named(files, tmp_path):
+    damaged = tmp_path / "damaged.gz"
+    damaged.write_bytes(pathlib.Path(files[1]).read_bytes()[:-1])
+    with pytest.raises(ValueError, match=rf"^{damaged} is damaged"):
+        example_files.check_whole([*files, str(damaged)])
+
+
+def test_a_file_of_several_gzip_members_is_whole(files, tmp_path):
+    """As `cat` makes it; TensorFlow reads all of it."""
+    path = tmp_path / "both.gz"
+    path.write_bytes(b"".join(pathlib.Path(file).read_bytes() for file in files))
+    example_files.check_whole([str(path)])
+    assert sum(len(batch) for batch in read_batches([str(path)], BATCH_SIZE)) == 80

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from pcgrad_tfx.features import Features, check_features, transformed_name
+from pcgrad_tfx.row_checks import RowChecks, check_columns
 from pcgrad_tfx.tasks import Task
 
 FEATURES = Features(
@@ -65,3 +66,14 @@ def test_labels_of_other_columns_are_no_leak():
 def test_label_among_the_features(label, message):
     with pytest.raises(ValueError, match=message):
         check_features(FEATURES, [Task(name="it", kind="regression", **label)])
+
+
+def test_a_hundred_thousand_columns_are_checked():
+    """In a moment; where each is looked for among all, it takes minutes."""
+    names = tuple(f"column {i}" for i in range(100_000))
+    features = Features(numeric=names[:50_000], categorical=names[50_000:])
+    check_features(features, [Task(name="fare", kind="regression", column="fare")])
+    check_columns("data.csv:1", names, names)
+    checks = RowChecks(names, names, names[:50_000], names[50_000:])
+    checks.add("data.csv:2", ["1"] * len(names))
+    checks.finish("data.csv", 1)

@@ -15,6 +15,8 @@ def frame(**columns):
 REGRESSION = {"name": "fare", "kind": "regression", "column": "fare"}
 CLASSES = {"name": "sort", "kind": "multiclass", "column": "sort", "classes": ("a", "b", "c")}
 
+PAID = {"name": "paid", "kind": "binary", "column": "paid"}
+
 PROBLEMS = {
     "negative amounts on a logarithmic scale": (
         REGRESSION | {"log_scale": True},
@@ -44,6 +46,24 @@ PROBLEMS = {
         {"name": "tip", "kind": "binary", "column": "tip", "above": 5},
         {"tip": ["1", "2"]},
         "the label made of column 'tip' is 0 in every row that has one; choose another column or",
+    ),
+    "a third value": (
+        PAID,
+        {"paid": ["0", "1", "2", ""]},
+        "column 'paid' holds '2', too, in 25.0% of the rows, and such rows would have no label: ",
+    ),
+    "1 and 2": (PAID, {"paid": ["1", "2"]}, "column 'paid' holds '2', too, in 50.0% of the rows"),
+    "1 and -1": (PAID, {"paid": ["1", "-1"]}, "column 'paid' holds '-1', too, in 50.0% of the"),
+    "shares": (PAID, {"paid": ["0", "1", "0.5"]}, "column 'paid' holds '0.5', too, in 33.3% of"),
+    "what is not below the limit": (
+        PAID | {"valid_above": -0.5},
+        {"paid": ["0", "1", "-1", "9"]},
+        "column 'paid' holds '9', too, in 25.0% of the rows",
+    ),
+    "neither": (
+        PAID,
+        {"paid": ["2", "3"]},
+        "no row has a label: column 'paid' holds neither 0 nor 1 (it has '2')",
     ),
     "one amount": (REGRESSION, {"fare": ["7.5", ""]}, "is 7.5 in every row that has one"),
     "one amount on a logarithmic scale": (
@@ -78,6 +98,20 @@ def test_a_problem_is_one_line(name):
 def test_labels_that_vary_are_no_problem_however_many_are_missing():
     table = frame(fare=["", "", "-1e15", "1e15"], sort=["", "a", "x", "c"])
     assert not list(label_problems(table, [Task(**REGRESSION), Task(**CLASSES)]))
+
+
+@pytest.mark.parametrize(
+    ("task", "cells"),
+    [
+        ({}, ["0", "1", ""]),
+        ({}, ["0.0", "1.0", "01"]),
+        ({"valid_above": -0.5}, ["0", "1", "-1"]),
+        ({"above": 1}, ["0", "1", "2"]),
+        ({"positive": "2"}, ["0", "1", "2"]),
+    ],
+)
+def test_values_of_a_binary_task_that_are_no_problem(task, cells):
+    assert not list(label_problems(frame(paid=cells), [Task(**PAID, **task)]))
 
 
 def test_classes_of_few_rows_are_remarked():

@@ -83,6 +83,14 @@ def test_an_amount_in_another_currency_predicts_it_alone(random):
     assert str(leak) == "'euros' alone predicts price almost perfectly (R² 1.000)"
 
 
+def test_a_column_to_be_bucketized_is_one_of_numbers(random):
+    """As texts, all different, these would tell nothing."""
+    price = random.lognormal(3, 1, ROWS)
+    frame = table(price=price, euros=0.9 * price)
+    (leak,) = find_leaks(frame, Features(bucketized={"euros": 20}), [AMOUNT])
+    assert str(leak).startswith("'euros' alone predicts price almost perfectly (R² 1.000)")
+
+
 def test_a_code_of_the_class_predicts_it_alone(random):
     kind = random.choice(["a", "b", "c"], ROWS)
     code = [{"a": "x", "b": "y", "c": "z"}[value] for value in kind]

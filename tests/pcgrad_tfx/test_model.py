@@ -5,21 +5,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pcgrad.keras import MultiTaskModel
 from pcgrad_tfx.features import Features
 from pcgrad_tfx.label_statistics import LabelStatistics
 from pcgrad_tfx.log_scale import MeanSquaredLogError
 from pcgrad_tfx.model import (
-    as_multi_task_model,
     build_model,
     check_feature_spec,
-    load_model_fn,
+    parameter_count,
     task_loss,
 )
 from pcgrad_tfx.tasks import Task
+from pcgrad_tfx.training import build as build_for
 from pcgrad_tfx.training import compile_model
 from pcgrad_tfx.training_config import TrainerConfig, Training
-from trips import dropout_model
 
 TASKS = (
     Task(name="tip", kind="binary", column="tips"),
@@ -194,79 +192,24 @@ def test_without_hidden_layers_the_model_is_linear():
     assert sorted(shapes) == sorted([(5, 8), (9, 1), (1,), (9, 1), (1,), (9, 4), (4,)])
 
 
-def test_load_model_fn():
-    assert load_model_fn("trips.dropout_model") is dropout_model
-
-
 @pytest.mark.parametrize(
-    "path",
-    [
-        "dropout_model",
-        "no_such_package.build",
-        "trips.no_such_function",
-        ".build",
-        "..models.build",
-        "",
-    ],
+    "training",
+    [{}, {"hidden_units": ()}, {"hidden_units": (6, 5), "head_units": (4, 3), "embedding_dim": 3}],
 )
-def test_a_function_that_cannot_be_imported_is_named(path):
-    with pytest.raises(ValueError, match=r"^custom_config: model_fn: cannot import ") as error:
-        load_model_fn(path)
-    assert repr(path) in str(error.value)
-    assert "\n" not in str(error.value)
+def test_parameters_are_counted_without_the_model(training):
+    counted = parameter_count(SPEC, TASKS, Training(**training), {"company_xf": 5})
+    assert counted == build(**training).count_params()
 
 
-def test_what_is_no_function_is_refused():
-    with pytest.raises(ValueError, match=r"'trips.BATCH_SIZE' is not a function"):
-        load_model_fn("trips.BATCH_SIZE")
-
-
-def test_a_functional_model_becomes_a_multi_task_model_with_the_same_layers():
-    plain = dropout_model(SPEC, TASKS, {})
-    model = as_multi_task_model(plain, TASKS, "models.build")
-    assert isinstance(model, MultiTaskModel)
-    assert [id(weight) for weight in model.weights] == [id(weight) for weight in plain.weights]
-    for one, other in zip(model(FEATURES), plain(FEATURES), strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
-def test_outputs_may_be_a_mapping_by_task():
-    inputs = keras.Input((), name="miles_xf")
-    column = keras.layers.Reshape((1,))(inputs)
-    outputs = {task.name: keras.layers.Dense(task.units)(column) for task in TASKS}
-    model = as_multi_task_model(keras.Model({"miles_xf": inputs}, outputs), TASKS, "models.build")
-    model.compile("sgd", loss={task.name: task.loss for task in TASKS})
-    answers = model({"miles_xf": FEATURES["miles_xf"]})
-    assert set(answers) == {task.name for task in TASKS}
-
-
-def test_a_multi_task_model_is_taken_as_it_is():
-    model = build()
-    assert as_multi_task_model(model, TASKS, "models.build") is model
-
-
-def compiled():
-    model = build()
-    model.compile("sgd", loss={task.name: task.loss for task in TASKS})
-    return model
-
-
-class Subclassed(keras.Model):
-    """Neither functional nor a MultiTaskModel."""
-
-
-@pytest.mark.parametrize(
-    ("model", "message"),
-    [
-        (compiled, "models.build returned a compiled model; leave compiling it to the Trainer"),
-        (
-            lambda: dropout_model(SPEC, TASKS[:2], {}),
-            r"models.build returned a model with outputs \['fare', 'tip'\]; name them like the",
-        ),
-        (Subclassed, "models.build returned Subclassed; return a functional keras.Model or a"),
-        (lambda: None, "models.build returned NoneType; return a functional keras.Model or a"),
-    ],
-)
-def test_an_unfit_model_is_refused(model, message):
-    with pytest.raises(ValueError, match=f"^{message}"):
-        as_multi_task_model(model(), TASKS, "models.build")
+def test_much_memory_is_said_before_it_is_taken(capsys, monkeypatch):
+    """Ten million units: 40 million weights, and a row of the three heads for each."""
+    built = []
+    monkeypatch.setattr("pcgrad_tfx.training.build_model", lambda *given: built.append(given))
+    features = {"features": None, "embedding_sizes": {"company_xf": 5}}
+    for units in ((64, 32), (10_000_000,)):
+        config = TrainerConfig(tasks=TASKS, hidden_units=units, **features)
+        build_for(config, SPEC, None, {})
+        said = capsys.readouterr().out
+        assert len(built) == 1 or said.startswith("The model has 160,000,046 parameters; training")
+        assert len(built) == 2 or not said
+    assert "takes about 4.2 GiB of memory" in said

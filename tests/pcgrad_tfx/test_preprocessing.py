@@ -50,6 +50,15 @@ def test_numeric_feature_has_mean_0_and_variance_1(transformed):
         np.testing.assert_allclose(outputs[name].std(), 1, rtol=1e-6)
 
 
+def test_a_number_far_beyond_all_others_is_brought_near(transformed):
+    """Some float32 numbers are more deviations away than float32 can hold."""
+    outputs = transformed.serve_features([{"miles": [m]} for m in (3e38, -3e38, 1e9, 23.0)])
+    far, low, near, seen = outputs["miles_xf"]
+    assert (far, low) == (1e6, -1e6)
+    assert near == 1e6
+    assert seen < 2
+
+
 def test_integers_too_large_for_float32_keep_their_differences(transformed):
     outputs = transformed.serve_features(TRAINING_ROWS[:24])
     np.testing.assert_allclose(outputs["started_xf"], outputs["miles_xf"], rtol=1e-5)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import pcgrad_tfx.serving
 from transformed import TransformedData, op_determinism
 from trips import STEPS_PER_EPOCH, trainer_config
 
@@ -160,16 +161,33 @@ def with_checkpoint(transformed_data, tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("changes", "arguments"),
-    [({"learning_rate": 0.02}, {}), ({}, {"hyperparameters": {"width": 6}})],
+    [
+        ({"learning_rate": 0.02}, {}),
+        ({}, {"hyperparameters": {"width": 6}}),
+        ({}, {"eval_steps": 1}),
+        ({}, {"base_model": pathlib.Path("base")}),
+    ],
 )
 def test_another_training_starts_anew_and_leaves_the_checkpoint(
-    transformed_data, with_checkpoint, tmp_path, changes, arguments
+    transformed_data, with_checkpoint, tmp_path, monkeypatch, changes, arguments
 ):
+    # There is no base model; what matters is that one is named.
+    monkeypatch.setattr(pcgrad_tfx.serving, "load_weights", lambda *_: None)
     before = checkpoints(with_checkpoint)
     config = config_of(with_checkpoint, **changes)
     begun = interrupt(transformed_data, tmp_path, config, _Crash(0, 0), **arguments)
     assert begun == [0]
     assert set(before) <= set(checkpoints(with_checkpoint))
+
+
+def test_another_number_of_steps_is_another_training(transformed_data, tmp_path):
+    config = config_of(tmp_path, epochs=None)
+    for steps in (2 * STEPS_PER_EPOCH, 3 * STEPS_PER_EPOCH):
+        begun = interrupt(
+            transformed_data, tmp_path / str(steps), config, _Crash(0), train_steps=steps
+        )
+        assert begun == [0]
+    assert len(checkpoints(tmp_path)) == 2
 
 
 @pytest.mark.parametrize("steps", [1, STEPS_PER_EPOCH])

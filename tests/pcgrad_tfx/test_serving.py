@@ -100,6 +100,19 @@ def test_an_empty_example_is_a_row_without_any_value(trained):
     assert all(np.isfinite(value).all() for value in empty.values())
 
 
+def test_two_values_for_one_feature_are_named(trained):
+    for name, values in {"miles": [1.0, 2.0], "company": ["a", "b"], "hour": [1, 2]}.items():
+        message = f"column .*{name}.* has several values in one row; only one can be used"
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+            trained.serve([without_labels(raw_row(5)), {name: values}])
+
+
+@pytest.mark.parametrize("miles", [3e38, -3e38, 1e30, float("inf"), float("nan")])
+def test_answers_to_extreme_numbers_are_finite(trained, miles):
+    answers = trained.serve([{**without_labels(raw_row(5)), "miles": [miles]}])
+    assert all(np.isfinite(value).all() for value in answers.values())
+
+
 def test_a_batch_of_1000_is_answered_row_by_row(trained):
     rows = [without_labels(raw_row(i)) for i in range(1000)]
     batch = trained.serve(rows)

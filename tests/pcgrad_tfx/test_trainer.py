@@ -1,5 +1,7 @@
 """`run_fn` as TFX's Trainer runs it."""
 
+import functools
+
 import keras
 import keras_tuner
 import numpy as np
@@ -167,6 +169,34 @@ def test_a_model_of_ones_own_and_its_hyperparameters(transformed_data, tmp_path)
     assert not np.array_equal(*answers["payment"])
 
 
+def test_logits_are_trained_and_served_as_the_probabilities_that_they_are(
+    transformed_data, tmp_path
+):
+    config = trainer_config(model_fn="trips.dropout_model", features=None)
+    runs = [
+        transformed_data.train(
+            tmp_path / str(logits), config, train_steps=9, hyperparameters={"logits": logits}
+        )
+        for logits in (False, True)
+    ]
+    wanted, found = ([np.sort(np.ravel(w)) for w in run.weights] for run in runs)
+    by_size = functools.partial(sorted, key=lambda weight: (weight.size, weight.tolist()))
+    assert_same_weights(by_size(found), by_size(wanted), atol=1e-5)
+    wanted, found = (run.serve(ROWS["eval"]) for run in runs)
+    for name, value in found.items():
+        np.testing.assert_allclose(value, wanted[name], rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(found["payment"].sum(axis=1), 1, rtol=1e-5)
+    assert set(runs[0].history) == set(runs[1].history)
+
+
+def wild_model(feature_spec, tasks, hyperparameters):
+    """The first task's output is no probability: hidden from whoever looks at the layers."""
+    plain = dropout_model(feature_spec, tasks, hyperparameters)
+    first, *others = plain.outputs
+    names = [task.name for task in tasks]
+    return keras.Model(plain.input, dict(zip(names, [5.0 * first, *others], strict=True)))
+
+
 @pytest.mark.usefixtures("not_exported")
 def test_our_model_after_a_preprocessing_of_ones_own(trained, transformed_data, tmp_path):
     """The user tells which features are ids; the model is the one that `features` leads to."""
@@ -224,6 +254,11 @@ OWN = config_of((Task(name="tip", kind="binary", column="tips"),), FEATURES)["ta
         ({"tasks": OWN}, {}, "task 'tip': label_key 'tip_label' is not among the transformed"),
         ({"model_fn": "no_such.build"}, {}, "model_fn: cannot import 'no_such.build'"),
         ({"model_fn": "test_trainer.compiled_model"}, {}, "compiled_model returned a compiled"),
+        (
+            {"model_fn": "test_trainer.wild_model"},
+            {},
+            "test_trainer.wild_model: task 'big_tip': outputs from .* are no probabilities; apply",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_before_training(

@@ -5,7 +5,7 @@ import json
 import keras_tuner
 import pytest
 
-from pcgrad_tfx.training_config import trainer_config
+from pcgrad_tfx.training_config import hyperparameter_values, trainer_config
 
 TASK = {"name": "fare", "kind": "regression", "column": "fare"}
 CONFIG = {"tasks": [TASK], "features": {"numeric": ["miles"]}}
@@ -59,6 +59,19 @@ def test_every_mistake_has_its_line():
         trainer_config({**CONFIG, "batch_size": 0, "sead": 1})
 
 
+@pytest.mark.parametrize(
+    "key", ["epochs", "batch_size", "embedding_dim", "hidden_units", "head_units"]
+)
+def test_numbers_that_tensorflow_cannot_count_to_are_refused(key):
+    most = 2**31 - 1
+    value = [most] if key.endswith("units") else most
+    trainer_config(CONFIG | {key: value})
+    for larger in (2**31, 10**30):
+        value = [larger] if key.endswith("units") else larger
+        with pytest.raises(ValueError, match=rf"^custom_config: {key}.*: {larger} "):
+            trainer_config(CONFIG | {key: value})
+
+
 @pytest.mark.parametrize("config", [None, {}, {"features": {"numeric": ["miles"]}}])
 def test_missing_tasks(config):
     with pytest.raises(ValueError, match=r"^custom_config: tasks: is missing.*\Z"):
@@ -81,6 +94,59 @@ def test_hyperparameters_override_the_configuration(form):
     config = {**CONFIG, "batch_size": 8, "seed": 3}
     found = trainer_config(config, form({"batch_size": 64, "learning_rate": 0.25}))
     assert (found.batch_size, found.learning_rate, found.seed) == (64, 0.25, 3)
+
+
+def hyperband(folder, build):
+    """The best hyperparameters of a second round of Hyperband, as TFX's Tuner writes them."""
+    oracle = keras_tuner.oracles.HyperbandOracle(
+        keras_tuner.Objective("loss", "min"), max_epochs=4, factor=2
+    )
+    oracle._set_project_dir(str(folder), "tuning")
+    values = keras_tuner.HyperParameters()
+    build(values)
+    oracle.update_space(values)
+    found = {}
+    for number in range(12):
+        trial = oracle.create_trial("tuner")
+        if trial.status != "RUNNING":
+            break
+        oracle.update_trial(trial.trial_id, {"loss": 1 / (number + 1)})
+        trial.status = "COMPLETED"
+        oracle.end_trial(trial)
+        found |= trial.hyperparameters.values
+    (best,) = oracle.get_best_trials(1)
+    return json.loads(json.dumps(best.hyperparameters.get_config())), set(found)
+
+
+def test_hyperparameters_of_hyperband(tmp_path):
+    def build(values):
+        values.Choice("learning_rate", [0.25, 0.5])
+        values.Choice("hidden_units", ["64,32", "64, 32"])
+
+    config, names = hyperband(tmp_path, build)
+    own = {"tuner/epochs", "tuner/initial_epoch", "tuner/bracket", "tuner/round", "tuner/trial_id"}
+    assert own < names
+    found = trainer_config({**CONFIG, "epochs": 7}, config)
+    assert found.learning_rate in (0.25, 0.5)
+    assert (found.hidden_units, found.epochs) == ((64, 32), 7)
+    assert set(hyperparameter_values(config)) == {"learning_rate", "hidden_units"}
+    assert trainer_config(CONFIG, config, train_steps=7).epochs is None
+
+
+@pytest.mark.parametrize("form", [dict, tuned])
+@pytest.mark.parametrize(
+    ("value", "widths"),
+    [("64,32", (64, 32)), (" 8 , 4,2", (8, 4, 2)), ("16", (16,)), (16, (16,)), ("", ())],
+)
+def test_widths_that_a_tuner_can_hold(form, value, widths):
+    assert trainer_config(CONFIG, form({"hidden_units": value})).hidden_units == widths
+    assert trainer_config(CONFIG, form({"head_units": value})).head_units == widths
+
+
+@pytest.mark.parametrize("value", ["64,x", "64;32", "-3", "0", 2.5])
+def test_wrong_widths_are_named(value):
+    with pytest.raises(ValueError, match=r"^hyperparameters: hidden_units\[\d\]: .*\Z"):
+        trainer_config(CONFIG, tuned({"hidden_units": value}))
 
 
 @pytest.mark.parametrize("form", [dict, tuned])

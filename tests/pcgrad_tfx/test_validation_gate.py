@@ -6,14 +6,19 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import tensorflow_data_validation as tfdv
+from tensorflow_metadata.proto.v0 import anomalies_pb2
 from tfx import v1 as tfx
 from tfx.orchestration.beam.beam_dag_runner import BeamDagRunner
+from tfx.types import standard_artifacts
+from tfx.types.artifact_utils import encode_split_names
 
 from pcgrad_tfx.csv_checks import csv_location
 from pcgrad_tfx.csv_example_gen import CsvExampleGen
 from pcgrad_tfx.csv_example_gen.executor import Executor
 from pcgrad_tfx.errors import DataError
 from pcgrad_tfx.validation_gate import ValidationGate
+from pcgrad_tfx.validation_gate.executor import Executor as Gate
+from transformed import artifact
 
 TAXI_SCHEMA = Path(__file__).parents[2] / "pipelines" / "taxi_schema.pbtxt"
 TAXI_DATA = "components/testdata/external/csv/data.csv"
@@ -100,6 +105,34 @@ def test_anomalies_stop_the_pipeline_with_a_table(tmp_path, runner):
 def test_an_empty_split_stops_the_pipeline(tmp_path):
     with pytest.raises(DataError, match=r"^split 'eval' has no examples .*; add data or "):
         run("fare,name\n1.5,Ann\n2.5,Bob\n3.5,Cid\n", tmp_path)
+
+
+def test_an_anomaly_of_the_whole_data_stops_the_pipeline(tmp_path):
+    """Such as too few examples; with one of a column, it comes first."""
+    info = anomalies_pb2.AnomalyInfo(
+        reason=[
+            anomalies_pb2.AnomalyInfo.Reason(
+                short_description="Low num examples", description="The dataset has 3 < 100"
+            )
+        ]
+    )
+    found = anomalies_pb2.Anomalies(dataset_anomaly_info=info, anomaly_info={"fare": info})
+    (tmp_path / "anomalies" / "Split-train").mkdir(parents=True)
+    path = tmp_path / "anomalies" / "Split-train" / "SchemaDiff.pb"
+    inputs = {
+        "statistics": [artifact(standard_artifacts.ExampleStatistics, tmp_path / "statistics")],
+        "anomalies": [artifact(standard_artifacts.ExampleAnomalies, tmp_path / "anomalies")],
+    }
+    inputs["statistics"][0].split_names = encode_split_names([])
+    inputs["anomalies"][0].split_names = encode_split_names(["train"])
+    path.write_bytes(anomalies_pb2.Anomalies().SerializeToString())
+    Gate().Do(inputs, {}, {})
+    path.write_bytes(found.SerializeToString())
+    with pytest.raises(DataError) as caught:
+        Gate().Do(inputs, {}, {})
+    first_line, _, _, *rows = str(caught.value).splitlines()
+    assert first_line.startswith("split 'train', column '(all)': Low num examples: The dataset has")
+    assert [row.split()[1] for row in rows] == ["(all)", "fare"]
 
 
 def test_the_taxi_trips_pass(tmp_path):

@@ -188,10 +188,12 @@ class TransformedData:
         return run
 
 
-def write_transformed(folder):
+OURS = functools.partial(preprocessing_fn, custom_config=config_of(TASKS, FEATURES))
+
+
+def write_transformed(folder, function=OURS, spec=RAW_SPEC, splits=ROWS):
     """Writes what TFX's Transform writes: a graph, and the transformed splits."""
-    metadata = dataset_metadata.DatasetMetadata(schema_utils.schema_from_feature_spec(RAW_SPEC))
-    function = functools.partial(preprocessing_fn, custom_config=config_of(TASKS, FEATURES))
+    metadata = dataset_metadata.DatasetMetadata(schema_utils.schema_from_feature_spec(spec))
     graph = folder / "graph"
     context = tft_beam.Context(temp_dir=str(folder / "tmp"))
     with context, beam.Pipeline(FnApiRunner()) as pipeline:
@@ -199,10 +201,10 @@ def write_transformed(folder):
             split: pipeline
             | f"create {split}"
             >> beam.Create(
-                [{name: row.get(name, []) for name in RAW_SPEC} for row in rows],
+                [{name: row.get(name, []) for name in spec} for row in rows],
                 reshuffle=False,  # the same order in every test run
             )
-            for split, rows in ROWS.items()
+            for split, rows in splits.items()
         }
         transform_fn = (raw["train"], metadata) | tft_beam.AnalyzeDataset(function)
         _ = transform_fn | tft_beam.WriteTransformFn(str(graph))

@@ -68,6 +68,9 @@ def dropout_model(feature_spec, tasks, hyperparameters):
     shared = keras.layers.Dense(hyperparameters.get("width", 8), "relu", name="shared")(shared)
     shared = keras.layers.Dropout(0.3)(shared)
     outputs = [
-        keras.layers.Dense(task.units, task.activation, name=task.name)(shared) for task in tasks
+        keras.layers.Dense(
+            task.units, None if hyperparameters.get("logits") else task.activation, name=task.name
+        )(shared)
+        for task in tasks
     ]
     return keras.Model(inputs, outputs)

@@ -102,6 +102,22 @@ def test_the_comparison_depends_on_what_its_trainings_depend_on():
     assert settings() != settings(learning_rate=0.5)
 
 
+def test_ten_percent_each_are_held_out_and_transform_learns_from_the_rest():
+    nodes = create()
+    output = json.loads(nodes["CsvExampleGen"].exec_properties["output_config"])
+    splits = output["split_config"]["splits"]
+    assert {split["name"]: split["hash_buckets"] for split in splits} == {
+        "train": 8,
+        "eval": 1,
+        "test": 1,
+    }
+    config = json.loads(nodes["Transform"].exec_properties["splits_config"])
+    assert config == {"analyze": ["train"], "transform": ["train", "eval"]}
+    assert json.loads(nodes["Evaluator"].exec_properties["example_splits"]) == ["test"]
+    for key, split in (("train_args", "train"), ("eval_args", "eval")):
+        assert json.loads(nodes["Trainer"].exec_properties[key])["splits"] == [split]
+
+
 @pytest.mark.parametrize(
     ("options", "source"),
     [

@@ -77,6 +77,24 @@ WRONG = {
         changed('numeric = ["zone"]', '[features.exclude]\nzones = "why"'),
         "features.exclude: column 'zones' is not in the data; did you mean \"zone\"?",
     ),
+    "a number that is too large": (
+        GOOD + "[training]\nbatch_size = 1000000000000000000000000000000",
+        "training.batch_size: 1000000000000000000000000000000 ",
+    ),
+    "brackets within brackets": (
+        GOOD + f"[training]\nhidden_units = {'[' * 500}{']' * 500}",
+        "more than 20 lists or tables within each other; no key takes so many",
+    ),
+    "tables within tables": (
+        GOOD + f"[{'.'.join(['a'] * 100)}]\nb = 1",
+        "more than 20 lists or tables within each other; no key takes so many",
+    ),
+    "a third value of a binary task": (
+        changed('"regression"\ncolumn = "tip"', '"binary"\ncolumn = "shared"').replace(
+            "shared", "zone"
+        ).replace('numeric = ["zone"]', "numeric = []"),
+        "tasks[0]: column 'zone' holds '2', too, in 33.3% of the rows, and such rows would have no",
+    ),
     "data of another format": (
         changed('"trips.csv"', '"trips.csv.zip"'),
         "an archive; unpack it (a CSV file alone may be a .csv.gz)",

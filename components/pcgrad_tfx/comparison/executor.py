@@ -24,6 +24,7 @@ from pcgrad_tfx.comparison.methods import SINGLE_TASK, STATIC_WEIGHTS, Candidate
 from pcgrad_tfx.comparison.results import Comparison, Method, Run, write_comparison
 from pcgrad_tfx.comparison.runs import FinishedRuns, Trainings, in_order
 from pcgrad_tfx.comparison.settings import ComparisonSettings
+from pcgrad_tfx.example_files import check_whole, example_files
 from pcgrad_tfx.input_data import InputData
 from pcgrad_tfx.label_statistics import label_statistics
 from pcgrad_tfx.problems import problem_lines
@@ -128,6 +129,8 @@ def _prepare(
     transformed = inputs[TRANSFORMED_EXAMPLES_KEY]
     data = InputData(tft_output, config.tasks, config.batch_size)
     train_files = _files(transformed, TRAIN)
+    others = [*_files(transformed, EVAL), *_files(inputs[EXAMPLES_KEY], TEST)]
+    check_whole(example_files([*train_files, *others]))
     # Both are small beside the training split, and read once for every run.
     eval_split = data.batches(_files(transformed, EVAL)).cache()
     test_split = _test_split(inputs[EXAMPLES_KEY], tft_output, data, config.batch_size).cache()
