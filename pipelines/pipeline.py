@@ -25,6 +25,7 @@ from pcgrad_tfx.pusher import Pusher
 from pcgrad_tfx.tasks import Task
 from pcgrad_tfx.training_config import Training
 from pcgrad_tfx.validation_gate import ValidationGate
+from pcgrad_tfx.whole_examples import Evaluator, StatisticsGen, Transform
 
 PREPROCESSING_FN = "pcgrad_tfx.preprocessing.preprocessing_fn"
 RUN_FN = "pcgrad_tfx.trainer.run_fn"
@@ -133,7 +134,7 @@ def create_pipeline(
         example_gen = CsvExampleGen(**common, missing=missing_values)
     else:
         example_gen = ImportExampleGen(**common)
-    statistics_gen = tfx.components.StatisticsGen(examples=example_gen.outputs["examples"])
+    statistics_gen = StatisticsGen(examples=example_gen.outputs["examples"])
     if schema is not None:
         schema_gen = CuratedSchema(schema)
     else:
@@ -149,7 +150,7 @@ def create_pipeline(
         statistics=statistics_gen.outputs["statistics"],
         anomalies=example_validator.outputs["anomalies"],
     )
-    transform = tfx.components.Transform(
+    transform = Transform(
         examples=example_gen.outputs["examples"],
         schema=schema_channel,
         preprocessing_fn=PREPROCESSING_FN,
@@ -202,7 +203,7 @@ def create_pipeline(
         data=_source(data_root, data_pattern, data_splits),
     )
     baseline = baseline or latest_blessed_model(tasks, trainer.outputs["model"])
-    evaluator = tfx.components.Evaluator(
+    evaluator = Evaluator(
         examples=example_gen.outputs["examples"],
         example_splits=["test"],
         model=trainer.outputs["model"],
