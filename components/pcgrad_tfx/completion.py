@@ -138,7 +138,8 @@ def truth_value(values: Collection[str]) -> str | None:
 def _with_positive(task: Task, values: Collection[str], is_text: bool) -> Task:
     if not is_text and not any(map(number_fault, values)):
         numbers = {float(value) for value in values}
-        # Beside 0 and 1 there may be codes for an unknown label, but not amounts.
+        # Beside 0 and 1 there may be codes that `valid_above` leaves out (`label_checks` looks
+        # whether it does), but not amounts.
         if {0.0, 1.0} <= numbers and len(numbers) <= 2 + _UNKNOWN_CODES:
             return task
         hint = (

@@ -251,7 +251,7 @@ def _check_range(
 ) -> None:
     """Raises a ValueError if a head cannot give the mean label."""
     activation = getattr(head, "activation", None)
-    if statistics is None or activation not in _RANGES:
+    if statistics is None or activation is None or activation not in _RANGES:
         return
     lowest, highest = _RANGES[activation]
     if task.log_scale:

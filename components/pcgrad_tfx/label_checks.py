@@ -45,8 +45,8 @@ def label_problems(
             yield (
                 f"{where}: column {column} holds {shown(value)}, too, {share}, and such rows would "
                 "have no label: kind 'binary' needs 0 and 1; name the value that counts as 1 by "
-                "`positive`, or a threshold by `above`, or use kind 'multiclass'; leave cells "
-                "empty where the label is missing"
+                "`positive`, or a threshold by `above`, or use kind 'multiclass'; where it stands "
+                "for a missing label, leave the cell empty, or it out by `valid_above`"
             )
         elif len(np.unique(known)) == 1:
             amount = np.expm1(known[0]) if task.log_scale else known[0]

@@ -87,7 +87,7 @@ class Rows:
                     feature[f"{name}_answer"].float_list.value.extend(np.atleast_1d(answers[i]))
                     if not math.isnan(self.labels[name][i]):
                         feature[name].float_list.value.append(self.labels[name][i])
-                writer.write(example.SerializeToString())
+                writer.write(example.SerializeToString(deterministic=True))
 
     def known(self, task, within=slice(None)):
         labels, answers = self.labels[task][within], self.answers[task][within]

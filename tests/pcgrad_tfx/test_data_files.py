@@ -112,7 +112,7 @@ def write_examples(path, rows, options=None):
                         feature.int64_list.value.append(value)
                     else:
                         feature.float_list.value.append(value)
-            writer.write(example.SerializeToString())
+            writer.write(example.SerializeToString(deterministic=True))
 
 
 GOOD = [{"id": [i], "fare": [i / 2], "name": [b"Ann"]} for i in range(120)]

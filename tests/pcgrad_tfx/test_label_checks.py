@@ -119,3 +119,8 @@ def test_classes_of_few_rows_are_remarked():
     tasks = [Task(**CLASSES), Task(name="paid", kind="binary", column="paid")]
     (remark,) = rare_values(table, tasks)
     assert remark.startswith("task sort: few rows of 'c' in 20 rows: if the test split has none")
+
+
+def test_a_class_of_no_row_is_remarked():
+    (remark,) = rare_values(frame(sort=["a", "b"]), [Task(**CLASSES)])
+    assert remark.startswith("task sort: few rows of 'c' in 0 rows: if the test split has none")

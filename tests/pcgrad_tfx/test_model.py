@@ -213,3 +213,26 @@ def test_much_memory_is_said_before_it_is_taken(capsys, monkeypatch):
         assert len(built) == 1 or said.startswith("The model has 160,000,046 parameters; training")
         assert len(built) == 2 or not said
     assert "takes about 4.2 GiB of memory" in said
+
+
+def test_losses_have_their_weights_on_a_common_scale():
+    """An error of a deviation counts 1, whatever the label's unit."""
+    weights = {"tip": 2.0, "fare": 3.0, "zone": 5.0}
+    tasks = [task.model_copy(update={"loss_weight": weights[task.name]}) for task in TASKS]
+    features = Features(numeric=("miles",), categorical=("company",))
+    model = build()
+    compile_model(
+        model,
+        TrainerConfig(tasks=tasks, features=features),
+        tasks,
+        {"fare": LabelStatistics(mean=5000.0, deviation=10.0)},
+    )
+    labels = {
+        "tip": tf.constant([0.0, 1.0, 1.0]),
+        "fare": tf.constant([4990.0, 5020.0, 5070.0]),
+        "zone": tf.constant([0, 3, 1]),
+    }
+    found = model.evaluate(FEATURES, labels, return_dict=True, verbose=0)
+    assert found["fare_loss"] > 100
+    wanted = 2 * found["tip_loss"] + 3 * found["fare_loss"] / 100 + 5 * found["zone_loss"]
+    assert found["loss"] == pytest.approx(wanted, rel=1e-5)

@@ -123,7 +123,7 @@ def to_example(row):
                 feature.int64_list.value.append(value)
             else:
                 feature.float_list.value.append(value)
-    return example.SerializeToString()
+    return example.SerializeToString(deterministic=True)
 
 
 class Transformed:

@@ -102,7 +102,11 @@ def generate(inspection: Inspection, folder: pathlib.Path) -> dict[str, list[tf.
 def transform(
     examples: dict[str, list[tf.train.Example]], config: PipelineConfig, folder: pathlib.Path
 ) -> tuple[dict[str, list[dict]], tft.TFTransformOutput]:
-    everything = [example.SerializeToString() for split in examples.values() for example in split]
+    everything = [
+        example.SerializeToString(deterministic=True)
+        for split in examples.values()
+        for example in split
+    ]
     statistics = stats_impl.generate_statistics_in_memory(
         ExamplesToRecordBatchDecoder().DecodeBatch(everything)
     )
@@ -125,7 +129,9 @@ def transform(
     layer = output.transform_features_layer()
     transformed = {}
     for split in ("train", "eval"):
-        serialized = tf.constant([one.SerializeToString() for one in examples[split]], tf.string)
+        serialized = tf.constant(
+            [one.SerializeToString(deterministic=True) for one in examples[split]], tf.string
+        )
         columns = layer(tf.io.parse_example(serialized, spec))
         columns = {name: np.reshape(value, [-1]) for name, value in columns.items()}
         transformed[split] = [

@@ -34,7 +34,7 @@ def recorded(folder, cells):
             if (cell := choose.choice(cells)) is not None:
                 kind = "bytes_list" if isinstance(cell, bytes) else "int64_list"
                 getattr(features["code"], kind).value.append(cell)
-            writer.write(example.SerializeToString())
+            writer.write(example.SerializeToString(deterministic=True))
     return folder / "codes.tfrecord"
 
 

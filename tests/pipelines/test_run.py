@@ -143,7 +143,7 @@ def test_a_process_with_tensorflow_alone_gets_answers(pushed_model):
             for name, value in columns.items():
                 values = getattr(row.features.feature[name], kinds[type(value)]).value
                 values.append(value.encode() if isinstance(value, str) else value)
-            return row.SerializeToString()
+            return row.SerializeToString(deterministic=True)
 
         full = dict(
             pickup_latitude=41.9, pickup_longitude=-87.6, dropoff_latitude=41.95,

@@ -89,7 +89,7 @@ def nasty(tmp_path_factory):
                 features.feature[name].bytes_list.value.append(draw.choice([b"x", b"<i>y</i>"]))
             features.feature[LABELS[0]].float_list.value.append(draw.random() * 9)
             features.feature[LABELS[1]].int64_list.value.append(draw.randrange(2))
-            writer.write(tf.train.Example(features=features).SerializeToString())
+            writer.write(tf.train.Example(features=features).SerializeToString(deterministic=True))
     (folder / "nasty.toml").write_text(TOML)
     return folder
 
@@ -116,7 +116,9 @@ def test_columns_of_any_name_are_trained_on_and_served(exported):
     step, rows, path = exported
     assert set(step.losses) >= {"loss_loss", "con_loss", "val_loss_loss", "val_con_loss"}
     answer = tf.saved_model.load(str(path)).signatures["serving_default"]
-    answers = answer(examples=tf.constant([row.SerializeToString() for row in rows[:250]]))
+    answers = answer(
+        examples=tf.constant([row.SerializeToString(deterministic=True) for row in rows[:250]])
+    )
     assert set(answers) == {"loss", "con"}
     for task, values in step.predictions.items():
         tf.debugging.assert_near(answers[task], values, rtol=1e-4, atol=1e-4)
