@@ -55,7 +55,7 @@ def sum_of_gram_matrices(stacks: Sequence[TaskStack], count: int) -> tf.Tensor:
     gramian = total()
     if all(stack.dtype == tf.float64 for stack in stacks):
         return gramian
-    again = tf.reduce_any(cosines(gramian) < _OPPOSED)
+    again = tf.reduce_any(gramian < _OPPOSED * _norm_products(gramian))
     # A float32 product overflows where its factors do not, a scaled loss's gradients for instance.
     again = tf.logical_or(again, ~tf.math.is_finite(tf.linalg.trace(gramian)))
     return tf.cond(again, lambda: total(tf.float64), lambda: gramian)
@@ -71,8 +71,13 @@ def cosines(gramian: tf.Tensor) -> tf.Tensor:
         [T, T], the Gram matrix's dtype: G_ij / √(G_ii · G_jj); NaN (undefined) where either
         gradient is zero.
     """
+    return gramian / _norm_products(gramian)
+
+
+def _norm_products(gramian: tf.Tensor) -> tf.Tensor:
+    """‖g_i‖ · ‖g_j‖, [T, T]."""
     norms = tf.sqrt(tf.linalg.diag_part(gramian))
-    return gramian / (norms[:, tf.newaxis] * norms[tf.newaxis, :])
+    return norms[:, tf.newaxis] * norms[tf.newaxis, :]
 
 
 def _scatter(products: tf.Tensor, tasks: tuple[int, ...], count: int) -> tf.Tensor:

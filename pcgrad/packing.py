@@ -12,7 +12,7 @@ import tensorflow as tf
 from pcgrad.gramian import sum_of_gram_matrices
 from pcgrad.replicas import on_several_replicas, sum_over_replicas
 from pcgrad.stacks import stack_gradients
-from pcgrad.task_gradients import TaskGradients
+from pcgrad.task_gradients import TaskGradients, first_places
 
 
 def pack(
@@ -25,7 +25,16 @@ def pack(
 
     Returns:
         T gradients [N], zero where missing; the V shapes; T masks [N], one where present.
+
+    Raises:
+        ValueError: A variable is listed several times: the vectors would count it as often.
     """
+    for index, first in enumerate(first_places(gradients.variables)):
+        if first < index:
+            raise ValueError(
+                f"variables[{index}] is variables[{first}] once more, and would count twice in the "
+                "packed gradients: list every variable once"
+            )
     dtype = _widest([tf.as_dtype(variable.dtype) for variable in gradients.variables])
     shapes = [tf.TensorShape(variable.shape) for variable in gradients.variables]
     packed, masks = [], []

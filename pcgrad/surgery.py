@@ -92,7 +92,8 @@ class _ProjectingSurgery(abc.ABC):
             NaN if any inner product is not finite.
 
         Raises:
-            ValueError: `step` is not given with several replicas.
+            ValueError: `step` is not given with several replicas, or to an instance that is made
+                in the `tf.function` that calls it.
         """
         gramian = tf.cast(gramian, tf.float64)
         tasks = gramian.shape[0]
@@ -107,7 +108,8 @@ class _ProjectingSurgery(abc.ABC):
         # A task with a NaN or an infinity must not be weighed away (divided by, or compared with,
         # NaN): the whole update shows it, so that loss scaling and TerminateOnNaN see it.
         finite = tf.reduce_all(tf.math.is_finite(gramian))
-        return tf.where(finite, weights, tf.constant(float("nan"), tf.float64))
+        # √-1: a NaN that exists then only, as `tf.debugging.enable_check_numerics` wants it.
+        return weights + tf.sqrt(tf.cast(finite, tf.float64) - 1)
 
     @tf.autograph.experimental.do_not_convert
     def pc_backward(
@@ -126,7 +128,9 @@ class _ProjectingSurgery(abc.ABC):
             tape: The tape that recorded the losses; persistent if there is more than one.
             losses: T floating-point losses, as a sequence or a mapping from task names. A loss that
                 is not a scalar counts as its sum.
-            variables: The V variables to differentiate by.
+            variables: The V variables to differentiate by. One that is listed several times counts
+                once; each of its places gets its update, as in `tf.GradientTape.gradient`, and an
+                optimizer that is given all of them takes that many steps with it.
             step: Number of the training step; counted here if not given. Required with several
                 replicas.
 
@@ -137,8 +141,8 @@ class _ProjectingSurgery(abc.ABC):
 
         Raises:
             ValueError: `losses` or `variables` is empty, the tape is not persistent although there
-                are several losses, no loss reaches any variable, or `step` is not given with
-                several replicas.
+                are several losses, two losses have the same name, no loss reaches any variable, or
+                `step` is not given as in `__call__`.
             TypeError: A loss is not a floating-point tensor.
         """
         return weighted_backward(tape, losses, variables, self, step)
@@ -159,7 +163,8 @@ class _ProjectingSurgery(abc.ABC):
             the same dtype, one where the gradient exists.
 
         Raises:
-            ValueError, TypeError: As in `pc_backward`.
+            ValueError, TypeError: As in `pc_backward`; also a ValueError if a variable is listed
+                several times.
         """
         return packing.pack(task_gradients(tape, losses, variables))
 
@@ -238,8 +243,18 @@ class _ProjectingSurgery(abc.ABC):
             )
         if self._steps is None:
             # Lifted out of any function that is being traced, so that it is created once.
-            with tf.init_scope():
-                self._steps = tf.Variable(0, trainable=False, dtype=tf.int64, name="surgery_steps")
+            try:
+                with tf.init_scope():
+                    self._steps = tf.Variable(
+                        0, trainable=False, dtype=tf.int64, name="surgery_steps"
+                    )
+            except ValueError as error:  # TensorFlow's, of variables made in every tracing
+                name = type(self).__name__
+                raise ValueError(
+                    f"{name}() is made anew whenever this tf.function is traced, so it cannot "
+                    f"count steps: make {name}() outside of the function, or pass `step` (say, "
+                    "`optimizer.iterations`)"
+                ) from error
         return self._steps.assign_add(1) - 1
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
+import numpy as np
 import tensorflow as tf
 
 from pcgrad.stacks import TaskStack, stack_gradients
@@ -27,7 +29,8 @@ class TaskGradients:
         variables: The V variables.
         gradients: `gradients[task][variable]`, a tensor or `tf.IndexedSlices` shaped like the
             variable, `None` where the task does not reach it.
-        shared: For each shared variable's index the stacked gradients of the tasks that reach it.
+        shared: For each shared variable's index the stacked gradients of the tasks that reach it;
+            the first index of one that is listed several times.
     """
 
     tasks: tuple[str, ...]
@@ -50,22 +53,25 @@ def task_gradients(
         tape: The tape that recorded the losses; persistent if there is more than one.
         losses: T floating-point losses of any shape, as a sequence or as a mapping from task names.
             A loss that is not a scalar counts as its sum, as in `tf.GradientTape.gradient`.
-        variables: V `tf.Variable` or `keras.Variable`.
+        variables: V `tf.Variable` or `keras.Variable`. One that is listed several times counts once
+            in the Gram matrix; each of its places gets its gradient, as in
+            `tf.GradientTape.gradient`.
 
     Returns:
         The T×V gradients.
 
     Raises:
-        ValueError: `losses` or `variables` is empty, the tape is not persistent although there are
-            several losses, or no loss reaches any variable.
+        ValueError: `losses` or `variables` is empty, two losses have the same name, the tape is not
+            persistent although there are several losses, or no loss reaches any variable.
         TypeError: A loss is not a floating-point tensor.
     """
     named, variables = checked(losses, variables)
     gradients = tuple(tuple(differentiate(tape, loss, variables)) for loss in named.values())
+    first = first_places(variables)
     shared = {
         index: stack_gradients(by_task, variables[index].shape)
-        for index, by_task in enumerate(reaching(gradients))
-        if len(by_task) > 1
+        for index, by_task in enumerate(reaching(gradients, named))
+        if len(by_task) > 1 and first[index] == index
     }
     return TaskGradients(tuple(named), variables, gradients, shared)
 
@@ -92,13 +98,27 @@ def combine(gradients: TaskGradients, weights: tf.Tensor) -> list[Gradient | Non
             f"for each, a tensor of shape [{count}]"
         )
     combined: list[Gradient | None] = []
+    first = first_places(gradients.variables)
     for index, variable in enumerate(gradients.variables):
-        if index in gradients.shared:
+        if first[index] < index:
+            gradient = combined[first[index]]
+        elif index in gradients.shared:
             gradient = gradients.shared[index].weighted_sum(weights)
         else:
             gradient = next(iter(gradients.of_variable(index).values()), None)
         combined.append(None if gradient is None else cast(gradient, variable.dtype))
     return combined
+
+
+def first_places(variables: Sequence[tf.Variable]) -> list[int]:
+    """For each variable the first index at which it is listed."""
+    places: dict[int, int] = {}
+    return [places.setdefault(id(value_of(one)), index) for index, one in enumerate(variables)]
+
+
+def value_of(variable: tf.Variable) -> tf.Variable:
+    """The `tf.Variable` of a `keras.Variable`."""
+    return variable if isinstance(variable, tf.Variable) else variable.value
 
 
 def cast(gradient: Gradient, dtype: tf.DType | str) -> Gradient:
@@ -117,11 +137,16 @@ def checked(
     """Names the losses.
 
     Raises:
-        ValueError: `losses` or `variables` is empty.
+        ValueError: `losses` or `variables` is empty, or two losses have the same name.
         TypeError: A loss is not a floating-point tensor, or `variables` is a single one.
     """
     if isinstance(losses, Mapping):
         named = {str(name): loss for name, loss in losses.items()}
+        if len(named) < len(losses):
+            raise ValueError(
+                f"`losses` has keys {list(losses)}, of which several are the same as text: name "
+                "the tasks differently"
+            )
     elif isinstance(losses, Sequence):
         named = {str(index): loss for index, loss in enumerate(losses)}
     else:
@@ -135,9 +160,11 @@ def checked(
         dtype = loss.dtype if tf.is_tensor(loss) else None
         if dtype is None or not tf.as_dtype(dtype).is_floating:
             found = f"of dtype {dtype.name}" if dtype is not None else f"a {type(loss).__name__}"
+            number = isinstance(loss, int | float | np.number)
             raise TypeError(
                 f"losses[{name!r}] is {found}: a loss must be a real floating-point tensor, "
                 "computed on the tape"
+                + ("; that of a task that has none now is tf.constant(0.0)" if number else "")
             )
     if tf.is_tensor(variables):
         raise TypeError(
@@ -149,11 +176,16 @@ def checked(
     return named, variables
 
 
-def reaching(gradients: Sequence[Sequence[Gradient | None]]) -> list[dict[int, Gradient]]:
+def reaching(
+    gradients: Sequence[Sequence[Gradient | None]], losses: Mapping[str, tf.Tensor]
+) -> list[dict[int, Gradient]]:
     """For each variable the gradients of the tasks that reach it, by the index of the task.
+
+    Warns of a loss that reaches none, unless it is known to be zero.
 
     Args:
         gradients: `gradients[task][variable]`.
+        losses: The T losses by name.
 
     Raises:
         ValueError: No task reaches any variable.
@@ -167,6 +199,14 @@ def reaching(gradients: Sequence[Sequence[Gradient | None]]) -> list[dict[int, G
             "no loss in `losses` reaches any of `variables`: compute the losses inside the "
             "`with tf.GradientTape(...)` block, from these variables"
         )
+    for row, (name, loss) in zip(gradients, losses.items(), strict=True):
+        value = tf.get_static_value(loss)
+        if all(gradient is None for gradient in row) and (value is None or np.any(value)):
+            warnings.warn(
+                f"losses[{name!r}] reaches none of `variables`, so it trains nothing: was it "
+                "computed outside the `with tf.GradientTape(...)` block, or are its layers frozen?",
+                stacklevel=2,
+            )
     return by_variable
 
 

@@ -65,15 +65,19 @@ class ConflictStatistics(keras.metrics.Metric):
         self._nonfinite_steps.assign(
             tf.where(finite, tf.zeros_like(nonfinite_steps), nonfinite_steps)
         )
-        # A task without labels has no gradient: its norm is undefined, as its cosines are.
-        norms = squared_norms / tf.sqrt(squared_norms) / tf.cast(scale, tf.float64)
-        values = tf.linalg.set_diag(cosines(tf.cast(gramian, tf.float64)), norms)
-        defined = tf.cast(tf.math.is_finite(values), tf.float64)
+        # A task without labels has no gradient: its norm is undefined, as its cosines are. Nothing
+        # is computed of it, for `tf.debugging.enable_check_numerics`.
+        known = tf.logical_and(finite, squared_norms > 0)
+        known = tf.logical_and(known[:, tf.newaxis], known[tf.newaxis, :])
+        gramian = tf.where(known, tf.cast(gramian, tf.float64), tf.ones([], tf.float64))
+        norms = tf.sqrt(tf.linalg.diag_part(gramian)) / tf.cast(scale, tf.float64)
+        defined = tf.cast(tf.logical_and(known, tf.math.is_finite(gramian)), tf.float64)
+        values = tf.linalg.set_diag(cosines(gramian), norms)
         values = tf.math.multiply_no_nan(values, defined)
         counted = tf.logical_or(values < 0, tf.eye(len(self.tasks), dtype=tf.bool))
         self._total.assign_add(tf.stack([defined, values, tf.cast(counted, tf.float64)]))
         steps = self._total[_CONFLICTS, 0, 0]
-        tf.cond(steps >= self._end_of_block, self._end_block, lambda: None)
+        tf.cond(tf.greater_equal(steps, self._end_of_block), self._end_block, lambda: None)
 
     def reset_state(self) -> None:
         """Forgets the steps of the epoch, not those of the run."""
@@ -86,7 +90,7 @@ class ConflictStatistics(keras.metrics.Metric):
         self._full_blocks.assign_add(tf.einsum("b,ktu->bktu", place, block))
         self._total_before_block.assign(self._total)
         count.assign_add(1)
-        tf.cond(count >= _BLOCKS, self._double_blocks, lambda: None)
+        tf.cond(tf.greater_equal(count, _BLOCKS), self._double_blocks, lambda: None)
         self._end_of_block.assign_add(self._block_length)
 
     def _double_blocks(self) -> None:

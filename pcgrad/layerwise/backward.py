@@ -113,7 +113,8 @@ def backward(
         elif choice.batch is None:
             made = by_layer()
         else:
-            made = _either(choice.batch <= choice.largest_batch, by_layer, by_tape)
+            few = choice.batch <= choice.largest_batch
+            made = _either(few, by_layer, by_tape, checked_variables)
             told = f"up to a batch of {choice.largest_batch}, otherwise from the tape"
             made = made._replace(description=f"{told}: {made.description}")
     if not tf.executing_eagerly():  # when a step is traced, not in every step
@@ -129,7 +130,10 @@ def check_gramian(gramian: str) -> None:
 
 
 def _either(
-    condition: tf.Tensor, one: Callable[[], Backward], other: Callable[[], Backward]
+    condition: tf.Tensor,
+    one: Callable[[], Backward],
+    other: Callable[[], Backward],
+    variables: Sequence[tf.Variable],
 ) -> Backward:
     """One of two ways, by a condition that is known in each step."""
     made: list[Backward] = []
@@ -147,9 +151,9 @@ def _either(
     first, *rest = tf.cond(condition, lambda: tensors(one), lambda: tensors(other))
     rest = iter(rest)
     update: list[Gradient | None] = []
-    for gradient in made[0].update:
+    for gradient, variable in zip(made[0].update, variables, strict=True):
         if isinstance(gradient, tf.IndexedSlices):
-            size = tf.constant(tf.get_static_value(gradient.dense_shape), gradient.indices.dtype)
+            size = tf.constant(list(variable.shape), gradient.indices.dtype)
             update.append(tf.IndexedSlices(next(rest), next(rest), size))
         else:
             update.append(None if gradient is None else next(rest))

@@ -57,15 +57,19 @@ def choose(losses: Sequence[tf.Tensor], variables: Sequence[tf.Variable]) -> Cho
         return Choice(0, why=f"{min(others)} in the common part, of which the cost is not known")
     kernels = layers.kernels()
     worthwhile = [b for b in _BATCHES if saving(kernels, len(losses), b) >= _WORTHWHILE]
-    if len(worthwhile) == len(_BATCHES):
-        return Choice(_BATCHES[-1])
     known_late = any(kernel.static_rows is None for kernel in kernels)
     if not worthwhile or (known_late and worthwhile[-1] < _SMALLEST_LIMIT):
         return Choice(0, why=f"little would be saved, or for batches below {_SMALLEST_LIMIT} only")
+    # Nor must it be slower in the steps whose inner products are taken twice.
+    safe = [b for b in worthwhile if saving(kernels, len(losses), b, opposed=True) >= 0]
+    if not safe:
+        return Choice(0, why="it would be slower where gradients oppose each other")
+    if len(safe) == len(_BATCHES):
+        return Choice(_BATCHES[-1])
     batches = [
         tf.shape(product.rows)[0]
         for products in layers.products.values()
         for product in products
         if product.rows.shape[0] is None
     ]
-    return Choice(worthwhile[-1], batches[0])
+    return Choice(safe[-1], batches[0])

@@ -109,11 +109,13 @@ class _Differentiation:
         ]
         self._frontier = [frontier[i] for i in reached]
         self._by_frontier = [[row[i] for i in reached] for row in by_frontier]
-        self._reaching = reaching(self._gradients)
-        self._shared = [i for i, by_task in enumerate(self._reaching) if len(by_task) > 1]
+        self._reaching = reaching(self._gradients, losses)
+        self._shared = [index for index in layers.readers if len(self._reaching[index]) > 1]
         for index in self._shared:
             if layers.outputs_of(index) and not self._is_complete(index):
                 layers.give_up(index, "part of it out of the tape's sight")
+            elif index in layers.lookups and not self._is_sparse(index):
+                layers.give_up(index, "a lookup with dense gradients")
         self._kernel_of = {
             bias: kernel for bias, kernel in layers.kernel_of.items() if self._rides(bias, kernel)
         }
@@ -162,6 +164,11 @@ class _Differentiation:
             for output in self._layers.outputs_of(index)
             for task in range(len(self._names))
         )
+
+    def _is_sparse(self, index: int) -> bool:
+        """Whether the tape's update is sparse; of a table that is reshaped it is not."""
+        gradients = self._reaching[index].values()
+        return all(isinstance(gradient, tf.IndexedSlices) for gradient in gradients)
 
     def _rides(self, bias: int, kernel: int) -> bool:
         """Whether a bias has the same task gradients as its kernel's linear outputs, summed."""

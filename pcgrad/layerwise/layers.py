@@ -9,6 +9,7 @@ import tensorflow as tf
 from pcgrad.layerwise.cost import Kernel
 from pcgrad.layerwise.forward_graph import ForwardGraph
 from pcgrad.layerwise.uses import Addition, Lookup, Product, UnknownUseError, find_uses
+from pcgrad.task_gradients import first_places, value_of
 
 
 class Layers:
@@ -37,8 +38,9 @@ class Layers:
         self.lookups: dict[int, list[Lookup]] = {}
         self.unknown: dict[int, str] = {}
         self.additions: dict[int, list[Addition]] = {}
-        for index, variable in enumerate(variables):
-            value = variable if isinstance(variable, tf.Variable) else variable.value
+        # Of a variable that is listed several times, the first place only.
+        for index in sorted(set(first_places(variables))):
+            value = value_of(variables[index])
             self.readers[index] = self.forward.readers(value)
             try:
                 found = find_uses(self.readers[index], self.forward, value.shape)

@@ -12,7 +12,7 @@ PROBLEM = [[np.array([1.0, 0.0]), None], [np.array([-1.0, 1.0]), np.array([2.0])
 
 
 def pc_backward(tape, losses, variables):
-    return PCGrad().pc_backward(tape, losses, variables)
+    return PCGrad().pc_backward(tape, losses, variables, step=0)
 
 
 def pack_grad(tape, losses, variables):
@@ -85,6 +85,60 @@ def test_a_loss_that_cannot_be_differentiated(differentiate, loss, found):
         differentiate(tape, losses, [variable])
     with pytest.raises(TypeError, match=rf"losses\['1'\].*{found}.*floating-point"):
         differentiate(tape, list(losses.values()), [variable])
+
+
+@pytest.mark.parametrize("number", [0.0, 0, np.float32(0)])
+def test_a_number_in_place_of_a_loss(differentiate, number):
+    variable = tf.Variable([1.0])
+    with tf.GradientTape(persistent=True) as tape:
+        losses = {"tip": tf.reduce_sum(variable), "fare": number}
+    with pytest.raises(TypeError, match=r"losses\['fare'\].*has none now is tf.constant\(0.0\)"):
+        differentiate(tape, losses, [variable])
+
+
+def test_the_loss_of_a_task_that_has_none_now(differentiate, recwarn):
+    """What that message says works, without a warning."""
+    variable = tf.Variable([1.0])
+    with tf.GradientTape(persistent=True) as tape:
+        losses = {"tip": tf.reduce_sum(variable), "fare": tf.constant(0.0)}
+    differentiate(tape, losses, [variable])
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("traced", [False, True])
+def test_one_loss_of_several_computed_outside_the_tape(differentiate, traced):
+    variable = tf.Variable([1.0])
+
+    def step():
+        outside = tf.reduce_sum(variable * 2.0)
+        with tf.GradientTape(persistent=True) as tape:
+            losses = {"tip": tf.reduce_sum(variable), "fare": outside}
+        differentiate(tape, losses, [variable])
+
+    with pytest.warns(UserWarning, match=r"losses\['fare'\] reaches none of `variables`.*outside"):
+        (tf.function(step, autograph=False) if traced else step)()
+
+
+def test_names_that_are_the_same_as_text(differentiate):
+    variable = tf.Variable([1.0])
+    with tf.GradientTape(persistent=True) as tape:
+        losses = {1: tf.reduce_sum(variable), "1": tf.reduce_sum(-variable)}
+    with pytest.raises(ValueError, match=r"`losses` has keys \[1, '1'\]"):
+        differentiate(tape, losses, [variable])
+
+
+@pytest.mark.parametrize("autograph", [True, False])
+def test_a_surgery_made_in_the_function_that_is_traced(surgery_class, autograph):
+    problem = LinearTasks(PROBLEM)
+
+    @tf.function(autograph=autograph)
+    def step(number=None):
+        return problem.backward(surgery_class("sum"), number)
+
+    message = rf"make {surgery_class.__name__}\(\) outside of the function, or pass `step`"
+    with pytest.raises(ValueError, match=message):
+        step()
+    np.testing.assert_allclose(step(tf.constant(3))[0], [0.5, 1.5], rtol=1e-6)
 
 
 def test_losses_that_are_one_tensor(differentiate):

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 import reference
+from pcgrad import projection_orders
 from problems import LinearTasks, as_arrays, assert_update
 
 MODES = {
@@ -97,3 +98,13 @@ def test_large_finite_gradients_are_not_taken_for_infinite(surgery_class):
     gradients = [[np.full(100, 1e14)], [np.full(100, -1e14) + np.eye(100)[0] * 2e15]]
     update = LinearTasks(gradients).backward(surgery_class("sum"))
     assert_update(update, reference.update(gradients, [[1], [0]]), gradients)
+
+
+@pytest.mark.parametrize("task", [0, 1, 2])
+def test_a_gradient_whose_square_overflows_is_not_taken_for_infinite(surgery_class, task):
+    """Whichever task's it is: its float32 products are taken again in float64."""
+    gradients = [[np.array([1.0, 2.0])], [np.array([-1.0, 3.0])], [np.array([2.0, -1.0])]]
+    gradients[task][0] *= 1e25
+    orders = projection_orders(0, 0, 3).numpy().tolist()
+    update = LinearTasks(gradients).backward(surgery_class("sum", seed=0), step=0)
+    assert_update(update, reference.update(gradients, orders), gradients)

@@ -133,6 +133,14 @@ def updates_of(surgery: PCGrad) -> np.ndarray:
     return np.array([as_arrays(LinearTasks(THREE).backward(surgery)) for _ in range(20)])
 
 
+@pytest.mark.parametrize("bits", [31, 32, 40])
+def test_steps_and_seeds_count_in_all_their_bits(bits):
+    """As 64-bit numbers: those that agree in the lower bits draw other orders."""
+    orders = projection_orders(3, 5, 8)
+    assert np.any(projection_orders(3, 5 + 2**bits, 8) != orders)
+    assert np.any(projection_orders(3 + 2**bits, 5, 8) != orders)
+
+
 def test_without_a_seed_one_is_drawn(surgery_class):
     seeds = {surgery_class().seed for _ in range(10)}
     assert len(seeds) == 10

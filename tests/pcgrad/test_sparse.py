@@ -104,6 +104,44 @@ def test_a_table_that_only_empty_lookups_reach(surgery_class):
     np.testing.assert_allclose(update[1], [0, 0], atol=1e-6)
 
 
+@pytest.mark.parametrize("width", [1, 100, 512, 700])
+def test_a_table_of_which_every_row_is_looked_up(surgery_class, width):
+    """As many rows as there can be, of any width: none is left out."""
+    rng = np.random.default_rng(0)
+    found = [
+        (np.array(indices), rng.integers(-3, 4, size=(len(indices), width)).astype(float))
+        for indices in ([2, 0, 1, 1], [0, 1, 2], [1, 2, 0, 0])
+    ]
+    problem = LinearTasks([[lookup] for lookup in found], shapes=[(3, width)])
+    gradients = [[dense(lookup, 3)] for lookup in found]
+    expected = reference.update(gradients, projection_orders(0, 0, 3).numpy().tolist(), "sum")
+    for step in (problem.backward, tf.function(problem.backward)):
+        assert_update(step(surgery_class("sum", seed=0), step=0), expected, gradients)
+
+
+@pytest.mark.parametrize("kind", ["outputs of one operation", "drawn anew"])
+def test_lookups_that_look_alike_in_the_graph(surgery_class, kind):
+    """Two tasks' rows come from operations with the same attributes, and are not the same."""
+    table = tf.Variable(tf.zeros([1000, 1]))
+
+    @tf.function(autograph=False)
+    def step(pair):
+        if kind == "drawn anew":
+            limits = {"shape": [4], "minval": 0, "maxval": 1000}
+            first, second = (tf.raw_ops.RandomUniformInt(**limits) for _ in range(2))
+        else:
+            first, second = tf.unstack(pair)
+        with tf.GradientTape(persistent=True) as tape:
+            losses = [tf.reduce_sum(tf.gather(table, rows)) for rows in (first, second)]
+        update = surgery_class("sum").pc_backward(tape, losses, [table], step=0)[0]
+        return tf.convert_to_tensor(update), first, second
+
+    update, *rows = step(tf.constant([[1, 2, 3, 4], [7, 8, 9, 1]]))
+    expected = np.zeros((1000, 1))
+    np.add.at(expected, np.concatenate(rows), 1)
+    np.testing.assert_allclose(update, expected, rtol=1e-6)
+
+
 @pytest.mark.parametrize("shape", [(ROWS,), (ROWS, 2), (ROWS, 2, 2)])
 def test_tables_of_any_rank(surgery_class, shape):
     rng = np.random.default_rng(0)

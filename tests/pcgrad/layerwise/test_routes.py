@@ -94,6 +94,34 @@ def test_a_table_that_is_looked_up_with_integers_of_two_widths():
     assert "all tasks at once" in found
 
 
+def test_columns_that_are_looked_up():
+    """And rows of each matrix of several: what is looked up are no rows of the variable."""
+    square, stacked = (
+        variable(INPUTS, INPUTS, name="square"),
+        variable(N, 6, INPUTS, name="stacked"),
+    )
+    w = variable(INPUTS, OUTPUTS, name="w")
+    ids, by_matrix = tf.constant([3, 3, 0, 19]), tf.constant([[0], [5], [5], [2]])
+
+    def columns(_):
+        return targets(tf.matmul(tf.transpose(tf.gather(square, ids, axis=1)), w))
+
+    def columns_from_the_end(_):
+        return targets(tf.matmul(tf.transpose(tf.gather(square, ids, axis=-1)), w))
+
+    def by_batch(_):
+        rows = tf.gather(stacked, by_matrix, batch_dims=1)
+        return targets(tf.matmul(tf.reshape(rows, [N, INPUTS]), w))
+
+    def elements(_):
+        return targets(tf.matmul(tf.gather_nd(stacked, [[0, 5], [1, 2], [1, 2], [3, 0]]), w))
+
+    for losses in (columns, columns_from_the_end):
+        assert route(compare(losses, [square, w]), "square") == "tape (GatherV2)", losses.__name__
+    for losses in (by_batch, elements):
+        assert route(compare(losses, [stacked, w]), "stacked").startswith("tape (")
+
+
 def test_variables_of_some_tasks_only():
     """The first kernel is everybody's, the second one that of two tasks, the third one of one."""
     shared, some, own = variable(30, 30), variable(30, 28), variable(30, 3)
@@ -276,6 +304,7 @@ def test_a_trunk_that_ends_with_complex_numbers():
     assert "product" in route(mixed, "w")
 
 
+@pytest.mark.filterwarnings("ignore:.* reaches none of `variables`")
 def test_a_task_whose_gradient_stops_before_the_trunk():
     """It depends on the trunk, and reaches none of the trunk's variables."""
     w, b, table = variable(INPUTS, OUTPUTS), variable(OUTPUTS), variable(7, INPUTS)
