@@ -76,10 +76,8 @@ def trained_on_numbers(
     """
     x, y, _ = sequences()
     rng = np.random.default_rng(1)
-    x, y = (
-        x[:, :, 0],
-        {"a": y["a"][:, 0], "b": y["b"][:, 0], "c": y["a"][:, :, 0], "d": y["b"][:, 1]},
-    )
+    x, whole = x[:, :, 0], rng.normal(size=(len(x), POSITIONS + 3))
+    y = {"a": whole[:, :1], "b": whole[:, 1:2], "c": whole[:, 3:], "d": whole[:, 2:3]}
     # One replica has few known values, and no whole row; in one batch there is none at all.
     rows = np.arange(len(x))
     few = np.where(rows % BATCH < BATCH // 2, 0.8, 0.2)
