@@ -114,8 +114,8 @@ def checked_weight(task: str, weight: Any) -> Any:
         is_number = tf.as_dtype(weight.dtype) != tf.bool and len(weight.shape) == 0
         if is_number and tf.as_dtype(weight.dtype) != tf.string:
             return weight
-    elif isinstance(weight, np.ndarray | numbers.Real) and not isinstance(weight, bool):
-        array = np.asarray(weight)
+    elif isinstance(weight, np.ndarray | numbers.Real):
+        array = np.asarray(weight)  # of bool, for a bool
         if array.shape == () and array.dtype.kind in "iuf" and math.isfinite(array):
             return float(array)
     raise ValueError(

@@ -214,7 +214,7 @@ def _is_mean_over(axes: int, measure: Measure, labels: tf.Tensor, predictions: t
             return False
         means = [float(tf.reduce_mean(tf.cast(one, tf.float64))) for one in found]
         if np.isfinite(means).all():
-            return bool(np.isclose(*means, rtol=1e-3, atol=0))
+            return bool(np.isclose(means[0], means[1], rtol=1e-3, atol=0))
     return False
 
 

@@ -184,7 +184,7 @@ class MultiTaskModel(TrainingReports, SavedTraining, keras.Model):
     def train_step(self, data: Any) -> dict[str, Any]:
         """One step: T task gradients → Gram matrix → weights → combined gradient → optimizer."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        training = self._training
+        training = self._compiled_training()
         with tf.GradientTape(persistent=True) as tape:
             y_pred = self(x, training=True)
             batches = training.losses.split(y, y_pred, sample_weight)
@@ -226,10 +226,11 @@ class MultiTaskModel(TrainingReports, SavedTraining, keras.Model):
     def test_step(self, data: Any) -> dict[str, Any]:
         """One step of evaluation."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        task_losses = self._compiled_training().losses
         with self.evaluating():
             y_pred = self(x, training=False)
-            batches = self._training.losses.split(y, y_pred, sample_weight)
-            losses = self._training.losses(batches)
+            batches = task_losses.split(y, y_pred, sample_weight)
+            losses = task_losses(batches)
             return self._update_metrics(x, batches, losses, self._regularization())
 
     def evaluate(
@@ -272,8 +273,7 @@ class MultiTaskModel(TrainingReports, SavedTraining, keras.Model):
             return logs if return_dict else self._as_list(logs)
 
     def _as_list(self, logs: Mapping[str, Any]) -> Any:
-        assert self._training is not None  # Keras has checked that it is compiled.
-        return as_keras_list(logs, self.metrics, self._training.own_metrics)
+        return as_keras_list(logs, self.metrics, self._compiled_training().own_metrics)
 
     def evaluating(self) -> contextlib.AbstractContextManager[None]:
         """While it is open, `metrics` are those of an evaluation, without the conflicts."""
@@ -289,7 +289,7 @@ class MultiTaskModel(TrainingReports, SavedTraining, keras.Model):
     ) -> tf.Tensor:
         """The weighted sum of the tasks' losses plus regularization, a scalar."""
         del x, training
-        losses = self._training.losses
+        losses = self._compiled_training().losses
         values = losses(losses.split(y, y_pred, sample_weight))
         weighted = losses.weighted(values).values()
         regularization = self._regularization()
@@ -336,7 +336,8 @@ class MultiTaskModel(TrainingReports, SavedTraining, keras.Model):
             data: A batch as `fit` gives it to `train_step`; the metrics stay as they are.
         """
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        batches = self._training.losses.split(y, self(x, training=False), sample_weight)
+        losses = self._compiled_training().losses
+        batches = losses.split(y, self(x, training=False), sample_weight)
         with keras.StatelessScope():
             self._compute_task_metrics(x, batches)
 
@@ -354,7 +355,7 @@ class MultiTaskModel(TrainingReports, SavedTraining, keras.Model):
         losses: Mapping[str, tf.Tensor],
         regularization: tf.Tensor,
     ) -> dict[str, Any]:
-        training = self._training
+        training = self._compiled_training()
         training.update(batches, losses, regularization)
         with training.in_step():
             return self._compute_task_metrics(x, batches)

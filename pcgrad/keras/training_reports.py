@@ -60,6 +60,9 @@ class TrainingReports:
         return self._training.gramian_description
 
     def _conflict_statistics(self) -> ConflictStatistics | None:
+        return self._compiled_training().conflicts
+
+    def _compiled_training(self) -> CompiledTraining:
         if self._training is None:
             raise ValueError("the model is not compiled: call `compile` and `fit` first")
-        return self._training.conflicts
+        return self._training
