@@ -2,64 +2,73 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import keras
+import numpy as np
+import tensorflow as tf
 
-def unique_names(names: Sequence[str]) -> list[str]:
-    """Tells outputs of the same layer, or of layers of the same name, apart: "a", "a_1"."""
-    unique: list[str] = []
-    for name in names:
-        candidate, number = name, 0
-        while candidate in unique or (number and candidate in names):
-            number += 1
-            candidate = f"{name}_{number}"
-        unique.append(candidate)
-    return unique
+from pcgrad.keras.output_names import OutputNames
 
 
-def losses_by_task(loss: Any, outputs: list[str]) -> tuple[dict[str, Any], list[str]]:
+def losses_by_task(loss: Any, outputs: OutputNames) -> tuple[dict[str, Any], OutputNames]:
     """Names the losses by task.
 
     Args:
         loss: What the user passed to `compile`.
-        outputs: The names of the model's outputs; empty if they are not known yet.
+        outputs: The model's outputs; without names if they are not known yet.
 
     Returns:
-        Loss by task, in the order of the outputs, without those that have none; and the names of
-        the outputs: if they are not known, the places in a list of losses, or a mapping's keys.
+        Loss by task, in the order of the outputs, without those that have none; and the outputs: if
+        they are not known, the places in a list of losses, or a mapping's keys.
 
     Raises:
         ValueError: There is no loss, or one for an output that the model does not have.
     """
-    if isinstance(loss, Mapping):
-        by_task = {str(name): value for name, value in loss.items() if value is not None}
-    elif isinstance(loss, list | tuple):
-        outputs = outputs or [str(i) for i in range(len(loss))]
-        if loss and len(loss) != len(outputs):
+    given: dict[str, Any] = {}
+    if isinstance(loss, list | tuple) and outputs.names and not _is_nested_within(loss):
+        if loss and len(loss) != len(outputs.listed):
             raise ValueError(
-                f"`loss` is a list of {len(loss)}; the model's outputs are {outputs}: pass one "
-                "loss, or None, for each"
+                f"`loss` is a list of {len(loss)}; the model's outputs are "
+                f"{list(outputs.listed)}: pass one loss, or None, for each"
             )
-        names = outputs[: len(loss)]
-        by_task = {n: value for n, value in zip(names, loss, strict=True) if value is not None}
-    elif loss is not None and outputs:
-        by_task = dict.fromkeys(outputs, loss)
-    else:
-        by_task = {}
-    outputs = outputs or list(by_task)
-    unknown = sorted(set(by_task) - set(outputs))
+        given = dict(zip(outputs.listed[: len(loss)], loss, strict=True))
+    elif isinstance(loss, Mapping | list | tuple):
+        given = outputs.of(loss, "loss")
+        if not outputs.names:
+            is_mapped = isinstance(loss, Mapping)
+            names = outputs.as_given(loss)
+            if is_mapped:
+                names = [name for name in names if given[name] is not None]
+            listed = tuple(name for name in given if name in names)
+            outputs = OutputNames(tuple(names), listed, outputs.by_path, is_mapped)
+    elif loss is not None:
+        given = dict.fromkeys(outputs.names, loss)
+    by_task = {name: value for name, value in given.items() if value is not None}
+    unknown = sorted(set(by_task) - set(outputs.names))
     if unknown:
-        raise ValueError(f"`loss` names {unknown[0]!r}; the model's outputs are {outputs}")
+        raise ValueError(
+            f"`loss` names {unknown[0]!r}; the model's outputs are {list(outputs.names)}"
+        )
     if not by_task:
         raise ValueError(
             f"`loss` is {loss!r}: pass one loss for each task, as a dict by output name or a list"
         )
-    return {name: by_task[name] for name in outputs if name in by_task}, outputs
+    return {name: by_task[name] for name in outputs.names if name in by_task}, outputs
+
+
+def reporting_order(loss: Any, tasks: Sequence[str], outputs: OutputNames) -> list[str]:
+    """The tasks in the order in which Keras reports their losses: that of a mapping of losses."""
+    if not (isinstance(loss, Mapping) and outputs.are_mapped):
+        return list(tasks)
+    return [name for name in outputs.as_given(loss) if name in tasks]
 
 
 def by_task(
-    argument: str, values: Any, tasks: Sequence[str], outputs: Sequence[str]
+    argument: str, values: Any, tasks: Sequence[str], outputs: OutputNames
 ) -> dict[str, Any]:
     """Names the entries of another argument by task.
 
@@ -67,7 +76,7 @@ def by_task(
         argument: Its name, for errors.
         values: What the user passed to `compile`.
         tasks: The names of the tasks.
-        outputs: The names of the outputs, those without a loss among them.
+        outputs: The outputs, those without a loss among them.
 
     Returns:
         Entry by task, where there is one.
@@ -78,20 +87,41 @@ def by_task(
     if values is None:
         return {}
     if not isinstance(values, Mapping):
-        if len(tasks) == 1 and argument != "loss_weights":
+        is_list = isinstance(values, list | tuple)
+        if len(tasks) == 1 and (argument != "loss_weights" or not is_list):
             return {tasks[0]: values}
-        fitting = names_for_list(values, outputs, tasks)
+        fitting = names_for_list(values, outputs.listed, tasks)
         if fitting is None:
             raise ValueError(
                 f"`{argument}` is {values!r}: pass a dict by task or a list with one entry for "
                 f"each of the tasks {list(tasks)}"
             )
         values = dict(zip(fitting, values, strict=True))
-    values = {name: value for name, value in values.items() if value is not None}
-    unknown = sorted(set(values) - set(tasks))
+    named = {name: value for name, value in _flat(values).items() if value is not None}
+    unknown = sorted(set(named) - set(tasks))
     if unknown:
         raise ValueError(f"`{argument}` names {unknown[0]!r}; the tasks are {list(tasks)}")
-    return values
+    return named
+
+
+def checked_weight(task: str, weight: Any) -> Any:
+    """A loss weight: a float, or the variable or tensor that holds it, read in every step.
+
+    Raises:
+        ValueError: It is no finite number.
+    """
+    if isinstance(weight, tf.Variable | keras.Variable) or tf.is_tensor(weight):
+        is_number = tf.as_dtype(weight.dtype) != tf.bool and len(weight.shape) == 0
+        if is_number and tf.as_dtype(weight.dtype) != tf.string:
+            return weight
+    elif isinstance(weight, np.ndarray | numbers.Real):
+        array = np.asarray(weight)  # of bool, for a bool
+        if array.shape == () and array.dtype.kind in "iuf" and math.isfinite(array):
+            return float(array)
+    raise ValueError(
+        f"`loss_weights`: that of task {task!r} is {weight!r}; pass a finite number, or a variable "
+        "that holds one"
+    )
 
 
 def names_for_list(
@@ -99,14 +129,33 @@ def names_for_list(
 ) -> Sequence[str] | None:
     """What the entries of a list belong to: all outputs, or those that have a loss.
 
+    Args:
+        values: The list.
+        outputs: The names of the outputs, in the order of lists.
+        tasks: The names of those that have a loss, in any order.
+
     Returns:
         As many names as there are entries; `None` if it is no list, or of another length.
     """
     if not isinstance(values, list | tuple):
         return None
-    return next((names for names in (outputs, tasks) if len(names) == len(values)), None)
+    with_loss = [name for name in outputs if name in tasks]
+    return next((names for names in (outputs, with_loss) if len(names) == len(values)), None)
 
 
 def is_weighting(surgery: Any) -> bool:
     """Whether it can be called on a Gram matrix: a class, `PCGrad` for `PCGrad()`, cannot."""
     return callable(surgery) and not isinstance(surgery, type)
+
+
+def _is_nested_within(values: Sequence[Any]) -> bool:
+    return any(isinstance(value, Mapping | list | tuple) for value in values)
+
+
+def _flat(values: Mapping[Any, Any], parents: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The entries of a mapping of mappings by the whole way to them."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        way = (*parents, str(key))
+        found |= _flat(value, way) if isinstance(value, Mapping) else {"/".join(way): value}
+    return found

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from pcgrad.keras.conflict_statistics import ConflictStatistics
-from pcgrad.keras.task_losses import TaskLosses
+from pcgrad.keras.task_losses import TaskBatch, TaskLosses
 from pcgrad.weightings import Weighting
-
-# The name of the metric that holds the regularization losses. Those of the tasks end in "_loss".
-REGULARIZATION = "regularization_of_all_layers"
 
 
 class CompiledTraining:
@@ -25,34 +24,58 @@ class CompiledTraining:
         gramian: How the Gram matrix is made: "tape", "layerwise" or "auto".
         gramian_description: How it was, by variable; empty before the first step.
         arguments: Of `compile`, for saving.
-        loss_means: The metric of each task's loss.
-        regularization: The metric of the regularization losses.
         conflicts: What `fit` reports about conflicts; `None` with a single task.
     """
 
     def __init__(
         self,
         losses: TaskLosses,
+        reported: Sequence[str],
         surgery: Weighting | None,
         gramian: str,
         arguments: dict[str, Any],
     ) -> None:
+        """Makes the metrics.
+
+        Args:
+            losses: The tasks' losses.
+            reported: The tasks in the order in which Keras reports their losses.
+            surgery: Gram matrix → weights, or `None`.
+            gramian: "tape", "layerwise" or "auto".
+            arguments: Of `compile`.
+        """
         self.losses = losses
         self.surgery = surgery
         self.gramian = gramian
         self.gramian_description = ""
         self.arguments = arguments
-        self.loss_means = {name: keras.metrics.Mean(name=f"{name}_loss") for name in losses.names}
-        self.regularization = keras.metrics.Mean(name=REGULARIZATION)
-        several = len(losses.names) > 1
-        self.conflicts = ConflictStatistics(losses.names) if several else None
+        names = losses.names
+        self._loss_means = {name: keras.metrics.Mean(name=f"{name}_loss") for name in reported}
+        # Not reported themselves: the total loss is made of them.
+        self._weighted_means = {name: keras.metrics.Mean(name="weighted") for name in names}
+        self._regularization = keras.metrics.Mean(name="regularization")
+        self._metrics_counts = {name: keras.metrics.Sum(name="count") for name in names}
+        self.conflicts = ConflictStatistics(names) if len(names) > 1 else None
         self._is_evaluating = False
+        self._is_in_step = False
+        self._warned: set[tuple[str, bool]] = set()
+        # By phase, evaluation or not: what was not counted in its last epoch.
+        self._undefined: dict[bool, set[str]] = {False: set(), True: set()}
 
     @property
-    def metrics(self) -> list[keras.metrics.Metric]:
-        """The metrics of the current phase: evaluation neither shows nor resets the conflicts."""
-        means = [*self.loss_means.values(), self.regularization]
-        return means if self.conflicts is None or self._is_evaluating else [*means, self.conflicts]
+    def loss_means(self) -> list[keras.metrics.Metric]:
+        """The metrics of the tasks' losses."""
+        return list(self._loss_means.values())
+
+    @property
+    def own_metrics(self) -> list[keras.metrics.Metric]:
+        """Those that Keras does not have: of the conflicts, and of a single task's loss.
+
+        Of the current phase: evaluation neither shows nor resets the conflicts.
+        """
+        if self.conflicts is None:
+            return self.loss_means
+        return [] if self._is_evaluating else [self.conflicts]
 
     @contextlib.contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -62,3 +85,116 @@ class CompiledTraining:
             yield
         finally:
             self._is_evaluating = before
+
+    @contextlib.contextmanager
+    def in_step(self) -> Iterator[None]:
+        """Marks a step: what is reported then is not yet about all of an epoch's batches."""
+        before, self._is_in_step = self._is_in_step, True
+        try:
+            yield
+        finally:
+            self._is_in_step = before
+
+    def update(
+        self,
+        batches: Mapping[str, TaskBatch],
+        losses: Mapping[str, tf.Tensor],
+        regularization: tf.Tensor,
+    ) -> None:
+        """Counts one step.
+
+        Args:
+            batches: Each task's part of the batch.
+            losses: The tasks' losses.
+            regularization: The sum of all other losses.
+        """
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        weighted = self.losses.weighted(losses)
+        for name, batch in batches.items():
+            # Weighted by the labelled rows, so that the epoch's mean is the mean over rows; each
+            # replica holds its share of the loss and counts its share of the rows.
+            rows = batch.count / replicas
+            self._loss_means[name].update_state(losses[name] * replicas, rows)
+            self._weighted_means[name].update_state(weighted[name] * replicas, rows)
+            self._metrics_counts[name].update_state(batch.metrics_count / replicas)
+        self._regularization.update_state(regularization * replicas)
+
+    def reset(self) -> None:
+        """Begins an epoch."""
+        internal = [*self._weighted_means.values(), *self._metrics_counts.values()]
+        for metric in [*self.loss_means, *self.own_metrics, *internal, self._regularization]:
+            metric.reset_state()
+
+    def complete(self, results: dict[str, Any], metrics: Sequence[str]) -> dict[str, Any]:
+        """Puts the total loss into what Keras reports, and NaN for what was not counted.
+
+        Args:
+            results: What the metrics report, Keras's total loss and the tasks' among them.
+            metrics: The names of `compile`'s metrics.
+
+        Returns:
+            The results.
+        """
+        is_eager = tf.executing_eagerly()
+        counted = {name: _is_positive(mean.count) for name, mean in self._weighted_means.items()}
+        total = self._regularization.result()
+        for name, mean in self._weighted_means.items():
+            total += tf.where(counted[name], mean.result(), 0.0)
+            loss = f"{name}_loss"
+            results[loss] = _or_nan(counted[name], results[loss])
+            has_metrics = _is_positive(self._metrics_counts[name].total)
+            for metric in self._of_task(name, metrics):
+                results[metric] = _or_nan(has_metrics, results[metric])
+        # Within an epoch, labels may be still to come: NaN would end the training.
+        if not self._is_in_step:
+            total = _or_nan(tf.reduce_any(list(counted.values())), total)
+            if is_eager:
+                self._undefined[self._is_evaluating] = self.undefined_now()
+                self._warn()
+        results["loss"] = total
+        return {name: float(value) for name, value in results.items()} if is_eager else results
+
+    def undefined_now(self) -> set[str]:
+        """The losses of the tasks that have had no label in this epoch."""
+        means = self._loss_means.values()
+        return {mean.name for mean in means if not _is_positive(mean.count)}
+
+    def undefined(self) -> set[str]:
+        """Those of the last epoch, as `fit` calls them in training and validation."""
+        training, evaluation = self._undefined[False], self._undefined[True]
+        return training | {f"val_{name}" for name in evaluation}
+
+    def _of_task(self, task: str, metrics: Sequence[str]) -> list[str]:
+        """Those of `compile`'s metrics that are a task's: Keras puts its name first."""
+        names = self.losses.names
+        if len(names) == 1:
+            return list(metrics)
+        longer = [f"{name}_" for name in names if name.startswith(f"{task}_")]
+        return [
+            metric
+            for metric in metrics
+            if metric.startswith(f"{task}_") and not metric.startswith(tuple(longer))
+        ]
+
+    def _warn(self) -> None:
+        phase = "evaluation" if self._is_evaluating else "training"
+        for name in self.losses.names:
+            is_undefined = f"{name}_loss" in self._undefined[self._is_evaluating]
+            if is_undefined and (name, self._is_evaluating) not in self._warned:
+                self._warned.add((name, self._is_evaluating))
+                warnings.warn(
+                    f"task {name!r} had no label in {phase}: its loss and metrics are NaN. Where "
+                    "labels are vectors or images that are partly NaN, a loss that is not "
+                    "element-wise is taken of whole rows only; one that deals with NaN itself can "
+                    "say so by an attribute, `supports_nan_labels = True`",
+                    stacklevel=2,
+                )
+
+
+def _is_positive(count: keras.Variable) -> tf.Tensor:
+    return tf.convert_to_tensor(count) > 0  # Of all replicas, where it is not read in one.
+
+
+def _or_nan(is_defined: tf.Tensor, value: Any) -> tf.Tensor:
+    value = tf.convert_to_tensor(value)
+    return tf.where(is_defined, value, tf.constant(float("nan"), value.dtype))

@@ -11,6 +11,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from pcgrad.keras.model import MultiTaskModel
+
 
 class ConflictMonitor(keras.callbacks.Callback):
     """Writes the pairwise cosines, the conflicts and the gradients' norms of a `MultiTaskModel`.
@@ -31,7 +33,16 @@ class ConflictMonitor(keras.callbacks.Callback):
         self._log_dir = str(log_dir)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Opens the log files."""
+        """Opens the log files.
+
+        Raises:
+            TypeError: The model is no `MultiTaskModel`.
+        """
+        if not isinstance(self.model, MultiTaskModel):
+            raise TypeError(
+                f"ConflictMonitor: the model is a {type(self.model).__name__}, which knows of no "
+                "conflicts: make it a pcgrad.keras.MultiTaskModel"
+            )
         tf.io.gfile.makedirs(self._log_dir)
         if importlib.util.find_spec("tensorboard"):
             self._writer = tf.summary.create_file_writer(self._log_dir)

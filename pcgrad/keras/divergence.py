@@ -8,7 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pcgrad.keras.conflict_statistics import ConflictStatistics
+from pcgrad.keras.compiled_training import CompiledTraining
+from pcgrad.keras.model import MultiTaskModel
 from pcgrad.keras.optimizer_steps import steps_taken
 
 
@@ -26,19 +27,23 @@ class RaiseOnDivergence(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Raises an error if a loss is not finite."""
         infinite = _infinite_losses(logs)
+        if infinite and (training := _training_of(self.model)):
+            infinite = _without(infinite, training.undefined_now())
         if infinite:
             self._raise(infinite)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Raises an error if a weight is not finite, or a loss of validation."""
         infinite = _infinite_losses(logs)
+        if infinite and (training := _training_of(self.model)):
+            infinite = _without(infinite, training.undefined())
         if infinite or has_diverged(self.model):
             self._raise(infinite)
 
     def _raise(self, infinite: list[str]) -> None:
         step = int(steps_taken(self.model.optimizer))
-        followed = [one for one in self.model.metrics if isinstance(one, ConflictStatistics)]
-        steps = followed[0].nonfinite_steps() if followed else {}
+        training = _training_of(self.model)
+        steps = training.conflicts.nonfinite_steps() if training and training.conflicts else {}
         longest = max(steps.values(), default=0)
         first = [task for task, count in steps.items() if count == longest > 0]
         if first:
@@ -65,6 +70,19 @@ def _infinite_losses(logs: dict[str, Any] | None) -> list[str]:
     losses = {name: value for name, value in (logs or {}).items() if name.endswith("loss")}
     infinite = [name for name, value in losses.items() if not np.isfinite(value)]
     return sorted(infinite, key=lambda name: name in ("loss", "val_loss"))
+
+
+def _without(infinite: list[str], undefined: set[str]) -> list[str]:
+    """Leaves out the losses of tasks without labels: undefined, not infinite.
+
+    The total loss is one of them if no task had a label.
+    """
+    left = [name for name in infinite if name not in undefined]
+    return left if set(left) - {"loss", "val_loss"} or len(left) == len(infinite) else []
+
+
+def _training_of(model: keras.Model) -> CompiledTraining | None:
+    return model._training if isinstance(model, MultiTaskModel) else None
 
 
 def _tasks(names: list[str]) -> str:

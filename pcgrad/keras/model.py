@@ -13,11 +13,14 @@ from pcgrad.keras.compile_arguments import (
     by_task,
     is_weighting,
     losses_by_task,
-    unique_names,
+    reporting_order,
 )
-from pcgrad.keras.compiled_training import REGULARIZATION, CompiledTraining
+from pcgrad.keras.compiled_training import CompiledTraining
 from pcgrad.keras.functional_form import functional_form, is_functional
+from pcgrad.keras.keras_lists import as_keras_list, metrics_of_compile
+from pcgrad.keras.loss_forms import metric_that_counts_rows
 from pcgrad.keras.optimizer_steps import steps_taken
+from pcgrad.keras.output_names import OutputNames, functional_outputs
 from pcgrad.keras.saved_training import SavedTraining
 from pcgrad.keras.task_losses import TaskBatch, TaskLosses
 from pcgrad.keras.training_reports import TrainingReports
@@ -31,17 +34,34 @@ class MultiTaskModel(TrainingReports, SavedTraining, keras.Model):
     """A `keras.Model` with one output and one loss for each task.
 
     Everything is as in `keras.Model` (functional or subclassed; `fit`, `evaluate`, `predict`,
-    callbacks, saving), but for four things:
+    callbacks, saving), but for these things:
 
     - `compile(surgery=PCGrad())` combines the tasks' gradients by gradient surgery.
-    - A label that is NaN is missing: its row is left out of that task's loss and metrics, and a
-      task's loss is the mean over its labelled rows. Labels of an integer dtype are never missing.
+    - A label that is NaN is missing: it is left out of that task's loss and metrics, and a task's
+      loss is the mean over what is labelled. Labels of an integer dtype are never missing. See
+      "Missing labels" below.
     - With two tasks or more, `fit` reports `conflicting_pairs` (share of pairs of tasks whose
       gradients have a negative inner product) and `mean_cosine` of the pairs, means over the
       epoch's steps, and each task's mean `…_gradient_norm`. `conflicts()` has them pair by pair;
-      `ConflictMonitor` writes them.
+      `ConflictMonitor` writes them. What comes as a list, as from `evaluate`, has the values that
+      Keras gives, in its order, and no others. A subclass with a `metrics` property of its own
+      reports what is in it, as in Keras; `[*super().metrics, …]` keeps these.
     - There is no total loss to override: a task's loss goes to `compile`, what belongs to no task
       to `add_loss`. Metrics are of outputs with a loss.
+    - Nested outputs are tasks, too: `{"cars": {"price": …}}` is the task "cars/price".
+
+    Missing labels. Where a row has several labels (a vector, an image), single values may be
+    missing if the task's loss is element-wise: then each known value counts the same, whichever
+    row it is in. A loss over the last axis, as categorical cross-entropy, leaves out whole
+    positions, any other one whole rows. That is found out by trying the loss on a few numbers. A
+    loss that deals with NaN itself gets every row that has a label, as it is; if it has the
+    attribute `supports_nan_labels = True`, the whole batch, as from Keras. Metrics go by the same
+    rule, if all of a task's metrics allow it, otherwise by whole rows.
+
+    A task without any label in an epoch has the loss and the metrics NaN, never zero, with a
+    warning; the total loss is then that of the other tasks, so that `TerminateOnNaN` does not end
+    the training, and NaN only if no task has a label. In a batch without labels of a task its
+    gradient is zero: the variables that it alone reaches still move if the optimizer has momentum.
 
     Example:
         >>> inputs = keras.Input((8,))
@@ -50,6 +70,8 @@ class MultiTaskModel(TrainingReports, SavedTraining, keras.Model):
         >>> model = MultiTaskModel(inputs, outputs)
         >>> model.compile("adam", loss={"a": "mse", "b": "mse"}, surgery=PCGrad("sum"))
     """
+
+    _training: CompiledTraining | None = None  # until it is compiled
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """As in Keras: inputs and outputs make a functional model, otherwise subclass this class.
@@ -79,8 +101,11 @@ class MultiTaskModel(TrainingReports, SavedTraining, keras.Model):
             optimizer: As in Keras.
             loss: One loss for each task: a mapping by output name or a sequence; a single loss
                 counts for every output of a functional model.
-            loss_weights: Multiply the task gradients before the surgery; a mapping or sequence.
-            metrics: By task: a mapping or sequence. All sequences are in the order of the outputs.
+            loss_weights: Multiply the task gradients before the surgery; a mapping or sequence, a
+                number for a single task. A variable may be changed later; the model is saved and
+                cloned with the value that it has then.
+            metrics: By task: a mapping or sequence. All sequences are in Keras's order of the
+                outputs, in which those of a mapping are sorted by their keys.
             weighted_metrics: By task: a mapping or sequence.
             surgery: `PCGrad()`, `PPCGrad()` or any other weighting (Gram matrix → weights). `None`
                 trains on the plain weighted sum of the losses. Regularization losses are added to
@@ -92,7 +117,8 @@ class MultiTaskModel(TrainingReports, SavedTraining, keras.Model):
             **kwargs: `run_eagerly`, `steps_per_execution`, `jit_compile`, `auto_scale_loss`.
 
         Raises:
-            ValueError: Losses, weights or metrics do not match the tasks; `gramian` is unknown.
+            ValueError: Losses, weights or metrics do not match the tasks; a weight is no finite
+                number; `gramian` is unknown.
             TypeError: `surgery` is not callable, or a class; `compute_loss` is overridden.
         """
         if surgery is not None and not is_weighting(surgery):
@@ -107,16 +133,23 @@ class MultiTaskModel(TrainingReports, SavedTraining, keras.Model):
                 "losses are differentiated one by one; pass them to `compile`, and use `add_loss` "
                 "for what belongs to no task"
             )
-        losses, outputs = losses_by_task(loss, self.named_outputs())
+        losses, outputs = losses_by_task(loss, self._output_names())
         tasks = tuple(losses)
         weights = by_task("loss_weights", loss_weights, tasks, outputs)
-        metrics_by_task = by_task("metrics", metrics, tasks, outputs)
-        weighted_by_task = by_task("weighted_metrics", weighted_metrics, tasks, outputs)
+        by_argument = {
+            argument: _functions_of_rows(by_task(argument, values, tasks, outputs))
+            for argument, values in (("metrics", metrics), ("weighted_metrics", weighted_metrics))
+        }
+        all_metrics = {
+            task: [one for entries in by_argument.values() for one in entries.get(task, [])]
+            for task in tasks
+        }
+        task_losses = TaskLosses(losses, weights, all_metrics, outputs)
         # Keras gets no loss: it would build a loss of its own, which never sees a batch.
         super().compile(
             optimizer,
-            metrics=metrics_by_task or None,
-            weighted_metrics=weighted_by_task or None,
+            metrics=by_argument["metrics"] or None,
+            weighted_metrics=by_argument["weighted_metrics"] or None,
             **kwargs,
         )
         self.loss = loss
@@ -130,33 +163,35 @@ class MultiTaskModel(TrainingReports, SavedTraining, keras.Model):
             "gramian": gramian,
             **kwargs,
         }
-        task_losses = TaskLosses(losses, weights, outputs)
-        self._training = CompiledTraining(task_losses, surgery, gramian, arguments)
+        reported = reporting_order(loss, tasks, outputs)
+        self._training = CompiledTraining(task_losses, reported, surgery, gramian, arguments)
 
     def named_outputs(self) -> list[str]:
         """The names of a functional model's outputs: a mapping's keys, else their layers' names.
 
         Returns:
-            The names in the order of the outputs, a repeated one with a number; empty for a
-            subclassed model.
+            The names in the order in which the outputs were given, a repeated one with a number;
+            empty for a subclassed model, unless it has `output_names`.
         """
-        if not getattr(self, "outputs", None):
-            return []
-        if isinstance(self.output, Mapping):
-            return list(self.output)
-        return unique_names(self.output_names)
+        return list(self._output_names().names)
+
+    def _output_names(self) -> OutputNames:
+        names = getattr(self, "output_names", None) or []
+        if getattr(self, "outputs", None):
+            return functional_outputs(self.output, names)
+        return functional_outputs(names, names)
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """One step: T task gradients → Gram matrix → weights → combined gradient → optimizer."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        training = self._training
+        training = self._compiled_training()
         with tf.GradientTape(persistent=True) as tape:
             y_pred = self(x, training=True)
             batches = training.losses.split(y, y_pred, sample_weight)
             losses = training.losses(batches)
             scaled = {
-                name: self.optimizer.scale_loss(loss * training.losses.weights[name])
-                for name, loss in losses.items()
+                name: self.optimizer.scale_loss(loss)
+                for name, loss in training.losses.weighted(losses).items()
             }
             regularization = self._regularization()
             scaled_regularization = self.optimizer.scale_loss(regularization)
@@ -191,25 +226,58 @@ class MultiTaskModel(TrainingReports, SavedTraining, keras.Model):
     def test_step(self, data: Any) -> dict[str, Any]:
         """One step of evaluation."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        task_losses = self._compiled_training().losses
         with self.evaluating():
             y_pred = self(x, training=False)
-            batches = self._training.losses.split(y, y_pred, sample_weight)
-            losses = self._training.losses(batches)
+            batches = task_losses.split(y, y_pred, sample_weight)
+            losses = task_losses(batches)
             return self._update_metrics(x, batches, losses, self._regularization())
 
-    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        sample_weight: Any = None,
+        steps: int | None = None,
+        callbacks: Any = None,
+        return_dict: bool = False,
+        **kwargs: Any,
+    ) -> Any:
         """As in Keras. Nothing is differentiated, so no conflicts are reported."""
         with self.evaluating():
-            return super().evaluate(*args, **kwargs)
+            logs = super().evaluate(
+                x, y, batch_size, verbose, sample_weight, steps, callbacks, True, **kwargs
+            )
+            return logs if return_dict else self._as_list(logs)
 
-    def test_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: Any = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """As in Keras; of the conflicts only the dict tells."""
+        logs = super().train_on_batch(x, y, sample_weight, class_weight, return_dict=True)
+        return logs if return_dict else self._as_list(logs)
+
+    def test_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
+    ) -> Any:
         """As in Keras, which may reset the metrics first: those of the conflicts stay."""
         with self.evaluating():
-            return super().test_on_batch(*args, **kwargs)
+            logs = super().test_on_batch(x, y, sample_weight, return_dict=True)
+            return logs if return_dict else self._as_list(logs)
+
+    def _as_list(self, logs: Mapping[str, Any]) -> Any:
+        return as_keras_list(logs, self.metrics, self._compiled_training().own_metrics)
 
     def evaluating(self) -> contextlib.AbstractContextManager[None]:
         """While it is open, `metrics` are those of an evaluation, without the conflicts."""
-        return self._training.evaluating() if self.compiled else contextlib.nullcontext()
+        return self._training.evaluating() if self._training else contextlib.nullcontext()
 
     def compute_loss(
         self,
@@ -221,25 +289,43 @@ class MultiTaskModel(TrainingReports, SavedTraining, keras.Model):
     ) -> tf.Tensor:
         """The weighted sum of the tasks' losses plus regularization, a scalar."""
         del x, training
-        losses = self._training.losses
+        losses = self._compiled_training().losses
         values = losses(losses.split(y, y_pred, sample_weight))
-        weighted = [value * losses.weights[name] for name, value in values.items()]
+        weighted = losses.weighted(values).values()
         regularization = self._regularization()
         return tf.add_n([regularization, *(tf.cast(w, regularization.dtype) for w in weighted)])
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
-        """Keras's metrics, and the means of the tasks' losses and of the conflicts."""
-        own = self._training.metrics if self.compiled else []
-        return [*super().metrics, *own]
+        """Keras's metrics, the means of the tasks' losses in their place, and the conflicts."""
+        found, training = super().metrics, self._training
+        if training is None:
+            return found
+        # Keras has those of the losses behind its own of the total loss and of `compile`.
+        place = 1 + (metrics_of_compile(found[:2]) is not None)
+        of_losses = training.loss_means if training.conflicts is not None else []
+        return [*found[:place], *of_losses, *found[place:], *training.own_metrics]
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """The names of the metrics, as in Keras: without those that it does not have."""
+        own = self._training.own_metrics if self._training else []
+        return [metric.name for metric in self.metrics if metric not in own]
+
+    def reset_metrics(self) -> None:
+        """As in Keras, also where a subclass does not report all of them."""
+        super().reset_metrics()
+        if self._training:
+            self._training.reset()
 
     def get_metrics_result(self) -> dict[str, Any]:
         """As in Keras; the total loss is the weighted sum of the tasks' mean losses."""
         results = super().get_metrics_result()
-        weights = self._training.losses.weights
-        tasks = [results[f"{name}_loss"] * weight for name, weight in weights.items()]
-        results["loss"] = sum(tasks) + results.pop(REGULARIZATION)
-        return results
+        # A subclass may have `metrics` of its own, without the losses.
+        if self._training is None or "loss" not in results:
+            return results
+        compiled = metrics_of_compile(self.metrics)
+        return self._training.complete(results, list(compiled.result()) if compiled else [])
 
     def build_metrics(self, data: Any) -> None:
         """Makes the variables of `compile`'s metrics, as Keras otherwise does in the first step.
@@ -250,7 +336,8 @@ class MultiTaskModel(TrainingReports, SavedTraining, keras.Model):
             data: A batch as `fit` gives it to `train_step`; the metrics stay as they are.
         """
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        batches = self._training.losses.split(y, self(x, training=False), sample_weight)
+        losses = self._compiled_training().losses
+        batches = losses.split(y, self(x, training=False), sample_weight)
         with keras.StatelessScope():
             self._compute_task_metrics(x, batches)
 
@@ -268,23 +355,27 @@ class MultiTaskModel(TrainingReports, SavedTraining, keras.Model):
         losses: Mapping[str, tf.Tensor],
         regularization: tf.Tensor,
     ) -> dict[str, Any]:
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        for name, batch in batches.items():
-            # Weighted by the labelled rows, so that the epoch's mean is the mean over rows; each
-            # replica holds its share of the loss and counts its share of the rows.
-            self._training.loss_means[name].update_state(
-                losses[name] * replicas, batch.global_rows / replicas
-            )
-        self._training.regularization.update_state(regularization * replicas)
-        return self._compute_task_metrics(x, batches)
+        training = self._compiled_training()
+        training.update(batches, losses, regularization)
+        with training.in_step():
+            return self._compute_task_metrics(x, batches)
 
     def _compute_task_metrics(self, x: Any, batches: Mapping[str, TaskBatch]) -> dict[str, Any]:
         """Keras's `compute_metrics`, of the labelled rows."""
-        labels = {name: batch.labels for name, batch in batches.items()}
-        predictions = {name: batch.predictions for name, batch in batches.items()}
-        weights = {name: batch.sample_weight for name, batch in batches.items()}
+        parts = {name: batch.for_metrics for name, batch in batches.items()}
+        labels = {name: part.labels for name, part in parts.items()}
+        predictions = {name: part.predictions for name, part in parts.items()}
+        weights = {name: part.sample_weight for name, part in parts.items()}
         weighted = any(weight is not None for weight in weights.values())
         return self.compute_metrics(x, labels, predictions, weights if weighted else None)
+
+
+def _functions_of_rows(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Metrics by task, in lists; those that are functions made ready for batches without labels."""
+    return {
+        task: [metric_that_counts_rows(metric) for metric in keras.tree.flatten(entries)]
+        for task, entries in metrics.items()
+    }
 
 
 def _add(one: Gradient | None, other: Gradient | None) -> Gradient | None:

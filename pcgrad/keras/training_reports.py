@@ -12,7 +12,7 @@ class TrainingReports:
     """The reports of a model that has been compiled and trained; mixed into `MultiTaskModel`."""
 
     compiled: bool
-    _training: CompiledTraining
+    _training: CompiledTraining | None
 
     def conflicts(self, whole_run: bool = False) -> list[dict[str, Any]]:
         """Which tasks conflicted in `fit`, pair by pair.
@@ -55,11 +55,14 @@ class TrainingReports:
         Raises:
             ValueError: The model has not been trained since `compile`.
         """
-        if not self.compiled or not self._training.gramian_description:
+        if self._training is None or not self._training.gramian_description:
             raise ValueError("no step has been traced yet: call `compile` and `fit` first")
         return self._training.gramian_description
 
     def _conflict_statistics(self) -> ConflictStatistics | None:
-        if not self.compiled:
+        return self._compiled_training().conflicts
+
+    def _compiled_training(self) -> CompiledTraining:
+        if self._training is None:
             raise ValueError("the model is not compiled: call `compile` and `fit` first")
-        return self._training.conflicts
+        return self._training

@@ -54,6 +54,85 @@ def trained_on_sequences(strategy: tf.distribute.Strategy) -> tuple[list[np.ndar
     return values(model), [history[f"{task}_loss"][0] for task in TASKS]
 
 
+def mean_of_squares(y_true: Any, y_pred: Any) -> Any:
+    return tf.reduce_mean((y_true - y_pred) ** 2)
+
+
+def sum_of_squares(y_true: Any, y_pred: Any) -> Any:
+    return tf.reduce_sum((y_true - y_pred) ** 2)
+
+
+def length(y_true: Any, y_pred: Any) -> Any:
+    return tf.sqrt(sum_of_squares(y_true, y_pred))
+
+
+def trained_on_numbers(
+    strategy: tf.distribute.Strategy,
+) -> tuple[list[np.ndarray], dict[str, list[float]]]:
+    """Losses of one number, vectors that are partly NaN, and a weight that is a variable.
+
+    Returns:
+        The variables after training, and the history.
+    """
+    x, y, _ = sequences()
+    rng = np.random.default_rng(1)
+    x, whole = x[:, :, 0], rng.normal(size=(len(x), POSITIONS + 3))
+    y = {"a": whole[:, :1], "b": whole[:, 1:2], "c": whole[:, 3:], "d": whole[:, 2:3]}
+    # One replica has few known values, and no whole row; in one batch there is none at all.
+    rows = np.arange(len(x))
+    few = np.where(rows % BATCH < BATCH // 2, 0.8, 0.2)
+    gaps = rng.uniform(size=y["c"].shape) < few[:, np.newaxis]
+    gaps[rows % BATCH < BATCH // 2, 0] = True
+    gaps[:BATCH] = True
+    y["c"][gaps] = np.nan
+    y["a"][rows % BATCH == 0] = np.nan
+    y["d"][rows % BATCH > 1] = np.nan
+    weight = tf.Variable(1.0, dtype=tf.float64)
+    change = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: weight.assign_add(1.0)
+    )
+    with float64():
+        with strategy.scope():
+            keras.utils.set_random_seed(0)
+            inputs = keras.Input((POSITIONS,))
+            trunk = keras.layers.Dense(4, "tanh")(inputs)
+            widths = {"a": 1, "b": 1, "c": POSITIONS, "d": 1}
+            outputs = {task: keras.layers.Dense(w, name=task)(trunk) for task, w in widths.items()}
+            model = MultiTaskModel(inputs, outputs)
+            model.compile(
+                keras.optimizers.SGD(0.05),
+                loss={"a": mean_of_squares, "b": sum_of_squares, "c": "mse", "d": "mae"},
+                loss_weights={"a": 1.0, "b": 0.1, "c": weight, "d": 1.0},
+                metrics={"c": ["mae"], "a": ["mse"], "d": ["mae", "cosine_similarity"]},
+                surgery=PCGrad("sum", seed=3),
+                jit_compile=False,
+            )
+        history = model.fit(
+            x,
+            y,
+            batch_size=BATCH,
+            shuffle=False,
+            verbose=0,
+            validation_data=(x[: 2 * BATCH], {task: part[: 2 * BATCH] for task, part in y.items()}),
+            callbacks=[change],
+        ).history
+    return values(model), history
+
+
+def error_of_one_number(strategy: tf.distribute.Strategy) -> str:
+    """The message for a loss that cannot be put together from those of the replicas."""
+    with strategy.scope():
+        inputs = keras.Input((2,))
+        model = MultiTaskModel(inputs, {task: keras.layers.Dense(1)(inputs) for task in "ab"})
+        model.compile("sgd", {"a": "mse", "b": length}, jit_compile=False)
+    x = np.ones((4, 2), np.float32)
+    try:
+        model.fit(x, {"a": x[:, :1], "b": x[:, 1:]}, verbose=0)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
 def averaged(strategy: tf.distribute.Strategy, by_fit: bool) -> list[np.ndarray]:
     """The moving averages that a training ends with, by `fit` or `distributed_fit`."""
     x, y, _ = sequences()

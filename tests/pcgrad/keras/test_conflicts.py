@@ -13,6 +13,9 @@ from pcgrad import PCGrad
 from pcgrad.keras import ConflictMonitor
 from pcgrad.keras.conflict_statistics import ConflictStatistics
 
+# A task without labels is told by a warning, see test_unlabelled_tasks.py.
+pytestmark = pytest.mark.filterwarnings("ignore:task '[bc]' had no label")
+
 NAN = np.nan
 ROOT = math.sqrt(0.5)
 # Three batches of two rows, whose labels are the gradients (times two) of the tasks.

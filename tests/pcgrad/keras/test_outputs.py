@@ -102,7 +102,11 @@ def test_labels_of_the_tasks_alone():
     [
         (["mse", "mae"], [A, B], r"a list of 3 outputs: the model's outputs are \['0', '1'\]"),
         (["mse", None, "mae"], [A], r"a list of 1 labels: the model's outputs are \['0', '1', '2'"),
-        ({"a": "mse", "b": "mse"}, {"a": A, "b": B}, r"a list of 3 outputs: .* \['a', 'b'\]"),
+        (
+            {"a": "mse", "b": "mse"},
+            {"a": A, "b": B},
+            r"a list of 3 outputs, which have no names, and `loss` names \['a', 'b'\]: pass `loss`",
+        ),
     ],
 )
 def test_a_list_of_another_length(loss, y, message):

@@ -15,7 +15,13 @@ import tensorflow as tf
 
 from distribution_page import page_blocks, run_block
 from pcgrad import PCGrad
-from replica_means import averaged, packed_and_not, trained_on_sequences
+from replica_means import (
+    averaged,
+    error_of_one_number,
+    packed_and_not,
+    trained_on_numbers,
+    trained_on_sequences,
+)
 from replica_traffic import expected_traffic, traffic
 from replica_training import (
     ROWS,
@@ -53,6 +59,8 @@ def trained_on_two_replicas() -> dict[str, Any]:
         "sequences": trained_on_sequences(strategy),
         "averaged": averaged(strategy, by_fit=False),
         "packed": packed_and_not(strategy),
+        "numbers": trained_on_numbers(strategy),
+        "one_number": error_of_one_number(strategy),
     }
 
 
@@ -143,6 +151,21 @@ def test_means_over_positions_and_weights_are_those_of_whole_batches(on_two_repl
     np.testing.assert_allclose(losses, wanted_losses, rtol=1e-6)
     for variable, expected in zip(variables, wanted, strict=True):
         np.testing.assert_allclose(variable, expected, rtol=1e-6, atol=1e-7)
+
+
+def test_one_number_or_parts_of_rows_are_those_of_whole_batches(on_two_replicas):
+    """Weighted by a variable that changes; metrics, too, and those of validation."""
+    variables, history = on_two_replicas["numbers"]
+    wanted, wanted_history = trained_on_numbers(tf.distribute.get_strategy())
+    for variable, expected in zip(variables, wanted, strict=True):
+        np.testing.assert_allclose(variable, expected, rtol=0, atol=1e-12)
+    assert_same_history(history, wanted_history)
+
+
+def test_one_number_that_is_neither_a_mean_nor_a_sum(on_two_replicas):
+    message = on_two_replicas["one_number"]
+    assert "the loss of task 'b' returns one number" in message
+    assert "one value for each row" in message
 
 
 def test_distributed_fit_ends_with_the_moving_averages(on_two_replicas):
