@@ -39,11 +39,13 @@ def label_tensor(task: str, labels: Any, predictions: tf.Tensor) -> tf.Tensor:
             "model must return one row for each row of its input"
         )
     if not (rows.is_fully_defined() and expected.is_fully_defined()):
-        tf.debugging.assert_equal(
+        same = tf.debugging.assert_equal(
             tf.shape(labels)[0],
             tf.shape(predictions)[0],
             message=f"task {task!r} has not as many rows of labels as of predictions",
         )
+        with tf.control_dependencies([same]):  # Before any row is looked up.
+            labels = tf.identity(labels)
     return labels
 
 
