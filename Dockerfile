@@ -15,10 +15,11 @@ WORKDIR /source
 RUN python -m venv /opt/venv
 COPY requirements.lock pyproject.toml README.md LICENSE ./
 # The dependencies first: this layer stays when only the code changes.
-RUN mkdir -p pcgrad components/pcgrad_tfx \
+RUN mkdir -p pcgrad components/pcgrad_tfx pipelines/pcgrad_pipelines \
     && /opt/venv/bin/pip install --no-cache-dir --constraint requirements.lock ".[tfx,kfp]"
 COPY pcgrad pcgrad
 COPY components components
+COPY pipelines pipelines
 RUN /opt/venv/bin/pip install --no-cache-dir --no-deps --force-reinstall .
 
 FROM python:${PYTHON}-slim-${DEBIAN}

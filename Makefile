@@ -52,7 +52,7 @@ test: $(STAMP) ## Run the tests, without the slow ones
 test-all: $(STAMP) ## Run all tests, on both stacks
 	$(PYTEST) -m "" $(ARGS)
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		ci/debian13.sh make test-all ARGS='$(ARGS)' || [ $$? = 75 ]
+		tools/debian13.sh make test-all ARGS='$(ARGS)' || [ $$? = 75 ]
 
 bench: $(STAMP) ## Time the training step against others; an hour or two, ARGS="--networks a" …
 	$(BIN)/python benchmarks/step_time.py $(ARGS)
@@ -86,9 +86,9 @@ endif
 endif
 
 # The stamp lies in the folder that goes first, so an interrupted set-up starts again.
-$(STAMP): requirements.lock pyproject.toml ci/select_stack.py
+$(STAMP): requirements.lock pyproject.toml tools/select_stack.py
 	@$(FIND_PYTHON3); \
-	python=$$("$$python3" ci/select_stack.py --uv "$(UV)" --python "$(PYTHON)") && \
+	python=$$("$$python3" tools/select_stack.py --uv "$(UV)" --python "$(PYTHON)") && \
 	rm -rf $(VENV) && \
 	echo "Setting up $(VENV) (once; some 200 packages, 3 GB)" >&2 && \
 	"$(UV)" venv --quiet --managed-python --seed --python "$$python" $(VENV) && \

@@ -32,10 +32,10 @@ from tfx_bsl.public import tfxio
 from benchmarks.flights import ALL_ROWS, write_flights
 from benchmarks.measuring import interleaved_seconds, median_ratio
 from benchmarks.one_core import use_one_core
-from pcgrad_tfx.input_data import InputData
-from pcgrad_tfx.label_statistics import label_statistics
-from pcgrad_tfx.training import build, compile_model
-from pcgrad_tfx.training_config import trainer_config
+from pcgrad_tfx.config.training_config import trainer_config
+from pcgrad_tfx.training.building import build, compile_model
+from pcgrad_tfx.training.dataset import InputData
+from pcgrad_tfx.training.label_statistics import label_statistics
 
 _ROOT = pathlib.Path(__file__).parents[1]
 _RESULTS = pathlib.Path(__file__).with_name("results")

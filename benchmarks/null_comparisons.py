@@ -24,6 +24,8 @@ from ml_metadata.proto import metadata_store_pb2
 from tfx.types import artifact, standard_artifacts
 
 from benchmarks.known_truth import known_truth
+from pcgrad_pipelines.config import PipelineConfig, load_config
+from pcgrad_pipelines.local.run_summary import NodeRun, read_last_run
 from pcgrad_tfx.comparison.component import ComparisonResults
 from pcgrad_tfx.comparison.executor import Executor
 from pcgrad_tfx.comparison.methods import Candidate
@@ -31,8 +33,6 @@ from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS, Run, read_comparison
 from pcgrad_tfx.comparison.runs import Trainings
 from pcgrad_tfx.comparison.settings import ComparisonSettings
 from pcgrad_tfx.comparison.statistics import Finding, findings
-from pipelines.config import PipelineConfig, load_config
-from pipelines.run_summary import NodeRun, read_last_run
 
 _REPOSITORY = pathlib.Path(__file__).parents[1]
 _CONFIG = """

@@ -19,7 +19,7 @@ from tfx.orchestration import metadata
 from benchmarks import wide
 from benchmarks.flights import ALL_ROWS, write_flights
 from benchmarks.size_report import markdown, plot
-from pipelines.output_folder import metadata_connection
+from pcgrad_pipelines.local.output_folder import metadata_connection
 
 _ROOT = pathlib.Path(__file__).parents[1]
 _RESULTS = pathlib.Path(__file__).with_name("results")

@@ -44,7 +44,7 @@ def table(rows: Sequence[dict[str, Any]]) -> rich.table.Table:
 
 
 def markdown(rows: Sequence[dict[str, Any]]) -> str:
-    """For the README: the same table."""
+    """For docs/performance.md: the same table."""
     lines = [_HEADINGS, ("---", *("---:" for _ in _HEADINGS[1:])), *map(_cells, rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

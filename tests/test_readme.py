@@ -9,11 +9,14 @@ import sys
 import pytest
 from tfx import v1 as tfx
 
-from pipelines.config import load_config
-from pipelines.local_runner import _parser
+from pcgrad_pipelines import command as tfx_pcgrad
+from pcgrad_pipelines.config import load_config
 
 ROOT = pathlib.Path(__file__).parents[1]
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
+
+
+OWN_DATA = ROOT / "docs" / "own-data.md"
 
 
 def blocks(language):
@@ -26,7 +29,7 @@ def commands():
 
 
 def test_every_block_is_of_a_kind_that_is_tested():
-    assert {language for language, _ in BLOCKS} == {"bash", "python", "text", "toml"}
+    assert {language for language, _ in BLOCKS} == {"bash", "python", "text"}
 
 
 def test_python(tmp_path, monkeypatch, capsys):
@@ -45,7 +48,7 @@ def test_python(tmp_path, monkeypatch, capsys):
 
 
 def test_toml(tmp_path):
-    (text,) = blocks("toml")
+    text = re.search(r"^```toml\n(name.*?)^```", OWN_DATA.read_text(), re.M | re.S)[1]
     (tmp_path / "houses.toml").write_text(text)
     config = load_config(tmp_path / "houses.toml")
     assert [task.name for task in config.tasks] == ["price", "sold_above_asking"]
@@ -58,19 +61,18 @@ def test_shell():
         program, *arguments = shlex.split(command)
         if program == "make":
             subprocess.run([program, "-n", *arguments], check=True, cwd=ROOT, capture_output=True)
-        elif arguments and arguments[0] == "pipelines/local_runner.py":
-            _parser().parse_args(arguments[1:])
-        elif program == "docker":
-            assert (ROOT / "Dockerfile").exists()
+        elif program == "tfx-pcgrad":
+            tfx_pcgrad.build_parser().parse_args(arguments)
         else:
-            assert command in ("pip install -r requirements.lock -e .", "pytest")
+            assert program == "docker"
+            assert (ROOT / "Dockerfile").exists()
         known.add(program)
-    assert known == {"make", "python", "pip", "pytest", "docker"}
+    assert known == {"make", "tfx-pcgrad", "docker"}
 
 
 def test_what_a_run_prints_looks_like_what_a_run_prints():
     text, verdict = blocks("text")
-    assert "\nPCGrad against equal weights: " in verdict
+    assert "PCGrad against equal weights: " in verdict
     for line in (r"  Transform +[\d.]+ s", r" *big_tip +auc +0\.\d+ .* passed", r"Pushed model: "):
         assert re.search(f"^{line}", text, re.MULTILINE), line
 
@@ -82,7 +84,7 @@ def test_the_plain_installation(tmp_path):
     base = "{}/bin/python{}.{}".format(sys.base_prefix, *sys.version_info)
     get = f"git clone --quiet {ROOT} {clone}"
     if not (ROOT / ".git").exists():
-        # What ci/debian13.sh has copied is as clean as a clone but for these.
+        # What tools/debian13.sh has copied is as clean as a clone but for these.
         get = f"tar -C {ROOT} --exclude=./.venv --exclude=./.uv -c . | tar -C {clone} -x"
     script = f"""
         set -e
@@ -92,7 +94,7 @@ def test_the_plain_installation(tmp_path):
         {base} -m venv {tmp_path / "venv"}
         {python} -m pip install --quiet -r requirements.lock -e .
         {python} pipelines/local_runner.py --epochs 1 --output {tmp_path / "output"} || test $? = 3
-        {python} -m pytest -q tests/ci tests/pipelines/test_console.py
+        {python} -m pytest -q tests/tools tests/pcgrad_pipelines/local/test_console.py
     """
     process = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stdout + process.stderr

@@ -1,5 +1,7 @@
 """What other people install."""
 
+import importlib.metadata
+import os
 import pathlib
 import subprocess
 import sys
@@ -12,15 +14,25 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 
 
-def test_two_packages_and_nothing_else(wheel):
+PACKAGES = (
+    (ROOT, "pcgrad"),
+    (ROOT / "components", "pcgrad_tfx"),
+    (ROOT / "pipelines", "pcgrad_pipelines"),
+)
+
+
+def test_three_packages_and_nothing_else(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     top = {name.split("/")[0] for name in names}
-    assert {name for name in top if not name.endswith(".dist-info")} == {"pcgrad", "pcgrad_tfx"}
-    assert {"pcgrad/py.typed", "pcgrad_tfx/py.typed"} <= set(names)
+    assert {name for name in top if not name.endswith(".dist-info")} == {
+        package for _, package in PACKAGES
+    }
+    assert {f"{package}/py.typed" for _, package in PACKAGES} <= set(names)
+    assert {"pcgrad_pipelines/taxi.toml", "pcgrad_pipelines/taxi_schema.pbtxt"} <= set(names)
     packaged = {name for name in names if name.endswith(".py")}
     sources = {
         str(file.relative_to(root))
-        for root, package in ((ROOT, "pcgrad"), (ROOT / "components", "pcgrad_tfx"))
+        for root, package in PACKAGES
         for file in (root / package).rglob("*.py")
     }
     assert packaged == sources
@@ -38,9 +50,8 @@ def test_the_source_distribution_makes_the_same_wheel(wheel, tmp_path):
                 archive.extractall(tmp_path, filter="data")
             (tmp_path / made[0].name.removesuffix(".tar.gz")).rename(tmp_path / "source")
     assert {file.name for file in (tmp_path / "source").iterdir() if file.is_dir()} == {
-        "components",
-        "pcgrad",
-    }
+        "components", "docs", "pcgrad", "pipelines", "tests",
+    }  # fmt: skip
     assert set(zipfile.ZipFile(made[1]).namelist()) == set(zipfile.ZipFile(wheel).namelist())
 
 
@@ -57,6 +68,64 @@ with tf.GradientTape(persistent=True) as tape:
 (gradient,) = pcgrad.PCGrad("sum").pc_backward(tape, losses, [x])
 print("conflict removed:", gradient.numpy().tolist())
 """
+
+
+@pytest.fixture
+def installed(wheel_path, tmp_path):
+    """Runs the command of the wheel in an empty folder; returns what it prints."""
+    code = "import sys; from pcgrad_pipelines.script import tfx_pcgrad; "
+    code += "sys.argv[0] = 'tfx-pcgrad'; tfx_pcgrad()"
+
+    def run(*arguments, before="", exit_code=0):
+        process = subprocess.run(
+            [sys.executable, "-c", before + code, *arguments], cwd=tmp_path, check=False, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTHONPATH": str(wheel_path)},
+        )  # fmt: skip
+        assert process.returncode == exit_code, process.stdout
+        return process.stdout
+
+    return run
+
+
+def test_the_command_is_what_was_installed(installed, wheel_path):
+    (found,) = importlib.metadata.distributions(name="tfx-pcgrad", path=[str(wheel_path)])
+    (command,) = found.entry_points
+    assert (command.name, command.value) == ("tfx-pcgrad", "pcgrad_pipelines.script:tfx_pcgrad")
+    before = "import warnings; warnings.simplefilter('ignore'); "
+    before += "import pcgrad as a, pcgrad_tfx as b, pcgrad_pipelines as c; "
+    before += "print(*(module.__file__ for module in (a, b, c))); "
+    paths, *_ = installed("--help", before=before).splitlines()
+    assert [path.startswith(str(wheel_path)) for path in paths.split()] == [True] * 3
+
+
+@pytest.mark.parametrize("command", ["run", "init", "doctor", "compile", "submit"])
+def test_every_subcommand_has_help(installed, command):
+    assert f"  {command}  " in installed("--help")
+    assert installed(command, "--help").startswith(f"usage: tfx-pcgrad {command} ")
+
+
+def test_the_command_proposes_and_compiles(installed, tmp_path):
+    rows = "".join(f"{i % 50}.5,{i % 7},{i * 3 % 11}\n" for i in range(300))
+    (tmp_path / "mine.csv").write_text(f"size,age,price\n{rows}")
+    shown = installed("init", "mine.csv", "--label", "price", "--label", "age")
+    assert "  tfx-pcgrad run --config mine.toml --output mine --compare" in shown
+    shown = installed(
+        "compile", "--target", "kfp", "--image", "i", "--pipeline-root", "minio://b/x",
+        "--push-destination", "gs://b/pushed", "--output", "taxi.yaml",
+    )  # fmt: skip
+    assert "Compiled:           taxi.yaml" in shown
+    assert "pcgrad_tfx.trainer.run_fn" in (tmp_path / "taxi.yaml").read_text()
+    shown = installed("submit", "taxi.yaml", "--target", "kfp", exit_code=1)
+    assert shown == "--host is missing; it says where to --submit\n"
+    assert "there is no folder" in installed("doctor", "--output", "typo", exit_code=1)
+
+
+@pytest.mark.parametrize("missing", ["tfx", "pydantic"])
+def test_without_the_extra_it_is_named(installed, missing):
+    before = f"import sys; sys.modules[{missing!r}] = None; "
+    shown = installed("run", before=before, exit_code=1)
+    assert shown == f"{missing} is not installed; try: pip install 'tfx-pcgrad[tfx]'\n"
 
 
 @pytest.mark.slow

@@ -1,7 +1,15 @@
 """PCGrad in TensorFlow Extended: the components of a multi-task pipeline."""
 
 import importlib
+import importlib.util
 from typing import Any
+
+for _needed in ("tfx", "pydantic"):
+    if importlib.util.find_spec(_needed) is None:
+        raise ModuleNotFoundError(
+            f"{_needed} is not installed; try: pip install 'tfx-pcgrad[tfx]'",
+            name=_needed,
+        )
 
 # Our artifact types. A step on Kubeflow or Vertex AI imports a type by its name in ML Metadata,
 # for which TFX allows one dot only: it must be found here, wherever it is defined.

@@ -19,7 +19,7 @@ def code_version(module: str) -> str:
     """Fingerprint of a module's source and of every module of ours that it imports.
 
     Args:
-        module: Its import name, say "pcgrad_tfx.trainer".
+        module: Its import name, say "pcgrad_tfx.training.trainer".
 
     Returns:
         16 hexadecimal digits, the same wherever the code is installed.

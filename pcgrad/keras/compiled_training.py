@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from pcgrad.keras.conflict_statistics import ConflictStatistics
-from pcgrad.keras.task_losses import TaskBatch, TaskLosses
+from pcgrad.keras.losses.task_losses import TaskBatch, TaskLosses
 from pcgrad.weightings import Weighting
 
 

@@ -16,21 +16,20 @@ from pcgrad.keras.compile_arguments import (
     reporting_order,
 )
 from pcgrad.keras.compiled_training import CompiledTraining
+from pcgrad.keras.conflict_statistics import ConflictStatistics
 from pcgrad.keras.functional_form import functional_form, is_functional
 from pcgrad.keras.keras_lists import as_keras_list, metrics_of_compile
-from pcgrad.keras.loss_forms import metric_that_counts_rows
+from pcgrad.keras.losses.loss_forms import metric_that_counts_rows
+from pcgrad.keras.losses.task_losses import TaskBatch, TaskLosses
 from pcgrad.keras.optimizer_steps import steps_taken
 from pcgrad.keras.output_names import OutputNames, functional_outputs
-from pcgrad.keras.saved_training import SavedTraining
-from pcgrad.keras.task_losses import TaskBatch, TaskLosses
-from pcgrad.keras.training_reports import TrainingReports
 from pcgrad.layerwise.backward import backward, check_gramian
 from pcgrad.task_gradients import Gradient
 from pcgrad.weightings import Weighting, equal_weights
 
 
 @keras.saving.register_keras_serializable(package="pcgrad")
-class MultiTaskModel(TrainingReports, SavedTraining, keras.Model):
+class MultiTaskModel(keras.Model):
     """A `keras.Model` with one output and one loss for each task.
 
     Everything is as in `keras.Model` (functional or subclassed; `fit`, `evaluate`, `predict`,
@@ -180,6 +179,51 @@ class MultiTaskModel(TrainingReports, SavedTraining, keras.Model):
         if getattr(self, "outputs", None):
             return functional_outputs(self.output, names)
         return functional_outputs(names, names)
+
+    def conflicts(self, whole_run: bool = False) -> list[dict[str, Any]]:
+        """Which tasks conflicted in `fit`, pair by pair.
+
+        Args:
+            whole_run: All steps since `compile`, instead of those of the last epoch.
+
+        Returns:
+            For each pair of tasks a dict of `tasks` (two names), `steps` (in which its cosine was
+            defined), `mean_cosine` and `conflicting` (share of these steps with a negative inner
+            product); NaN where there was no such step. Of the whole run also `blocks`, and of both
+            means `…_standard_error_of_block_means`: from the means of at least 20 blocks of steps,
+            because successive steps resemble each other. Empty for a single task.
+
+        Raises:
+            ValueError: The model is not compiled.
+        """
+        statistics = self._conflict_statistics()
+        if statistics is None:
+            return []
+        return statistics.run_pairs() if whole_run else statistics.pairs()
+
+    def gradient_norms(self) -> dict[str, float]:
+        """The mean norm, over the last epoch's steps, of each task's gradient by shared variables.
+
+        Before the surgery, after the loss weights, without the scale of a `LossScaleOptimizer`.
+
+        Returns:
+            Norm by task, NaN if it was never finite; empty for a single task.
+
+        Raises:
+            ValueError: The model is not compiled.
+        """
+        statistics = self._conflict_statistics()
+        return {} if statistics is None else statistics.norms()
+
+    def describe_gramian(self) -> str:
+        """How the inner products of the task gradients are taken, variable by variable, and why.
+
+        Raises:
+            ValueError: The model has not been trained since `compile`.
+        """
+        if self._training is None or not self._training.gramian_description:
+            raise ValueError("no step has been traced yet: call `compile` and `fit` first")
+        return self._training.gramian_description
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """One step: T task gradients → Gram matrix → weights → combined gradient → optimizer."""
@@ -369,6 +413,49 @@ class MultiTaskModel(TrainingReports, SavedTraining, keras.Model):
         weighted = any(weight is not None for weight in weights.values())
         return self.compute_metrics(x, labels, predictions, weights if weighted else None)
 
+    def get_compile_config(self) -> dict[str, Any] | None:
+        """The arguments of `compile`, serialized."""
+        if self._training is None:
+            return None
+        arguments = self._training.arguments
+        weights = keras.tree.map_structure(_as_number, arguments["loss_weights"])
+        return keras.saving.serialize_keras_object({**arguments, "loss_weights": weights})
+
+    def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """As in Keras, but for the HDF5 format, from which it could not be loaded.
+
+        Raises:
+            ValueError: `filepath` ends in ".h5" or ".hdf5".
+        """
+        if str(filepath).endswith((".h5", ".hdf5")):
+            raise ValueError(
+                f"cannot save a {type(self).__name__} as {str(filepath)!r}: Keras's old HDF5 "
+                "format cannot load it again; use a name that ends in .keras, or `save_weights` "
+                "and a name that ends in .weights.h5"
+            )
+        super().save(filepath, *args, **kwargs)
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compiles with the arguments that `get_compile_config` returned."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.built:
+            self.optimizer.build(self.trainable_variables)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As in Keras, but by a class that `pickle` finds by name: a functional form has none."""
+        reduced: Any = super().__reduce__()  # Keras's: a class method and its arguments.
+        function, arguments = reduced
+        named = next(cls for cls in type(self).__mro__ if not is_functional(cls))
+        return getattr(named, function.__name__), arguments
+
+    def _conflict_statistics(self) -> ConflictStatistics | None:
+        return self._compiled_training().conflicts
+
+    def _compiled_training(self) -> CompiledTraining:
+        if self._training is None:
+            raise ValueError("the model is not compiled: call `compile` and `fit` first")
+        return self._training
+
 
 def _functions_of_rows(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Metrics by task, in lists; those that are functions made ready for batches without labels."""
@@ -383,3 +470,9 @@ def _add(one: Gradient | None, other: Gradient | None) -> Gradient | None:
     if one is None or other is None:
         return other if one is None else one
     return tf.convert_to_tensor(one) + tf.cast(tf.convert_to_tensor(other), one.dtype)
+
+
+def _as_number(weight: Any) -> Any:
+    """What a variable holds now; anything else as it is."""
+    is_tensor = tf.is_tensor(weight) or isinstance(weight, tf.Variable | keras.Variable)
+    return float(tf.convert_to_tensor(weight)) if is_tensor else weight

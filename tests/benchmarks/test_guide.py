@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from benchmarks import known_truth
-from pipelines.config import load_config
-from pipelines.inspection import inspect_data
-from pipelines.local_runner import _parser
+from pcgrad_pipelines.command import build_parser
+from pcgrad_pipelines.config import load_config
+from pcgrad_pipelines.local.data_check import check_config_data
 
 ROOT = pathlib.Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "does-it-help.md"
@@ -29,22 +29,21 @@ def folder(tmp_path_factory):
 @pytest.mark.parametrize("name", ["conflict", "flights"])
 def test_a_configuration_fits_its_data(folder, name):
     config = load_config(folder / f"{name}.toml")
-    assert inspect_data(config, name).config.tasks == config.tasks
+    assert check_config_data(config, name).config.tasks == config.tasks
 
 
 def test_the_commands_are_those_that_there_are(folder):
-    commands = re.findall(r"^python .*", GUIDE.read_text(), re.MULTILINE)
+    commands = re.findall(r"^(?:python|tfx-pcgrad) .*", GUIDE.read_text(), re.MULTILINE)
     assert commands
     for command in commands:
-        _, program, *arguments = shlex.split(command.split("  #")[0])
-        assert (ROOT / program).exists()
-        if program != "pipelines/local_runner.py":
+        program, *arguments = shlex.split(command.split("  #")[0])
+        if program == "python":
+            assert (ROOT / arguments[0]).exists()
             continue
-        args = _parser().parse_args(arguments)
-        for path in (args.init, args.config):
-            # --init writes the configuration that the next command reads.
-            stem = pathlib.Path(path or "flights").stem
-            assert (folder / f"{stem}.csv").exists(), command
+        args = vars(build_parser().parse_args(arguments))
+        # `init` writes the configuration that the next command reads.
+        path = pathlib.Path(args.get("data") or args["config"] or "flights")
+        assert (folder / f"{path.stem}.csv").exists(), command
 
 
 def test_the_pictures_are_there_and_small():

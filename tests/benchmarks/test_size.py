@@ -8,7 +8,7 @@ import pytest
 from benchmarks.flights import ALL_ROWS
 from benchmarks.size_report import markdown
 from benchmarks.wide import COLUMNS, TASKS, write_wide
-from pipelines.config import load_config
+from pcgrad_pipelines.config import load_config
 
 ROOT = pathlib.Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"

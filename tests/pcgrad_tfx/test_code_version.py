@@ -20,7 +20,7 @@ MODULES = {
     for package in PACKAGES
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
 } | {package.__name__ for package in PACKAGES}
-ENTRIES = ("pcgrad_tfx.preprocessing", "pcgrad_tfx.trainer")
+ENTRIES = ("pcgrad_tfx.transform.preprocessing", "pcgrad_tfx.training.trainer")
 
 
 @pytest.fixture
@@ -70,10 +70,11 @@ def test_changes_with_every_module_that_is_imported_and_with_no_other(entry, sou
 
 def test_an_edit_of_the_model_does_not_run_transform_again(sources):
     before = {entry: code_version(entry) for entry in ENTRIES}
-    for name in ("pcgrad_tfx.model", "pcgrad_tfx.trainer", "pcgrad.weightings"):
+    for name in ("pcgrad_tfx.training.model", "pcgrad_tfx.training.trainer", "pcgrad.weightings"):
         edit(sources[name])
-    assert code_version("pcgrad_tfx.preprocessing") == before["pcgrad_tfx.preprocessing"]
-    assert code_version("pcgrad_tfx.trainer") != before["pcgrad_tfx.trainer"]
+    preprocessing = "pcgrad_tfx.transform.preprocessing"
+    assert code_version(preprocessing) == before[preprocessing]
+    assert code_version("pcgrad_tfx.training.trainer") != before["pcgrad_tfx.training.trainer"]
 
 
 @pytest.mark.parametrize("module", ["pcgrad_tfx.trainr", "no_such_package.trainer"])

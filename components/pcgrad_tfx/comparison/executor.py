@@ -24,12 +24,12 @@ from pcgrad_tfx.comparison.methods import SINGLE_TASK, STATIC_WEIGHTS, Candidate
 from pcgrad_tfx.comparison.results import Comparison, Method, Run, write_comparison
 from pcgrad_tfx.comparison.runs import FinishedRuns, Trainings, in_order
 from pcgrad_tfx.comparison.settings import ComparisonSettings
-from pcgrad_tfx.example_files import check_whole, example_files
-from pcgrad_tfx.input_data import InputData
-from pcgrad_tfx.label_statistics import label_statistics
-from pcgrad_tfx.problems import problem_lines
-from pcgrad_tfx.resuming import checkpoint_folder
-from pcgrad_tfx.training_config import DEFAULT_EPOCHS, TrainerConfig, trainer_config
+from pcgrad_tfx.config.training_config import DEFAULT_EPOCHS, TrainerConfig, trainer_config
+from pcgrad_tfx.config.validation_messages import problem_lines
+from pcgrad_tfx.data.example_files import check_whole, example_files
+from pcgrad_tfx.training.checkpoints import checkpoint_folder
+from pcgrad_tfx.training.dataset import InputData
+from pcgrad_tfx.training.label_statistics import label_statistics
 
 EXAMPLES_KEY = "examples"
 TRANSFORMED_EXAMPLES_KEY = "transformed_examples"

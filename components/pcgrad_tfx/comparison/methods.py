@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS
 from pcgrad_tfx.comparison.settings import ComparisonSettings
-from pcgrad_tfx.tasks import Task
+from pcgrad_tfx.config.tasks import Task
 
 STATIC_WEIGHTS, SINGLE_TASK = "static weights", "single task"
 

@@ -19,12 +19,12 @@ from pcgrad.keras import MultiTaskModel, RaiseOnDivergence
 from pcgrad_tfx.comparison.methods import Candidate, weighted
 from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS, Run, StepTime
 from pcgrad_tfx.comparison.scores import score
-from pcgrad_tfx.input_data import InputData
-from pcgrad_tfx.label_statistics import LabelStatistics
-from pcgrad_tfx.model import outputs_by_task
-from pcgrad_tfx.tasks import Task
-from pcgrad_tfx.training import build, compile_model
-from pcgrad_tfx.training_config import TrainerConfig
+from pcgrad_tfx.config.tasks import Task
+from pcgrad_tfx.config.training_config import TrainerConfig
+from pcgrad_tfx.training.building import build, compile_model
+from pcgrad_tfx.training.dataset import InputData
+from pcgrad_tfx.training.label_statistics import LabelStatistics
+from pcgrad_tfx.training.model import outputs_by_task
 
 _WARM_UP, _ROUNDS = 5, 60
 

@@ -12,8 +12,8 @@ import tensorflow as tf
 from sklearn import metrics
 
 from pcgrad.keras import MultiTaskModel
-from pcgrad_tfx.model import outputs_by_task
-from pcgrad_tfx.tasks import Task
+from pcgrad_tfx.config.tasks import Task
+from pcgrad_tfx.training.model import outputs_by_task
 
 Values: TypeAlias = npt.NDArray[Any]
 

@@ -7,8 +7,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pcgrad_tfx.problems import nearest
-from pcgrad_tfx.tasks import Task
+from pcgrad_tfx.config.tasks import Task
+from pcgrad_tfx.config.validation_messages import nearest
 
 LossWeight = Annotated[float, Field(gt=0)]
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import tensorflow as tf
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pcgrad_tfx.training_record import HISTORY_FILE, TRAINING_FILE
+from pcgrad_tfx.training.record import HISTORY_FILE, TRAINING_FILE
 
 CONFLICTS_FILE = "conflicts.jsonl"  # of `pcgrad.keras.ConflictMonitor`
 
@@ -65,7 +65,7 @@ class Epoch(BaseModel):
 
 
 class History(BaseModel):
-    """Keras's logs of an epoch; see `pcgrad_tfx.training_record`."""
+    """Keras's logs of an epoch; see `pcgrad_tfx.training.record`."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -74,7 +74,7 @@ class History(BaseModel):
 
 
 class Record(BaseModel):
-    """How a model was trained; see `pcgrad_tfx.training_record`."""
+    """How a model was trained; see `pcgrad_tfx.training.record`."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -15,7 +15,7 @@ LABEL_LENGTH = 18
 
 NO_COMPARISON = (
     "Whether surgery helps on these data was not tested: no comparison was run; "
-    "`python pipelines/local_runner.py --compare` runs one."
+    "`tfx-pcgrad run --compare` runs one."
 )
 
 _ADVERBS = {"weak": "only weakly", "moderate": "moderately", "strong": "strongly", None: ""}

@@ -16,8 +16,8 @@ from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_entrypoint_utils
 from tfx.orchestration.kubeflow.v2.file_based_example_gen import driver
 from tfx.types import standard_component_specs
 
+from pcgrad_tfx.kubeflow.last_pushed import is_absent
 from pcgrad_tfx.kubeflow.uris import LocalPaths
-from pcgrad_tfx.last_pushed import is_absent
 
 
 def complete_types(
@@ -36,7 +36,7 @@ def complete_types(
 
 
 def drop_absent_inputs(executor_input: pipeline_spec_pb2.ExecutorInput) -> None:
-    """Leaves out the inputs that stand for nothing; see `pcgrad_tfx.last_pushed`."""
+    """Leaves out the inputs that stand for nothing; see `pcgrad_tfx.kubeflow.last_pushed`."""
     inputs = executor_input.inputs.artifacts
     parsed = kubeflow_v2_entrypoint_utils.parse_raw_artifact_dict(inputs)
     for name, artifacts in parsed.items():

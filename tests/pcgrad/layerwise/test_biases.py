@@ -2,10 +2,10 @@
 
 import pytest
 import tensorflow as tf
-from small_graphs import INPUTS, OUTPUTS, N, compare, data, route, targets, variable
 
 from pcgrad.layerwise import gradients
 from pcgrad.layerwise.cost import most_rows
+from small_graphs import INPUTS, OUTPUTS, N, compare, data, route, targets, variable
 
 MANY = most_rows(INPUTS, OUTPUTS, 3) + 1
 

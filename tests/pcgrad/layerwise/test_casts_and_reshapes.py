@@ -7,12 +7,12 @@ import pytest
 import tensorflow as tf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from small_graphs import route
 
 from pcgrad.layerwise import backward as backward_module
 from pcgrad.layerwise import gradients
 from pcgrad.layerwise.backward import backward
 from pcgrad.layerwise.choice import Choice
+from small_graphs import route
 
 ROWS, WIDTH, OUT, TASKS = 12, 8, 6, 3
 # The number of looked-up rows up to which `auto` goes layer by layer, and some on both sides.

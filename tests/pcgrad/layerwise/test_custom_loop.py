@@ -6,10 +6,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_graphs import INPUTS, OUTPUTS, N, data, targets, variable
 
 from pcgrad import PCGrad, equal_weights
 from pcgrad.layerwise import layerwise_backward
+from small_graphs import INPUTS, OUTPUTS, N, data, targets, variable
 
 
 def test_a_custom_loop(caplog):

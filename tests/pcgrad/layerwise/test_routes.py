@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_graphs import INPUTS, OUTPUTS, N, compare, data, route, targets, variable
 
 from pcgrad import combine, equal_weights, gram_matrix, task_gradients
 from pcgrad.layerwise import gradients, layerwise_gradients
 from pcgrad.layerwise.forward_graph import ancestors
+from small_graphs import INPUTS, OUTPUTS, N, compare, data, route, targets, variable
 
 
 @pytest.fixture(autouse=True)

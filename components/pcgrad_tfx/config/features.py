@@ -1,0 +1,118 @@
+"""Which columns the model may see, and how each of them is prepared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+
+from pcgrad_tfx.config.tasks import Column, Task, first_repeated, is_draft
+from pcgrad_tfx.errors import shown
+
+Reason = Annotated[str, Field(min_length=1)]
+BucketCount = Annotated[int, Field(ge=2, le=2**31 - 1)]
+
+
+def transformed_name(column: str) -> str:
+    """The name of the feature that Transform makes of a column."""
+    return f"{column}_xf"
+
+
+class Features(BaseModel):
+    """The columns the model may see: a whitelist, each column in one group.
+
+    A configuration file need not list them: see `pcgrad_tfx.inspection.completion`.
+
+    Attributes:
+        numeric: Numbers, scaled to mean 0 and variance 1.
+        categorical: Texts or numbers, looked up in a vocabulary; 8.0 is the same as 8.
+        bucketized: Numbers, put into this many buckets of about equal size.
+        exclude: Columns that are kept out on purpose, each with the reason.
+        vocabulary_size: How many of its most frequent values a vocabulary holds at most.
+        oov_buckets: How many ids the values outside a vocabulary share.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    numeric: tuple[Column, ...] = Field((), description="columns of numbers")
+    categorical: tuple[Column, ...] = Field((), description="columns of texts or integers")
+    bucketized: dict[Column, BucketCount] = Field({}, description="column = number of buckets")
+    exclude: dict[Column, Reason] = Field({}, description='column = "the reason"')
+    vocabulary_size: int = Field(
+        1000, ge=1, le=2**31 - 1, description="the most values a vocabulary holds"
+    )
+    oov_buckets: int = Field(
+        1, ge=1, le=2**31 - 1, description="ids for values outside a vocabulary"
+    )
+
+    @model_validator(mode="after")
+    def _check_each_column_once(self, info: ValidationInfo) -> Features:
+        if not self.columns and not (is_draft(info) and self.left_out):
+            raise ValueError(
+                "no column is a feature; list some under `numeric`, `categorical` or `bucketized`"
+            )
+        repeated = first_repeated(self.columns)
+        if repeated is not None:
+            raise ValueError(f"column {shown(repeated)} is listed twice; keep one of the two")
+        for column in self.columns:
+            if column in self.exclude:
+                raise ValueError(
+                    f"column {shown(column)} is a feature and excluded; keep one of the two"
+                )
+        return self
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Which of the lists are not given, so that their columns are to be found in the data."""
+        return tuple(
+            name for name in ("numeric", "categorical") if name not in self.model_fields_set
+        )
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The source columns of all features."""
+        return (*self.numeric, *self.categorical, *self.bucketized)
+
+
+def check_features(features: Features, tasks: Sequence[Task]) -> None:
+    """Checks that the features give no label away and share no name with one.
+
+    Raises:
+        ValueError: If a feature is a column that a label derives from, or if a transformed
+            feature has the name of a label.
+    """
+    columns = set(features.columns)
+    names = set(map(transformed_name, columns))
+    for task in tasks:
+        for column in task.source_columns:
+            if column in columns:
+                raise ValueError(
+                    f"column {shown(column)} is a feature, but the label of task {task.name!r} "
+                    "derives from it; remove it from the features"
+                )
+        if task.label_key in names:
+            raise ValueError(
+                f"{shown(task.label_key)} is a transformed feature, and the label of task"
+                f" {task.name!r}; choose another `label_key`"
+            )
+
+
+def required_columns(
+    features: Features, tasks: Sequence[Task], slices: Iterable[Sequence[str]] = ()
+) -> tuple[set[str], set[str]]:
+    """The columns that the data must have.
+
+    Args:
+        features: What to learn from.
+        tasks: What to learn.
+        slices: Columns that the evaluation is sliced by.
+
+    Returns:
+        All columns that must exist, and those of them that must hold numbers.
+    """
+    labels = {column for task in tasks for column in task.source_columns}
+    texts = {task.column for task in tasks if task.is_text}
+    numeric = {*features.numeric, *features.bucketized, *(labels - texts)}
+    sliced = {column for columns in slices for column in columns}
+    return {*features.columns, *labels, *sliced}, numeric

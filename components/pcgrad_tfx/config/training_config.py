@@ -1,0 +1,158 @@
+"""What can be set about training: the keys of the Trainer's `custom_config`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pcgrad_tfx.config.features import Features
+from pcgrad_tfx.config.tasks import Task, check_tasks
+from pcgrad_tfx.config.validation_messages import nearest, problem_lines
+
+DEFAULT_EPOCHS = 10
+
+# What TensorFlow counts in 32 bits at some place or other.
+_LARGEST = 2**31 - 1
+
+Width = Annotated[int, Field(ge=1, le=_LARGEST)]
+
+_LISTS_OF_WIDTHS = {"hidden_units", "head_units"}
+
+# What keras_tuner's Hyperband writes beside the values that it has found.
+_OF_TUNERS = "tuner/"
+
+
+class Training(BaseModel):
+    """How to train; a Tuner's hyperparameters may override every field.
+
+    Attributes:
+        surgery: "pcgrad", "ppcgrad" or "none" (the plain weighted sum of the losses).
+        gramian: "tape", "layerwise" or "auto": how the inner products of the tasks' gradients are
+            taken. What is learned is the same; see docs/layerwise.md.
+        epochs: Passes over the training data; 10 unless the Trainer is given steps.
+        batch_size: Rows of a batch, over all replicas.
+        learning_rate: Of the optimizer, Adam.
+        seed: Of the initial weights, the order of the rows and the orders of the projections.
+        embedding_dim: Length of the vector of a categorical or bucketized feature.
+        hidden_units: Widths of the layers that all tasks share.
+        head_units: Widths of the hidden layers of each task's own head.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    surgery: Literal["pcgrad", "ppcgrad", "none"] = "pcgrad"
+    gramian: Literal["tape", "layerwise", "auto"] = "tape"
+    epochs: int | None = Field(None, ge=1, le=_LARGEST, description="passes over the training data")
+    batch_size: int = Field(256, ge=1, le=_LARGEST, description="rows of a batch")
+    learning_rate: float = Field(1e-3, gt=0, description="the optimizer's learning rate")
+    seed: int = Field(0, ge=0, le=_LARGEST, description="seed of all that is random")
+    embedding_dim: int = Field(8, ge=1, le=_LARGEST, description="length of an embedding vector")
+    hidden_units: tuple[Width, ...] = Field((64, 32), description="widths of the shared layers")
+    head_units: tuple[Width, ...] = Field((), description="widths of each head's own layers")
+
+
+class TrainerConfig(Training):
+    """All keys of the Trainer's `custom_config`; plain JSON values only.
+
+    Attributes:
+        tasks: The tasks; required.
+        features: The features, where Transform ran our `preprocessing_fn`.
+        embedding_sizes: Where it ran another one: the transformed features that hold ids, which
+            run from 0, and how many ids each has; all others are numbers.
+        model_fn: The import path, "package.module.function", of a function that builds the model;
+            see `pcgrad_tfx.training.model.load_model_fn`.
+        checkpoint_root: A folder outside all artifacts, under which an interrupted training is
+            resumed. Without it training starts anew.
+        code_version: Fingerprint of the code that trains. It is not read: it makes an edit of that
+            code invalidate TFX's cache.
+    """
+
+    tasks: tuple[Task, ...] = Field(description="the tasks")
+    features: Features | None = Field(None, description="the features that Transform made")
+    embedding_sizes: dict[str, Width] | None = Field(
+        None, description="transformed feature = number of its ids"
+    )
+    model_fn: str | None = Field(None, description="import path of a function building the model")
+    checkpoint_root: str | None = Field(None, description="folder for resuming")
+    code_version: str | None = Field(None, description="fingerprint of the training code")
+
+    @model_validator(mode="after")
+    def _check_whole(self) -> TrainerConfig:
+        check_tasks(self.tasks)
+        if self.features is not None and self.embedding_sizes is not None:
+            raise ValueError(
+                "`features` says how many ids there are; remove `embedding_sizes`, or, if "
+                "Transform ran a preprocessing_fn of your own, `features`"
+            )
+        if self.features is None and self.embedding_sizes is None and self.model_fn is None:
+            raise ValueError(
+                "`features` is missing; pass it, or `embedding_sizes` if Transform ran a "
+                "preprocessing_fn of your own, or your own model by `model_fn`"
+            )
+        return self
+
+
+def trainer_config(
+    custom_config: Mapping[str, Any] | None,
+    hyperparameters: Mapping[str, Any] | None = None,
+    train_steps: int | None = None,
+) -> TrainerConfig:
+    """Reads and checks what the Trainer was given.
+
+    Args:
+        custom_config: The Trainer component's `custom_config`.
+        hyperparameters: A Tuner's best hyperparameters, as TFX hands them over (the config of a
+            `keras_tuner.HyperParameters`) or a plain mapping; they override `custom_config`. As
+            keras_tuner holds no lists, `hidden_units` and `head_units` may be texts such as
+            "64,32", or one number for one layer. With a `model_fn`, names that are not keys of
+            `Training` are left to it.
+        train_steps: `train_args.num_steps`; it takes the place of `epochs`.
+
+    Returns:
+        The configuration.
+
+    Raises:
+        ValueError: A line for each mistake: the key, what is wrong with it, what would be right.
+    """
+    given = dict(custom_config or {})
+    tuned = hyperparameter_values(hyperparameters)
+    known = {key: value for key, value in tuned.items() if key in Training.model_fields}
+    known |= {key: _widths(known[key]) for key in _LISTS_OF_WIDTHS & known.keys()}
+    unknown = sorted(set(tuned) - set(known))
+    if unknown and not given.get("model_fn"):
+        raise ValueError(
+            f"hyperparameters: {unknown[0]}: unknown key; "
+            f"{nearest(unknown[0], Training.model_fields)} (only a `model_fn` may take others)"
+        )
+    if train_steps and "epochs" in {**given, **known}:
+        raise ValueError(
+            f"train_args.num_steps = {train_steps} and epochs = {({**given, **known})['epochs']} "
+            "both say how long to train; remove one of them"
+        )
+    try:
+        return TrainerConfig.model_validate({**given, **known})
+    except ValidationError as error:
+        lines = []
+        for line in problem_lines(error, TrainerConfig):
+            key = line.partition(":")[0].partition("[")[0]
+            lines.append(f"{'hyperparameters' if key in known else 'custom_config'}: {line}")
+        raise ValueError("\n".join(lines)) from None
+
+
+def hyperparameter_values(hyperparameters: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The values of a `keras_tuner.HyperParameters` config, or of a plain mapping.
+
+    Without those that a tuner notes for itself, such as Hyperband's `tuner/epochs`.
+    """
+    hyperparameters = hyperparameters or {}
+    values = hyperparameters.get("values", hyperparameters)
+    return {name: value for name, value in values.items() if not name.startswith(_OF_TUNERS)}
+
+
+def _widths(value: Any) -> Any:
+    """Widths of layers as keras_tuner holds them, a text or one number, as a list."""
+    if isinstance(value, str):
+        return [width.strip() for width in value.split(",") if width.strip()]
+    return [value] if isinstance(value, (int, float)) else value

@@ -1,0 +1,156 @@
+"""Which files a path stands for: one CSV file, a folder, TFRecords, a folder of splits."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import tensorflow as tf
+
+from pcgrad_tfx.data import tfrecord_checks
+from pcgrad_tfx.data.csv_checks import check_csv, csv_location
+from pcgrad_tfx.data.csv_reading import CSV_ENDINGS
+from pcgrad_tfx.data.row_checks import MIN_ROWS, DataSummary
+from pcgrad_tfx.data.row_sample import RowSample
+from pcgrad_tfx.errors import DataError, shown
+
+Format: TypeAlias = Literal["csv", "tfrecord"]
+
+SPLITS = ("train", "eval", "test")
+_EVAL_NAMES = ("eval", "valid", "validation", "val", "dev")
+# The first one counts: TFX itself writes names such as data_tfrecord-00000-of-00001.gz.
+_PATTERNS: Mapping[str, Format] = {
+    "*.csv": "csv",
+    "*.csv.gz": "csv",
+    "*tfrecord*": "tfrecord",
+}
+_CHECKS = {"csv": check_csv, "tfrecord": tfrecord_checks.check_tfrecord}
+
+
+@dataclass(frozen=True)
+class DataFiles:
+    """Files of one format, in one folder.
+
+    Attributes:
+        base: The folder.
+        patterns: Names or glob patterns in it: one that is to be split by hash, under the name
+            "all", or one for each of `SPLITS`.
+        format: How they are written.
+    """
+
+    base: str
+    patterns: Mapping[str, str]
+    format: Format
+
+    @property
+    def splits(self) -> Mapping[str, str] | None:
+        """The patterns of the user's own splits; None if the data are to be split."""
+        return self.patterns if set(self.patterns) == set(SPLITS) else None
+
+
+def find_data(path: str) -> DataFiles:
+    """Finds the files.
+
+    Args:
+        path: A CSV file (`.csv`, `.csv.gz`), a TFRecord file (with "tfrecord" in its name), or a
+            folder: of such files, or with the folders train, eval (or valid) and test.
+
+    Returns:
+        The files. Whether they can be read is for `check_data` to find out.
+
+    Raises:
+        DataError: It is an archive, or a folder with files of several formats or not all splits.
+    """
+    base, name = os.path.split(path.rstrip("/"))
+    if name.endswith((".zip", ".tar", ".tar.gz", ".tgz", ".7z")):
+        raise DataError(f"{path}: an archive; unpack it (a CSV file alone may be a .csv.gz)")
+    if "tfrecord" in name and not name.endswith(CSV_ENDINGS) and not tf.io.gfile.isdir(path):
+        return DataFiles(base or ".", {"all": name}, "tfrecord")
+    if name.endswith(CSV_ENDINGS) or not tf.io.gfile.isdir(path):
+        base, pattern = csv_location(path)
+        return DataFiles(base, {"all": pattern}, "csv")
+    folders = {entry.rstrip("/") for entry in tf.io.gfile.listdir(path)}
+    folders = {entry for entry in folders if tf.io.gfile.isdir(os.path.join(path, entry))}
+    if "train" in folders:
+        return _own_splits(path, folders)
+    pattern = _pattern_in(path)
+    return DataFiles(path, {"all": pattern}, _PATTERNS[pattern])
+
+
+def check_data(
+    files: DataFiles,
+    *,
+    required: set[str],
+    numeric: set[str],
+    missing: Collection[str] = (),
+    sample: RowSample | None = None,
+) -> DataSummary:
+    """Reads all files once and refuses what would go wrong in the pipeline.
+
+    Args:
+        files: The files.
+        required: Columns that must exist and have a value in some row, of every split.
+        numeric: Columns that must exist and hold nothing but numbers.
+        missing: Texts that stand for a missing value.
+        sample: Is given every row on the way.
+
+    Returns:
+        What was read; of the user's own splits the training split, but the text columns of all.
+
+    Raises:
+        DataError: On the first fault, in one line.
+    """
+    summaries = {
+        split: _CHECKS[files.format](
+            files.base,
+            pattern,
+            required=required,
+            numeric=numeric,
+            missing=missing,
+            # How large the user's own splits are is the user's decision.
+            min_rows=1 if files.splits else MIN_ROWS,
+            sample=sample,
+        )
+        for split, pattern in files.patterns.items()
+    }
+    first = next(iter(summaries.values()))
+    for summary in summaries.values():
+        if set(summary.columns) != set(first.columns):
+            other = sorted(set(summary.columns) ^ set(first.columns))[0]
+            raise DataError(
+                f"{summary.files[0]}: column {shown(other)} is not in all splits "
+                f"({first.files[0]}); give all splits the same columns"
+            )
+    texts = (summary.text_columns for summary in summaries.values())
+    return dataclasses.replace(first, text_columns=frozenset().union(*texts))
+
+
+def _own_splits(path: str, folders: set[str]) -> DataFiles:
+    evaluation = next((name for name in _EVAL_NAMES if name in folders), None)
+    for name, found in (("eval", evaluation), ("test", "test" in folders)):
+        if not found:
+            raise DataError(
+                f"{path}: there is a folder train, but no folder {name}; add it, or put all files "
+                "into one folder to have them split 8:1:1"
+            )
+    patterns = {
+        split: os.path.join(folder, _pattern_in(os.path.join(path, folder)))
+        for split, folder in zip(SPLITS, ("train", evaluation or "", "test"), strict=True)
+    }
+    formats = {_PATTERNS[os.path.basename(pattern)] for pattern in patterns.values()}
+    if len(formats) > 1:
+        raise DataError(f"{path}: the splits are of different formats; give all of them one")
+    return DataFiles(path, patterns, formats.pop())
+
+
+def _pattern_in(folder: str) -> str:
+    """The pattern of the data files in a folder; that of CSV files if there is none."""
+    found = [pattern for pattern in _PATTERNS if tf.io.gfile.glob(os.path.join(folder, pattern))]
+    if len(found) > 1:
+        raise DataError(
+            f"{folder}: has both {found[0]} and {found[1]} files; keep one kind in this folder"
+        )
+    return found[0] if found else "*.csv"

@@ -1,0 +1,1 @@
+"""ExampleGens that check their data and split them the same way each time."""

@@ -1,0 +1,106 @@
+"""How the executor reads: as the checks do, and with the types that TFX infers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+import apache_beam as beam
+import tensorflow as tf
+from tfx import v1 as tfx
+from tfx.types import standard_component_specs
+from tfx.utils import proto_utils
+from tfx_bsl.coders import csv_decoder
+
+from pcgrad_tfx.data.csv_reading import find_files, read_header, read_rows
+
+
+@beam.typehints.with_input_types(beam.Pipeline)
+@beam.typehints.with_output_types(tf.train.Example)
+class ReadCsv(beam.PTransform):
+    """Reads the CSV files of one input split into examples.
+
+    TFX's own transform, but for the reading: files may be compressed, and texts other than the
+    empty one may stand for a missing value. As there, a file is read in one piece, because records
+    may hold line breaks, and the type of a column is inferred from all rows; unlike there, from the
+    rows of all input splits: whole numbers in one may meet decimal ones in another.
+
+    Args:
+        exec_properties: ExampleGen's; `input_base` is the folder.
+        split_pattern: Which files to read in it.
+        missing: Texts that stand for a missing value.
+    """
+
+    def __init__(
+        self, exec_properties: dict[str, Any], split_pattern: str, missing: Collection[str]
+    ) -> None:
+        super().__init__()
+        self._input_base = exec_properties[standard_component_specs.INPUT_BASE_KEY]
+        self._split_pattern = split_pattern
+        self._missing = frozenset(missing)
+        config = exec_properties[standard_component_specs.INPUT_CONFIG_KEY]
+        patterns = {
+            split.pattern for split in proto_utils.json_to_proto(config, tfx.proto.Input()).splits
+        }
+        self._other_patterns = sorted(patterns - {split_pattern})
+
+    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
+        """Adds the steps to a Beam pipeline."""
+        files = find_files(self._input_base, self._split_pattern)
+        columns = read_header(files[0])
+        rows = (
+            pipeline
+            | "Files" >> beam.Create(files)
+            | "Rows"
+            >> beam.FlatMap(_read_cells, columns, self._missing).with_output_types(list[bytes])
+        )
+        others = [
+            file
+            for pattern in self._other_patterns
+            for file in find_files(self._input_base, pattern)
+        ]
+        typed = rows
+        if others:
+            more = (
+                pipeline
+                | "Other files" >> beam.Create(others)
+                | "Other rows"
+                >> beam.FlatMap(_read_cells, columns, self._missing).with_output_types(list[bytes])
+            )
+            typed = (rows, more) | "All rows" >> beam.Flatten()
+        inferrer = ColumnTypeInferrer(columns, skip_blank_lines=True)
+        infos = beam.pvalue.AsSingleton(typed | "Types" >> beam.CombineGlobally(inferrer))
+        return rows | "Examples" >> beam.Map(to_example, infos)
+
+
+class ColumnTypeInferrer(csv_decoder.ColumnTypeInferrer):
+    """TFX's inference of the columns' types, for which 1_000 is a text, as it is for the checks."""
+
+    def add_input(self, accumulator: Any, cells: list[bytes]) -> Any:
+        """Takes a row."""
+        return super().add_input(accumulator, [b"_" if b"_" in cell else cell for cell in cells])
+
+
+def _read_cells(
+    file: str, columns: Sequence[str], missing: Collection[str]
+) -> Iterator[list[bytes]]:
+    own = read_header(file)
+    # The columns of another split may come in another order.
+    places = [own.index(name) if name in own else None for name in columns]
+    for _, cells in read_rows(file, own, missing):
+        yield [b"" if place is None else cells[place].encode() for place in places]
+
+
+def to_example(cells: list[bytes], infos: list[csv_decoder.ColumnInfo]) -> tf.train.Example:
+    """Makes an example of a row's cells, with the types of the columns."""
+    example = tf.train.Example()
+    for cell, info in zip(cells, infos, strict=True):
+        # A feature without a value says that the column exists.
+        feature = example.features.feature[info.name]
+        if info.type == csv_decoder.ColumnType.INT:
+            feature.int64_list.value.extend([int(cell)] if cell else [])
+        elif info.type == csv_decoder.ColumnType.FLOAT:
+            feature.float_list.value.extend([float(cell)] if cell else [])
+        elif info.type == csv_decoder.ColumnType.STRING:
+            feature.bytes_list.value.extend([cell] if cell else [])
+    return example

@@ -1,0 +1,162 @@
+"""Looks at the data before anything runs: checks them, and completes the configuration by them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pcgrad_tfx.config.features import Features, required_columns
+from pcgrad_tfx.config.tasks import Task
+from pcgrad_tfx.data.files import DataFiles, check_data, find_data
+from pcgrad_tfx.data.row_sample import RowSample
+from pcgrad_tfx.errors import DataError, brief, shown
+from pcgrad_tfx.inspection.column_kinds import ColumnKind, column_kinds, missing_texts
+from pcgrad_tfx.inspection.completion import complete_features, complete_task
+from pcgrad_tfx.inspection.label_checks import label_problems, rare_values
+from pcgrad_tfx.inspection.label_values import columns_with_texts
+from pcgrad_tfx.inspection.leakage import Leak, find_leaks
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was found.
+
+    Attributes:
+        tasks: The tasks, complete.
+        features: The features, complete.
+        files: The data's files.
+        remarks: What a person should know of the data, one line each: which features were found,
+            which may give a label away.
+    """
+
+    tasks: tuple[Task, ...]
+    features: Features
+    files: DataFiles
+    remarks: tuple[str, ...]
+
+
+def inspect_data(
+    location: str,
+    source: str,
+    *,
+    tasks: Sequence[Task],
+    features: Features,
+    missing: Sequence[str] = (),
+    slices: Sequence[Sequence[str]] = (),
+) -> Inspection:
+    """Checks the data, completes tasks and features by them, and looks for leaks.
+
+    Args:
+        location: Where the data are, as `find_data` takes it.
+        source: The name of the file that all this was read from, for messages.
+        tasks: What to learn; classes and texts may be left to be found.
+        features: What to learn from; the lists may be left to be found.
+        missing: Texts that stand for a missing value in CSV files.
+        slices: Raw columns that the evaluation is sliced by.
+
+    Returns:
+        What was found.
+
+    Raises:
+        DataError: The data cannot be trained on, or do not fit the configuration; in one line.
+    """
+    try:
+        files = find_data(location)
+    except DataError as error:
+        raise DataError(f"{source}: data.path: {error}") from None
+    named = {task.column for task in tasks if _is_named(task)}
+    sample = RowSample(exact=named)
+    known, checked = required_columns(features, tasks, slices)
+    # Of these it is yet to be found out whether they hold 0 and 1, or texts.
+    checked -= named
+    summary = check_data(files, required=known, numeric=checked, missing=missing, sample=sample)
+    texts = summary.text_columns
+    tasks = tuple(
+        _completed_task(source, position, task, sample.values, texts)
+        for position, task in enumerate(tasks)
+    )
+    frame = sample.frame()
+    kinds = column_kinds(frame, texts)
+    looked_at = set(kinds) if features.left_out else known
+    if files.format != "csv":
+        # Whether such a text is a class was decided by whoever listed the classes.
+        looked_at = looked_at - {task.column for task in tasks if task.classes}
+    looked_at_kinds = [kinds[name] for name in kinds if name in looked_at]
+    remarks = list(_missing_texts(looked_at_kinds, files))
+    if features.left_out:
+        features = _completed_features(source, features, tasks, kinds)
+        remarks += _found_features(features, tasks, kinds)
+    required, numeric = required_columns(features, tasks, slices)
+    if not (numeric <= checked and required <= known):
+        # What a column holds is known of the sample only.
+        check_data(files, required=required, numeric=numeric, missing=missing)
+    # The sample may lack the one word that makes a column text.
+    texts |= columns_with_texts(sample.values)
+    problems = [f"{source}: {problem}" for problem in label_problems(frame, tasks, texts)]
+    if problems and len(frame) == sample.rows:
+        raise DataError(problems[0])
+    # Of a sample it is no more than likely.
+    remarks += [*problems, *rare_values(frame, tasks, texts)]
+    remarks += map(possible_leak, find_leaks(frame, features, tasks, texts))
+    return Inspection(tasks, features, files, tuple(remarks))
+
+
+def possible_leak(leak: Leak) -> str:
+    """A leak as a line for the person who owns the data."""
+    column = shown(leak.column)
+    return f"possible leak: {leak}; exclude {column} unless it is known before {leak.task}"
+
+
+def _is_named(task: Task) -> bool:
+    """Whether the values of a task's column are names: they must be known, from all rows."""
+    return task.kind == "multiclass" or (task.kind == "binary" and task.above is None)
+
+
+def _completed_task(
+    source: str, position: int, task: Task, values: Mapping[str, set[str]], texts: Collection[str]
+) -> Task:
+    try:
+        return complete_task(task, values.get(task.column, set()), task.column in texts)
+    except ValueError as error:
+        raise DataError(f"{source}: tasks[{position}]: {error}") from None
+
+
+def _completed_features(
+    source: str, features: Features, tasks: tuple[Task, ...], kinds: dict[str, ColumnKind]
+) -> Features:
+    try:
+        return complete_features(features, tasks, kinds)
+    except ValueError as error:
+        raise DataError(f"{source}: {error}") from None
+
+
+def _found_features(
+    features: Features, tasks: tuple[Task, ...], kinds: Mapping[str, ColumnKind]
+) -> Iterator[str]:
+    groups: Mapping[str, Any] = {
+        "numeric": features.numeric,
+        "categorical": features.categorical,
+        "bucketized": features.bucketized,
+    }
+    for group, columns in groups.items():
+        if columns:
+            yield f"{group} features: {', '.join(map(brief, columns))}"
+    labels = {column for task in tasks for column in task.source_columns}
+    left_out = [
+        f"{brief(name)} ({kind.kind}: {kind.why})"
+        for name, kind in kinds.items()
+        if name not in {*features.columns, *features.exclude, *labels}
+    ]
+    if left_out:
+        yield f"no features: {', '.join(left_out)}"
+
+
+def _missing_texts(kinds: Sequence[ColumnKind], files: DataFiles) -> Iterator[str]:
+    if texts := missing_texts(kinds):
+        listed = ", ".join(f'"{text}"' for text in texts)
+        remedy = f"write missing = [{listed}] under [data]"
+        if files.format != "csv":
+            names = ", ".join(brief(kind.name) for kind in kinds if kind.missing_texts)
+            remedy = f"leave {listed} out of the examples ({names})"
+        yield f"texts that look like missing values: {remedy}"

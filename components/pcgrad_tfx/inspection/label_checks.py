@@ -1,0 +1,122 @@
+"""Finds tasks whose labels nothing can be learned from, before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+
+from pcgrad_tfx.config.tasks import Task
+from pcgrad_tfx.errors import shown
+from pcgrad_tfx.inspection.label_values import label_values, numbers
+
+# The squares of errors, and sums of them, must fit into float32; on a logarithmic scale the
+# predictions, which are amounts and may exceed the labels.
+_LARGEST_LABEL, _LARGEST_LOG_LABEL = 1e15, 1e30
+
+# With fewer rows one of the splits 8:1:1 has none in more than one case of 20 (2 · 0.9^35).
+_MIN_ROWS_OF_A_VALUE = 35
+
+
+def label_problems(
+    frame: pd.DataFrame, tasks: Sequence[Task], text_columns: Collection[str] = ()
+) -> Iterator[str]:
+    """Looks for labels that are all missing, all the same, or too large.
+
+    Args:
+        frame: Rows of texts, empty where a value is missing.
+        tasks: The tasks, complete.
+        text_columns: As of `label_values`.
+
+    Yields:
+        What is wrong with a task, and the remedy, in one line.
+    """
+    for position, task in enumerate(tasks):
+        label = label_values(frame, task, text_columns)
+        known = label[np.isfinite(label)]
+        where, column = f"tasks[{position}]", shown(task.column)
+        if not len(known):
+            found = next((value for value in frame[task.column] if value), "")
+            why = f"{_why_missing(task)} (it has {shown(found)})"
+            yield f"{where}: no row has a label: {why}; correct the task or the data"
+        elif others := _neither_0_nor_1(frame, task):
+            value, share = others
+            yield (
+                f"{where}: column {column} holds {shown(value)}, too, {share}, and such rows would "
+                "have no label: kind 'binary' needs 0 and 1; name the value that counts as 1 by "
+                "`positive`, or a threshold by `above`, or use kind 'multiclass'; where it stands "
+                "for a missing label, leave the cell empty, or it out by `valid_above`"
+            )
+        elif len(np.unique(known)) == 1:
+            amount = np.expm1(known[0]) if task.log_scale else known[0]
+            value = shown(task.classes[int(amount)]) if task.classes else f"{amount:g}"
+            yield (
+                f"{where}: the label made of column {column} is {value} in every row that has one; "
+                "choose another column or threshold"
+            )
+        elif task.kind == "regression":
+            largest = np.abs(np.expm1(known) if task.log_scale else known).max()
+            limit = _LARGEST_LOG_LABEL if task.log_scale else _LARGEST_LABEL
+            if largest > limit:
+                yield (
+                    f"{where}: a label made of column {column} is as large as {largest:.3g}; "
+                    f"beyond {limit:g} its error overflows: give the column in a larger unit, or "
+                    "correct it"
+                )
+
+
+def rare_values(
+    frame: pd.DataFrame, tasks: Sequence[Task], text_columns: Collection[str] = ()
+) -> Iterator[str]:
+    """Looks for classes that a split may have no row of.
+
+    Args:
+        frame: Rows of texts, empty where a value is missing.
+        tasks: The tasks, complete.
+        text_columns: As of `label_values`.
+
+    Yields:
+        A remark about a task.
+    """
+    for task in tasks:
+        if task.kind == "regression":
+            continue
+        label = label_values(frame, task, text_columns)
+        names = task.classes or ("0", "1")
+        counts = {name: int((label == place).sum()) for place, name in enumerate(names)}
+        rare = [name for name, count in counts.items() if count < _MIN_ROWS_OF_A_VALUE]
+        if rare:
+            some = ", ".join(f"{shown(name)} in {counts[name]} rows" for name in rare[:3])
+            yield (
+                f"task {task.name}: few rows of {some}{' …' if len(rare) > 3 else ''}: if the test "
+                "split has none, the metric is not defined and no model is pushed"
+            )
+
+
+def _neither_0_nor_1(frame: pd.DataFrame, task: Task) -> tuple[str, str] | None:
+    """The most frequent value of a binary task that is no label, and in how many rows it is."""
+    if task.kind != "binary" or task.is_text or task.above is not None:
+        return None
+    value = numbers(frame[task.column])
+    others = np.isfinite(value) & (value != 0) & (value != 1)
+    if task.valid_above is not None:
+        others &= value > task.valid_above
+    counts = frame[task.column][others].value_counts()
+    if counts.empty:
+        return None
+    return counts.index[0], f"in {counts.sum() / len(frame):.1%} of the rows"
+
+
+def _why_missing(task: Task) -> str:
+    column = shown(task.column)
+    if task.classes:
+        return f"column {column} holds none of `classes`"
+    reasons = []
+    if task.valid_above is not None:
+        reasons.append(f"column {column} is nowhere above `valid_above`, {task.valid_above:g}")
+    if task.divide_by is not None:
+        reasons.append(f"column {shown(task.divide_by)} (`divide_by`) is nowhere positive there")
+    if task.log_scale:
+        reasons.append(f"column {column} is negative, and with `log_scale` nothing may be")
+    return " or ".join(reasons) or f"column {column} holds neither 0 nor 1"

@@ -1,0 +1,207 @@
+"""Proposes a configuration for data that nobody has described yet."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from pcgrad_tfx.config.features import Features, required_columns
+from pcgrad_tfx.config.tasks import Task, is_reserved
+from pcgrad_tfx.config.training_config import Training
+from pcgrad_tfx.data.files import check_data, find_data
+from pcgrad_tfx.data.row_checks import number_fault
+from pcgrad_tfx.data.row_sample import RowSample
+from pcgrad_tfx.errors import DataError, shown
+from pcgrad_tfx.inspection.column_kinds import ColumnKind, column_kinds, missing_texts
+from pcgrad_tfx.inspection.completion import (
+    MAX_CLASSES,
+    complete_features,
+    complete_task,
+    find_classes,
+    seem_missing,
+    truth_value,
+)
+from pcgrad_tfx.inspection.label_values import columns_with_texts, value_names
+from pcgrad_tfx.inspection.leakage import Leak, find_leaks
+
+# How many columns are named that could be labels, if none is.
+_CANDIDATES = 6
+_LABEL_NAME = re.compile(r"^(y|label|target|class|outcome|response|score|price)", re.IGNORECASE)
+
+# About this many steps of training, in at most so many passes over the data.
+_STEPS = 2000
+_MAX_EPOCHS = 50
+_BATCH_SIZES = ((5_000, 32), (50_000, 128))
+_LARGE_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What could be learned from data, and how.
+
+    Attributes:
+        rows: How many rows there are.
+        missing: Texts that seem to stand for missing values.
+        tasks: A task for each label that was named.
+        candidates: Without such labels: tasks that are possible.
+        text_columns: Columns that hold texts even where these look like numbers.
+        no_classes: By column: texts that are no classes, because they seem to stand for missing
+            values, but cannot be listed as `missing`, which is for CSV files.
+        features: What to learn from.
+        left_out: The columns that are no features, with the reason.
+        leaks: Features that may give a label away.
+        training: How to train.
+    """
+
+    rows: int
+    missing: tuple[str, ...]
+    tasks: tuple[Task, ...]
+    candidates: tuple[Task, ...]
+    text_columns: frozenset[str]
+    no_classes: Mapping[str, Sequence[str]]
+    features: Features
+    left_out: Mapping[str, str]
+    leaks: tuple[Leak, ...]
+    training: Training = field(default_factory=Training)
+
+
+def propose(location: str, labels: Sequence[str] = ()) -> Proposal:
+    """Looks at data and proposes what to learn from them.
+
+    Args:
+        location: A file or folder, as `pcgrad_tfx.data.files.find_data` takes it.
+        labels: The columns to predict.
+
+    Returns:
+        The proposal.
+
+    Raises:
+        DataError: The data cannot be read, a label is not there or cannot be predicted, or nothing
+            is left to learn from.
+    """
+    files = find_data(location)
+    labels = list(dict.fromkeys(labels))
+    sample = RowSample(exact=labels)
+    summary = check_data(files, required=set(labels), numeric=set(), sample=sample)
+    texts = summary.text_columns
+    frame = sample.frame()
+    missing = missing_texts(column_kinds(frame, texts).values()) if files.format == "csv" else []
+    frame = frame.mask(frame.isin(missing), "")
+    kinds = column_kinds(frame, texts)
+    values = {
+        label: {value for value in found if value.strip() not in missing}
+        for label, found in sample.values.items()
+    }
+    tasks: list[Task] = []
+    for label in labels:
+        is_text = label in texts
+        tasks.append(_task(kinds[label], frame[label], values[label], is_text, _names(tasks)))
+    features = complete_features(Features.model_construct(), tasks, kinds)
+    # The sample may lack the one word that makes a column text.
+    required, numeric = required_columns(features, tasks)
+    check_data(files, required=required, numeric=numeric, missing=tuple(missing))
+    used = {*features.columns, *labels}
+    return Proposal(
+        rows=sample.rows,
+        missing=tuple(missing),
+        tasks=tuple(tasks),
+        candidates=() if labels else _candidates(kinds, frame, texts),
+        text_columns=texts,
+        no_classes={name: seem_missing(values.get(name, frame[name].unique())) for name in texts},
+        features=features,
+        left_out={name: _reason(kind) for name, kind in kinds.items() if name not in used},
+        leaks=tuple(find_leaks(frame, features, tasks, texts | columns_with_texts(values))),
+        training=_training(sample.rows),
+    )
+
+
+def _task(
+    kind: ColumnKind, column: pd.Series, values: Collection[str], is_text: bool, taken: set[str]
+) -> Task:
+    """The task that a column is most likely the label of."""
+    name = _task_name(kind.name, taken)
+    if kind.kind not in ("numeric", "categorical"):
+        raise DataError(f"--label {kind.name}: {_reason(kind)}; choose another column")
+    common = {"name": name, "column": kind.name}
+    if is_text and (no_values := seem_missing(values)):
+        values = set(values).difference(no_values)
+        if len(values) < 3:
+            raise DataError(
+                f"--label {kind.name}: {shown(no_values[0])} seems to stand for a missing value; "
+                "leave it out of the examples, or write a task with the `classes` that you want"
+            )
+    are_numbers = not is_text and not any(map(number_fault, values))
+    by_value = value_names(values, is_text)
+    names = set(by_value.values())
+    if len(names) < 2:
+        only = shown(min(names))
+        why = f"{only} in every row; choose another column"
+        if (column == "").any():
+            why = (
+                f"has one value ({only}), the other cells hold none; write the other value into "
+                "them, or choose another column"
+            )
+        raise DataError(f"--label {kind.name}: {why}")
+    if len(names) == 2:
+        is_zero_or_one = are_numbers and names == {"0", "1"}
+        positive = None if is_zero_or_one else _positive(names, column.map(by_value))
+        return complete_task(Task(kind="binary", positive=positive, **common), values, is_text)
+    if are_numbers and kind.kind == "numeric":
+        return Task(kind="regression", **common)
+    if len(values) > MAX_CLASSES:
+        raise DataError(
+            f"--label {kind.name}: more than {MAX_CLASSES} different texts; choose another column"
+        )
+    classes = find_classes(kind.name, values, is_text)
+    return Task(kind="multiclass", classes=classes, **common)
+
+
+def _positive(names: Collection[str], column: pd.Series) -> str:
+    """Of two values the one that says yes, else the rarer one."""
+    counts = column.value_counts()
+    return truth_value(names) or min(sorted(names), key=lambda name: counts.get(name, 0))
+
+
+def _candidates(
+    kinds: Mapping[str, ColumnKind], frame: pd.DataFrame, texts: Collection[str]
+) -> tuple[Task, ...]:
+    usable = [name for name, kind in kinds.items() if kind.kind in ("numeric", "categorical")]
+    # Those that are called so first, then the last ones of the table.
+    names = [name for name in usable if _LABEL_NAME.search(name)]
+    names += [name for name in reversed(usable) if name not in names]
+    tasks: list[Task] = []
+    for name in names:
+        if len(tasks) == _CANDIDATES:
+            break
+        values = set(frame[name].unique()) - {""}
+        # One that cannot be a label is no reason to propose nothing.
+        with contextlib.suppress(DataError):
+            tasks.append(_task(kinds[name], frame[name], values, name in texts, _names(tasks)))
+    return tuple(tasks)
+
+
+def _task_name(column: str, taken: set[str]) -> str:
+    name = re.sub(r"[^A-Za-z0-9]+", "_", column).strip("_").lower()[:50]
+    if not name[:1].isalpha() or is_reserved(name):
+        name = f"task_{name}".rstrip("_")
+    candidates = [name, *(f"{name}_{number}" for number in range(2, len(taken) + 3))]
+    return next(candidate for candidate in candidates if candidate not in taken)
+
+
+def _names(tasks: Sequence[Task]) -> set[str]:
+    return {task.name for task in tasks}
+
+
+def _reason(kind: ColumnKind) -> str:
+    return kind.why if kind.kind in ("empty", "constant") else f"{kind.kind}: {kind.why}"
+
+
+def _training(rows: int) -> Training:
+    batch_size = next((size for limit, size in _BATCH_SIZES if rows < limit), _LARGE_BATCH)
+    steps = max(1, int(0.8 * rows) // batch_size)
+    epochs = min(_MAX_EPOCHS, max(Training().epochs or 5, -(-_STEPS // steps)))
+    return Training(batch_size=batch_size, epochs=epochs)

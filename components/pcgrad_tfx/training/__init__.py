@@ -1,0 +1,1 @@
+"""The Trainer: data, model, training, saved model."""

@@ -1,0 +1,213 @@
+"""The Trainer's `run_fn`: trains a multi-task model with gradient surgery.
+
+In a pipeline: `Trainer(run_fn="pcgrad_tfx.trainer.run_fn", custom_config={...}, …)`, or this file
+as `module_file`. The keys of `custom_config` are those of
+`pcgrad_tfx.config.training_config.TrainerConfig`.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+import tensorflow_transform as tft
+from absl import logging
+from tfx import v1 as tfx
+
+from pcgrad.keras import (
+    ConflictMonitor,
+    MultiTaskModel,
+    RaiseOnDivergence,
+    distributed_fit,
+)
+from pcgrad_tfx.config.training_config import (
+    DEFAULT_EPOCHS,
+    TrainerConfig,
+    hyperparameter_values,
+    trainer_config,
+)
+from pcgrad_tfx.data.example_files import check_whole, example_files
+from pcgrad_tfx.training.building import build, compile_model, user_embedding_sizes
+from pcgrad_tfx.training.checkpoints import EpochCheckpoint, checkpoint_folder, discard_damaged
+from pcgrad_tfx.training.dataset import InputData
+from pcgrad_tfx.training.distribution import (
+    is_chief,
+    lost_workers_named,
+    output_folders,
+    training_strategy,
+    wait_for_workers,
+)
+from pcgrad_tfx.training.label_statistics import label_statistics
+from pcgrad_tfx.training.record import TrainingRecord
+from pcgrad_tfx.training.serving import ServedModel, load_weights, save_model
+from pcgrad_tfx.training.task_definitions import write_definitions
+from pcgrad_tfx.training.user_models import check_outputs
+
+# Few beside an epoch; a head without a sigmoid gives a number beyond [0, 1] in nearly any.
+_CHECKED_BATCHES = 10
+
+
+def run_fn(fn_args: tfx.components.FnArgs) -> None:
+    """Trains on the train files, evaluates each epoch on the eval files, saves the model.
+
+    Honours `train_steps` and `eval_steps`, `base_model` (warm start), `hyperparameters` and
+    `transform_graph_path`; reads the files itself, which is faster than `data_accessor`.
+    TensorBoard logs and `conflicts.jsonl` go to `model_run_dir`, a SavedModel with the signatures
+    `serving_default` and `transform_features` to `serving_model_dir`. It trains on all GPUs of the
+    machine or, with TF_CONFIG, on several workers, of which the first one writes.
+
+    Args:
+        fn_args: What TFX's Trainer hands over.
+
+    Raises:
+        ValueError: `custom_config` or the hyperparameters are wrong, or do not fit the data; one
+            line that names the key and the remedy.
+        FloatingPointError: Training diverged; nothing was saved as a model.
+        RuntimeError: Another worker has gone.
+    """
+    config = trainer_config(fn_args.custom_config, fn_args.hyperparameters, fn_args.train_steps)
+    if not fn_args.transform_graph_path:
+        raise ValueError("the Trainer has no transform_graph; pass it Transform's output")
+    # Several workers must be connected before TensorFlow does anything else.
+    strategy = training_strategy()
+    # Names such as "auc" then do not get a number, however often this process trains.
+    keras.utils.clear_session()
+    # Not 0: with a global seed of 0 tf.data cannot shuffle by a seed that is a tensor.
+    keras.utils.set_random_seed(config.seed + 1)
+    tft_output = tft.TFTransformOutput(fn_args.transform_graph_path)
+    data = InputData(tft_output, config.tasks, config.batch_size)
+    sizes = user_embedding_sizes(config, data.feature_spec)
+    check_whole(example_files([*fn_args.train_files, *fn_args.eval_files]))
+    rows, statistics = label_statistics(data.batches(fn_args.train_files), config.tasks, sizes)
+    if not rows:
+        raise ValueError(f"there is no row in {fn_args.train_files}; check the train split")
+
+    folders = output_folders(strategy, fn_args.model_run_dir, fn_args.serving_model_dir)
+    with lost_workers_named(strategy), folders as (log_dir, model_dir):
+        with strategy.scope():
+            model = build(
+                config, data.feature_spec, tft_output, statistics, fn_args.hyperparameters
+            )
+            compile_model(model, config, config.tasks, statistics)
+            if fn_args.base_model:
+                load_weights(model, fn_args.base_model)
+            _check_user_model(model, config, data, fn_args.train_files)
+            checkpoint = None
+            if config.checkpoint_root:
+                folder = checkpoint_folder(config.checkpoint_root, *_determinants(fn_args, config))
+                if is_chief(strategy):
+                    discard_damaged(folder)
+                wait_for_workers(strategy)
+                checkpoint = EpochCheckpoint(model, folder, log_dir, is_chief(strategy))
+        # Before the training: what cannot be served is found now, not when it is saved.
+        served = ServedModel(model, tft_output, data.feature_spec, config.tasks, config.features)
+        if is_chief(strategy):
+            for remark in served.remarks():
+                print(remark, flush=True)
+        _fit(model, strategy, config, data, fn_args, log_dir, rows, checkpoint)
+        _check_user_model(model, config, data, fn_args.eval_files)
+        # All workers save: some variables are read from all of them.
+        save_model(served, model_dir)
+        write_definitions(model_dir, config.tasks)
+        # What follows in the pipeline finds the model, whichever worker's step it follows.
+        wait_for_workers(strategy)
+        if checkpoint:
+            checkpoint.delete()
+
+
+def _check_user_model(
+    model: MultiTaskModel, config: TrainerConfig, data: InputData, files: Sequence[str]
+) -> None:
+    """Looks at what a user's model gives for some rows."""
+    if config.model_fn:
+        for features, _ in data.batches(files).take(_CHECKED_BATCHES):
+            check_outputs(model, features, config.tasks, config.model_fn)
+
+
+def _fit(
+    model: MultiTaskModel,
+    strategy: tf.distribute.Strategy,
+    config: TrainerConfig,
+    data: InputData,
+    fn_args: tfx.components.FnArgs,
+    log_dir: str,
+    rows: int,
+    checkpoint: EpochCheckpoint | None,
+) -> None:
+    steps_per_epoch = math.ceil(rows / config.batch_size)
+    epochs = config.epochs or DEFAULT_EPOCHS
+    callbacks = [RaiseOnDivergence()]
+    if is_chief(strategy):
+        callbacks += [
+            keras.callbacks.TensorBoard(log_dir, write_graph=False),
+            ConflictMonitor(log_dir),
+            TrainingRecord(log_dir, config.model_dump(mode="json"), {"train": rows}),
+        ]
+    if fn_args.train_steps:
+        epochs = math.ceil(fn_args.train_steps / steps_per_epoch)
+        callbacks.append(_StopAfter(fn_args.train_steps))
+    first = 0
+    if checkpoint:
+        first = checkpoint.restore()
+        callbacks.append(checkpoint)
+    validation_steps = sum(1 for _ in data.batches(fn_args.eval_files))
+    if fn_args.eval_steps:
+        validation_steps = min(validation_steps, fn_args.eval_steps)
+    verbose = 0
+    if is_chief(strategy):
+        verbose = 1 if sys.stdout.isatty() else 2
+    settings: dict[str, Any] = {
+        "initial_epoch": first,
+        "epochs": epochs,
+        "steps_per_epoch": steps_per_epoch,
+        "callbacks": callbacks,
+        "verbose": verbose,
+    }
+    if strategy.num_replicas_in_sync > 1:
+        distributed_fit(
+            model,
+            strategy,
+            lambda own: data.epochs(fn_args.train_files, config.seed, first, epochs, own),
+            validation=lambda own: data.batches(fn_args.eval_files, own),
+            validation_steps=validation_steps,
+            **settings,
+        )
+    else:
+        held_out = data.batches(fn_args.eval_files).take(validation_steps)
+        model.fit(
+            data.epochs(fn_args.train_files, config.seed, first, epochs),
+            # Keras warns at the end of a dataset whose size it does not know.
+            validation_data=held_out.apply(
+                tf.data.experimental.assert_cardinality(validation_steps)
+            ),
+            # The reader does; Keras warns of its default.
+            shuffle=False,
+            **settings,
+        )
+    logging.info("Trained %s.", model.name)
+
+
+def _determinants(fn_args: tfx.components.FnArgs, config: TrainerConfig) -> tuple[Any, ...]:
+    return (
+        config.model_dump(mode="json", exclude={"checkpoint_root"}),
+        hyperparameter_values(fn_args.hyperparameters),
+        [*fn_args.train_files, *fn_args.eval_files],
+        [fn_args.transform_graph_path, fn_args.base_model],
+        [fn_args.train_steps, fn_args.eval_steps],
+    )
+
+
+class _StopAfter(keras.callbacks.Callback):
+    """Stops training after a number of steps, whatever the epoch."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self._steps = steps
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        if int(self.model.optimizer.iterations) >= self._steps:
+            self.model.stop_training = True

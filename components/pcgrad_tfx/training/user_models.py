@@ -1,0 +1,268 @@
+"""Models that a user's function builds: made to fit the tasks, or refused in one line."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from pcgrad.keras import MultiTaskModel
+from pcgrad_tfx.config.tasks import Task
+from pcgrad_tfx.training.label_statistics import LabelStatistics
+from pcgrad_tfx.training.log_scale import to_log
+from pcgrad_tfx.training.model import FeatureSpec, outputs_by_task
+
+ModelFn: TypeAlias = Callable[[FeatureSpec, Sequence[Task], Mapping[str, Any]], keras.Model]
+
+# Half precision rounds a probability by less than this, and the sum of a thousand of them.
+_ROUNDING = 0.02
+
+# How Keras makes a part of its messages bold.
+_STYLE = re.compile(r"\x1b\[\d*m")
+
+# What these activations give at most, and at least; a label beyond it is never learned.
+_RANGES = {
+    keras.activations.sigmoid: (0.0, 1.0),
+    keras.activations.softmax: (0.0, 1.0),
+    keras.activations.tanh: (-1.0, 1.0),
+    keras.activations.relu: (0.0, float("inf")),
+    keras.activations.softplus: (0.0, float("inf")),
+}
+
+
+def load_model_fn(path: str) -> ModelFn:
+    """Imports a user's function that builds a model.
+
+    Args:
+        path: "package.module.function" of a function `(feature_spec, tasks, hyperparameters) →
+            keras.Model` that returns a model from a mapping of transformed features to one output
+            for each task, not compiled; see `as_multi_task_model`.
+
+    Returns:
+        The function.
+
+    Raises:
+        ValueError: There is no such function.
+    """
+    module, _, name = path.rpartition(".")
+    try:
+        function = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"custom_config: model_fn: cannot import {path!r} ({error}); name an installed "
+            "function as 'package.module.function'"
+        ) from error
+    if not callable(function):
+        raise ValueError(f"custom_config: model_fn: {path!r} is not a function; name a function")
+    return function
+
+
+def as_multi_task_model(
+    model: Any,
+    tasks: Sequence[Task],
+    path: str,
+    feature_spec: FeatureSpec,
+    statistics: Mapping[str, LabelStatistics] | None = None,
+) -> MultiTaskModel:
+    """Checks a user's model and makes it one that trains with gradient surgery.
+
+    A binary or multiclass task's head that ends in a dense layer without an activation gives
+    logits: a sigmoid or softmax is put behind it, so that losses, metrics and the served model see
+    probabilities. Other heads are taken as they are; `check_outputs` looks at what they give.
+
+    Args:
+        model: What the user's function returned: a functional model, a `Sequential` for one task,
+            a `MultiTaskModel`, or another subclass of `keras.Model` that takes the mapping of
+            features. Its outputs are named like the tasks; that of one task may be named otherwise.
+        tasks: The tasks.
+        path: The function's import path, for the message.
+        feature_spec: The transformed features.
+        statistics: Of the regression labels, by task's name.
+
+    Returns:
+        The model itself if it is a `MultiTaskModel` without logits, otherwise one of its layers;
+        built.
+
+    Raises:
+        ValueError: The model is none, is compiled, has its own `train_step`, cannot take the
+            features, or its outputs are not named like the tasks; or a regression task's head
+            cannot give its labels.
+    """
+    if not isinstance(model, keras.Model):
+        raise ValueError(
+            f"{path} returned {type(model).__name__}; return a functional keras.Model or a "
+            "pcgrad.keras.MultiTaskModel"
+        )
+    if getattr(model, "compiled", False):
+        raise ValueError(f"{path} returned a compiled model; leave compiling it to the Trainer")
+    if isinstance(model, keras.Sequential) or not (
+        isinstance(model, MultiTaskModel) or getattr(model, "inputs", None)
+    ):
+        model = _as_functional(model, path, feature_spec)
+    elif not isinstance(model, MultiTaskModel):
+        model = MultiTaskModel(model.input, model.output)
+    if not model.named_outputs():
+        if not model.built:
+            model(_no_rows(feature_spec))
+        return model
+    outputs = outputs_by_task(model, model.output)
+    if len(outputs) == len(tasks) == 1:
+        outputs = {tasks[0].name: next(iter(outputs.values()))}
+    names = {task.name for task in tasks}
+    if set(outputs) != names:
+        raise ValueError(
+            f"{path} returned a model with outputs {sorted(outputs)}; name them like the tasks, "
+            f"{sorted(names)}"
+        )
+    changed = set(model.named_outputs()) != names
+    for task in tasks:
+        head = _last_layer(model, outputs[task.name])
+        if task.kind == "regression":
+            _check_range(head, task, path, (statistics or {}).get(task.name))
+        elif _gives_logits(head):
+            logging.info("%s: task %s: a %s is put behind it", path, task.name, task.activation)
+            # In float32, whatever the other layers compute in.
+            apply = keras.layers.Activation(task.activation, dtype="float32")
+            outputs[task.name] = apply(outputs[task.name])
+            changed = True
+    if not changed:
+        return model
+    plain = MultiTaskModel(model.input, outputs)
+    # A class of the user's own may do more than its layers.
+    return plain if type(model) is type(plain) else model
+
+
+def check_outputs(
+    model: MultiTaskModel, features: Mapping[str, Any], tasks: Sequence[Task], path: str
+) -> None:
+    """Checks what a user's model gives for a batch.
+
+    Args:
+        model: From `as_multi_task_model`.
+        features: A batch of transformed features.
+        tasks: The tasks.
+        path: The function's import path, for the message.
+
+    Raises:
+        ValueError: There is not one output for each task, one has another shape than [N, units],
+            or those of a binary or multiclass task are no probabilities.
+    """
+    rows = len(next(iter(features.values())))
+    try:
+        outputs = outputs_by_task(model, model(features, training=False))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    names = {task.name for task in tasks}
+    if set(outputs) != names:
+        raise ValueError(
+            f"{path} returned a model with outputs {sorted(map(str, outputs))}; name them like the "
+            f"tasks, {sorted(names)}"
+        )
+    for task in tasks:
+        where = f"{path}: task {task.name!r}"
+        values = np.asarray(outputs[task.name], np.float64)
+        shapes = [(rows, task.units)] + ([(rows,)] if task.units == 1 else [])
+        if values.shape not in shapes:
+            raise ValueError(
+                f"{where}: outputs of shape {_shape(values)}, but kind {task.kind!r} needs "
+                f"[N, {task.units}]; end its head with Dense({task.units}, {task.activation!r})"
+            )
+        known = values[np.isfinite(values)]
+        if task.kind == "regression" or not known.size:
+            continue
+        found = f"from {known.min():.4g} to {known.max():.4g}"
+        if known.min() < -_ROUNDING or known.max() > 1 + _ROUNDING:
+            problem = f"outputs {found} are no probabilities"
+        elif task.units > 1 and np.nanmax(np.abs(values.sum(axis=1) - 1)) > _ROUNDING:
+            problem = "the outputs of a row do not sum to one"
+        else:
+            continue
+        raise ValueError(f"{where}: {problem}; apply a {task.activation} to its output")
+
+
+def _as_functional(model: keras.Model, path: str, feature_spec: FeatureSpec) -> MultiTaskModel:
+    """A Sequential or a subclass as one layer of a functional model."""
+    if type(model).train_step is not keras.Model.train_step:
+        raise ValueError(
+            f"{path} returned {type(model).__name__}, which has a train_step of its own, but the "
+            "Trainer's is used; return a functional keras.Model or a pcgrad.keras.MultiTaskModel"
+        )
+    inputs = {}
+    for name, feature in feature_spec.items():
+        is_dense = isinstance(feature, tf.io.FixedLenFeature)
+        shape = feature.shape if is_dense else [None]
+        inputs[name] = keras.Input(shape, dtype=feature.dtype.name, sparse=not is_dense)
+        # As an argument it could have no slash.
+        inputs[name].name = name
+    # What is built takes a tensor.
+    only = isinstance(model, keras.Sequential) and model.built and len(inputs) == 1
+    given = next(iter(inputs.values())) if only else inputs
+    try:
+        return MultiTaskModel(inputs, model(given))
+    # Whatever the layers raise.
+    except Exception as error:
+        said = _STYLE.sub("", str(error)).partition("Arguments received")[0]
+        reason = textwrap.shorten(said, 300, placeholder=" …")
+        raise ValueError(
+            f"{path} returned {type(model).__name__}, which cannot take a mapping of the features "
+            f"{sorted(inputs)} ({reason}); return a functional keras.Model or a "
+            "pcgrad.keras.MultiTaskModel"
+        ) from error
+
+
+def _no_rows(feature_spec: FeatureSpec) -> dict[str, Any]:
+    return {
+        name: tf.zeros([1, *feature.shape], feature.dtype)
+        if isinstance(feature, tf.io.FixedLenFeature)
+        else tf.sparse.from_dense(tf.zeros([1, 1], feature.dtype))
+        for name, feature in feature_spec.items()
+    }
+
+
+def _last_layer(model: keras.Model, output: keras.KerasTensor) -> keras.Layer | None:
+    """The layer that gives an output, within models that are layers; None if that is unclear."""
+    names = {
+        id(tensor): name for tensor, name in zip(model.outputs, model.output_names, strict=True)
+    }
+    layer = next((one for one in model.layers if one.name == names[id(output)]), None)
+    while isinstance(layer, keras.Sequential):
+        layer = layer.layers[-1]
+    if isinstance(layer, keras.Model):
+        inner = getattr(layer, "outputs", None) or []
+        return _last_layer(layer, inner[0]) if len(inner) == 1 else None
+    return layer
+
+
+def _gives_logits(head: keras.Layer | None) -> bool:
+    # Not any layer: `Activation("linear", dtype="float32")` may follow a sigmoid.
+    dense = keras.layers.Dense, keras.layers.EinsumDense
+    return isinstance(head, dense) and head.activation is keras.activations.linear
+
+
+def _check_range(
+    head: keras.Layer | None, task: Task, path: str, statistics: LabelStatistics | None
+) -> None:
+    """Raises a ValueError if a head cannot give the mean label."""
+    activation = getattr(head, "activation", None)
+    if statistics is None or activation is None or activation not in _RANGES:
+        return
+    lowest, highest = _RANGES[activation]
+    if task.log_scale:
+        highest = float(to_log(np.float64(highest)))
+    if not lowest <= statistics.mean <= highest:
+        raise ValueError(
+            f"{path}: task {task.name!r}: its head ends in {activation.__name__}, which gives "
+            f"{lowest:g} to {_RANGES[activation][1]:g}, but the labels lie beyond; end it with "
+            f"Dense({task.units}) and give the label in its own unit"
+        )
+
+
+def _shape(values: Any) -> str:
+    return "[" + ", ".join(["N", *map(str, values.shape[1:])]) + "]"

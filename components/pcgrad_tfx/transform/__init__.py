@@ -1,0 +1,1 @@
+"""The `preprocessing_fn` and what it leaves."""

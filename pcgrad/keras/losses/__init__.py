@@ -1,0 +1,1 @@
+"""The losses of several tasks: what they are, and which labels count."""

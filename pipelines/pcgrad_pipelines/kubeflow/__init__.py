@@ -1,0 +1,1 @@
+"""The compiler for Kubeflow Pipelines and Vertex AI."""

@@ -1,0 +1,143 @@
+"""Compiles the pipeline for open-source Kubeflow Pipelines or Vertex AI."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+from tfx import v1 as tfx
+from tfx.dsl.components.base.base_node import BaseNode
+from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
+from tfx.v1.dsl.experimental import RuntimeParameter
+
+from pcgrad_pipelines.config import ConfigError, Data
+from pcgrad_pipelines.kubeflow import spec as kubeflow_spec
+from pcgrad_pipelines.kubeflow.options import KFP, Settings
+from pcgrad_pipelines.kubeflow.submit import push_destination
+from pcgrad_pipelines.pipeline import create_pipeline
+from pcgrad_tfx.config.training_config import DEFAULT_EPOCHS
+from pcgrad_tfx.data.csv_checks import csv_location
+from pcgrad_tfx.data.files import find_data
+from pcgrad_tfx.errors import DataError
+from pcgrad_tfx.kubeflow.last_pushed import LastPushedModel
+from pcgrad_tfx.kubeflow.training_parameters import TrainingParameters
+
+# In place of TFX's own entry point, which expects what Vertex AI hands to a step.
+_ENTRY_POINT = ["python", "-m", "pcgrad_tfx.kubeflow.entrypoint"]
+
+
+def compile_pipeline(settings: Settings, path: Path) -> dict[str, Any]:
+    """Compiles the pipeline into a file.
+
+    Args:
+        settings: What to compile.
+        path: The file: for open-source Kubeflow Pipelines YAML, for Vertex AI JSON.
+
+    Returns:
+        The runtime parameters and their defaults.
+
+    Raises:
+        ConfigError: If the settings name a component that there is not, or the configuration data
+            with splits of their own.
+    """
+    _refuse_own_splits(settings.config.data)
+    parameters = _runtime_parameters(settings)
+    commands = None  # TFX's own.
+    if settings.target == KFP:
+        commands = _ENTRY_POINT + ["--keep_gcs"] * settings.is_distributed
+    config = kubeflow_v2_dag_runner.KubeflowV2DagRunnerConfig(
+        default_image=settings.image, default_commands=commands, use_pipeline_spec_2_1=True
+    )
+    runner = kubeflow_v2_dag_runner.KubeflowV2DagRunner(config)
+    job = runner.run(_create_pipeline(settings, parameters), write_out=False)
+
+    spec = job["pipelineSpec"]
+    defaults = {name: parameter.default for name, parameter in parameters.items()}
+    kubeflow_spec.set_defaults(spec, defaults)
+    kubeflow_spec.set_resources(spec, settings.resources)
+    kubeflow_spec.set_retries(spec, ["Transform", "Trainer"], settings.retries)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if settings.target == KFP:
+        # Of changes in the files they look at the server's cache sees nothing.
+        uncached = ["LastPushedModel", *([] if settings.cache_examples else ["CsvExampleGen"])]
+        kubeflow_spec.adapt_to_kfp(spec, settings.pipeline_root, uncached)
+        documents = [spec]
+        if settings.volumes:
+            documents.append(kubeflow_spec.platform_spec(spec, settings.volumes))
+        text = yaml.safe_dump_all(documents, allow_unicode=True)
+    else:
+        text = json.dumps(job, indent=2, sort_keys=True) + "\n"
+    path.write_text(text, encoding="utf-8")
+    return defaults
+
+
+def _runtime_parameters(settings: Settings) -> dict[str, RuntimeParameter]:
+    training = settings.config.training
+    values = {
+        "data_root": csv_location(settings.data)[0],
+        "push_destination": push_destination(settings.push_destination),
+        "surgery": training.surgery,
+        "epochs": training.epochs or DEFAULT_EPOCHS,
+        "learning_rate": training.learning_rate,
+        "seed": training.seed,
+    }
+    return {
+        name: RuntimeParameter(name=name, ptype=type(value), default=value)
+        for name, value in values.items()
+    }
+
+
+def _create_pipeline(
+    settings: Settings, parameters: dict[str, RuntimeParameter]
+) -> tfx.dsl.Pipeline:
+    config = settings.config
+    training = dict(parameters)
+    data_root, destination = training.pop("data_root"), training.pop("push_destination")
+    return create_pipeline(
+        pipeline_name=config.name,
+        pipeline_root=settings.pipeline_root,
+        data_root=data_root,
+        data_pattern=csv_location(settings.data)[1],
+        missing_values=config.data.missing,
+        tasks=config.tasks,
+        features=config.features,
+        training=config.training,
+        comparison=config.comparison,
+        schema=config.schema_text,
+        slices=config.evaluation.slices,
+        push_destination=destination,
+        checkpoint_root=settings.checkpoint_root,
+        parameters=TrainingParameters(**training),
+        baseline=_baseline(settings, destination),
+        enable_cache=settings.enable_cache,
+        beam_pipeline_args=settings.beam_args,
+    )
+
+
+def _baseline(settings: Settings, destination: RuntimeParameter) -> BaseNode:
+    if settings.target == KFP:
+        return LastPushedModel(destination, settings.config.tasks)
+    # Vertex AI knows no strategies but TFX's own.
+    return tfx.dsl.Resolver(
+        strategy_class=tfx.dsl.experimental.LatestBlessedModelStrategy,
+        model=tfx.dsl.Channel(type=tfx.types.standard_artifacts.Model),
+        model_blessing=tfx.dsl.Channel(type=tfx.types.standard_artifacts.ModelBlessing),
+    ).with_id("LatestBlessedModel")
+
+
+def _refuse_own_splits(data: Data) -> None:
+    """The specification knows one pattern, whose files are split by hash."""
+    own = None
+    if "://" not in data.location and Path(data.location).is_dir():
+        # What else may be wrong there, where pods do not look, does not matter.
+        with contextlib.suppress(DataError):
+            own = find_data(data.location).splits
+    if own is not None:
+        raise ConfigError(
+            f"{data.location}: has splits of its own ({', '.join(own)}), which are for the local "
+            "runner: on Kubeflow and Vertex AI the files of one folder are split 8:1:1; put them "
+            "into one folder and let `path` in the TOML file be that"
+        )

@@ -1,0 +1,119 @@
+"""What is done to a PipelineSpec after TFX has compiled it.
+
+TFX compiles for Vertex AI. What open-source Kubeflow Pipelines takes differently, and what TFX's
+compiler leaves out for both, is told at each function. All but the last change the spec in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pcgrad_pipelines.config import ConfigError
+from pcgrad_pipelines.kubeflow.options import Resources
+from pcgrad_tfx.config.validation_messages import nearest
+from pcgrad_tfx.conflict_report import ConflictReportPage
+from pcgrad_tfx.kubeflow import pages
+
+Json = dict[str, Any]
+
+
+def set_defaults(spec: Json, defaults: Mapping[str, Any]) -> None:
+    """Gives the runtime parameters their defaults, which TFX's compiler leaves out."""
+    for name, default in defaults.items():
+        spec["root"]["inputDefinitions"]["parameters"][name]["defaultValue"] = default
+
+
+def set_resources(spec: Json, resources: Mapping[str, Resources]) -> None:
+    """Limits what steps may use, and asks for so much.
+
+    TFX's `platform_config` does the same, but not for an ExampleGen.
+
+    Args:
+        spec: The PipelineSpec.
+        resources: By component.
+
+    Raises:
+        ConfigError: If there is no such component.
+    """
+    steps = {
+        name.removesuffix("_executor"): executor["container"]
+        for name, executor in _executors(spec).items()
+        if "container" in executor
+    }
+    for component, wanted in resources.items():
+        if component not in steps:
+            raise ConfigError(
+                f"--resources: no component {component!r}; {nearest(component, sorted(steps))}"
+            )
+        limits: Json = {}
+        if wanted.cpu is not None:
+            limits["cpuLimit"] = wanted.cpu
+        if wanted.memory is not None:
+            limits["memoryLimit"] = wanted.memory
+        if wanted.accelerator is not None:
+            # JSON has a 64-bit integer as text.
+            limits["accelerator"] = {"type": wanted.accelerator, "count": str(wanted.accelerators)}
+        steps[component]["resources"] = limits
+
+
+def set_retries(spec: Json, components: Iterable[str], retries: int) -> None:
+    """Starts failed steps again, after a minute, two, four … up to an hour."""
+    for component in components if retries else ():
+        _tasks(spec)[component]["retryPolicy"] = {
+            "maxRetryCount": retries,
+            "backoffDuration": "60s",
+            "backoffFactor": 2.0,
+            "backoffMaxDuration": "3600s",
+        }
+
+
+def adapt_to_kfp(spec: Json, pipeline_root: str, uncached: Iterable[str]) -> None:
+    """Takes out what open-source Kubeflow Pipelines ignores, and has it show the report.
+
+    Args:
+        spec: The PipelineSpec.
+        pipeline_root: Where the artifacts go.
+        uncached: Components that run in every run.
+    """
+    # The server does not read it; kfp.Client hands it over with a run, see kubeflow_submit.
+    spec["defaultPipelineRoot"] = pipeline_root
+    for component in uncached:
+        _tasks(spec)[component].pop("cachingOptions", None)
+    pages.mark_pages(spec, ConflictReportPage)
+    for executor in _executors(spec).values():
+        # The hook that has an ExampleGen's driver run; our entry point runs it.
+        executor["container"].pop("lifecycle", None)
+
+
+def platform_spec(spec: Json, volumes: Mapping[str, str]) -> Json:
+    """What a PipelineSpec has no words for: volumes, mounted into every step.
+
+    As kfp-kubernetes writes it, by "constant", which all 2.x servers read; its successor
+    "pvcNameParameter" is unknown to older ones. Source: `makeVolumeMountPatch` in
+    `backend/src/v2/driver` of kubeflow/pipelines.
+
+    Args:
+        spec: The PipelineSpec.
+        volumes: The path of each PersistentVolumeClaim.
+
+    Returns:
+        The PlatformSpec.
+    """
+    config = {
+        name: {
+            "pvcMount": [{"constant": claim, "mountPath": path} for claim, path in volumes.items()]
+        }
+        for name in _executors(spec)
+    }
+    return {"platforms": {"kubernetes": {"deploymentSpec": {"executors": config}}}}
+
+
+def _tasks(spec: Json) -> Json:
+    tasks: Json = spec["root"]["dag"]["tasks"]
+    return tasks
+
+
+def _executors(spec: Json) -> Json:
+    executors: Json = spec["deploymentSpec"]["executors"]
+    return executors

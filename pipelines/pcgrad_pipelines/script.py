@@ -1,0 +1,36 @@
+"""Running a command as the script that a person has called."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+from pcgrad_pipelines.local.interruption import exit_on_interrupt
+
+
+def run_script(module: str) -> None:
+    """Runs a module's `main` and ends the process with its exit code.
+
+    Args:
+        module: Import name; it is imported here because that takes a second, in which Ctrl-C is to
+            be answered, too.
+    """
+    exit_on_interrupt()
+    try:
+        # It says which extra is missing.
+        importlib.import_module("pcgrad_tfx")
+        main = importlib.import_module(module).main
+    except ModuleNotFoundError as error:
+        print(error)
+        sys.exit(1)
+    code = main()
+    # While the interpreter shuts down, TensorFlow's objects complain about missing modules.
+    sys.stderr.flush()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    sys.exit(code)
+
+
+def tfx_pcgrad() -> None:
+    """Runs the command `tfx-pcgrad`."""
+    run_script("pcgrad_pipelines.command")

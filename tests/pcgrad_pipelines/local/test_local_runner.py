@@ -1,0 +1,175 @@
+"""The local runner's command line, and what a person reads when something is wrong."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from local_runs import RUNNER
+from pcgrad_pipelines.local.doctor import find_killed, find_unfinished
+from pcgrad_pipelines.local.interruption import INTERRUPTED, TERMINATED
+from pcgrad_pipelines.local.runner import DEFAULT_CONFIG, DONE, FAILED, main
+
+HEADER = "tips,fare,company,hour"
+GOOD_ROWS = [f"{i % 4}.5,{10 + i % 7}.0,Company {i % 3},{i % 24}" for i in range(200)]
+CONFIG = """
+name = "tiny"
+[data]
+path = "data.csv"
+[[tasks]]
+name = "big_tip"
+kind = "binary"
+column = "tips"
+divide_by = "fare"
+above = 0.2
+[[tasks]]
+name = "fare"
+kind = "regression"
+column = "fare"
+[features]
+numeric = ["hour"]
+categorical = ["company"]
+"""
+
+
+def test_help_is_immediate_and_names_the_flags_and_exit_codes():
+    program = (
+        "import sys; from pcgrad_pipelines.local.runner import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: print([m for m in ('tensorflow', 'tfx', 'keras') if m in sys.modules])"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True, text=True, check=True, cwd=DEFAULT_CONFIG.parents[2],
+    )  # fmt: skip
+    for flag in (
+        "--config", "--output", "--surgery", "--epochs", "--batch-size", "--seed",
+        "--orchestrator", "--beam-runner", "--beam-arg", "--doctor", "--verbose", "exit codes",
+    ):  # fmt: skip
+        assert flag in process.stdout
+    assert process.stdout.endswith("[]\n")
+
+
+def write(folder, rows, header=HEADER, encoding="utf-8", config=CONFIG):
+    (folder / "mine.toml").write_text(config)
+    lines = [header, *rows, ""] if header else []
+    (folder / "data.csv").write_bytes("\n".join(lines).encode(encoding))
+    return ["--config", str(folder / "mine.toml"), "--output", str(folder / "out")]
+
+
+def spoil(row, *, line=100):
+    return [*GOOD_ROWS[:line], row, *GOOD_ROWS[line:]]
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({"header": "tip,fare,company,hour"}, ["data.csv", "'tips'", "'tip'"]),
+        ({"header": "", "rows": []}, ["data.csv", "empty"]),
+        ({"rows": []}, ["data.csv", "without data rows"]),
+        ({"header": HEADER.replace(",", ";")}, ["data.csv", "';'"]),
+        ({"rows": spoil("a lot,12.0,Company 1,3")}, ["data.csv:102", "'tips'", "'a lot'"]),
+        ({"rows": spoil("1.5,12.0")}, ["data.csv:102", "2", "4"]),
+        ({"rows": GOOD_ROWS[:5]}, ["data.csv", "5", "100"]),
+        ({"rows": spoil("1.5,nan,Company 1,3")}, ["data.csv:102", "'fare'", "nan"]),
+        ({"encoding": "utf-8-sig"}, ["data.csv", "byte order mark"]),
+    ],
+    ids=[
+        "missing label", "empty file", "header only", "separator", "word among numbers",
+        "short row", "too few rows", "nan", "BOM",
+    ],
+)  # fmt: skip
+def test_bad_data_gets_one_line_before_anything_runs(tmp_path, capfd, changed, expected):
+    arguments = write(tmp_path, **{"rows": GOOD_ROWS, **changed})
+    assert main(arguments) == FAILED
+    lines = capfd.readouterr().out.splitlines()
+    (message,) = [line for line in lines if "data.csv" in line]
+    for part in expected:
+        assert part in message
+    assert lines[-2] == message
+    assert lines[-1].startswith("Full log: ")
+    assert not (tmp_path / "out" / "artifacts").exists()
+
+
+def test_an_empty_folder_gets_one_line(tmp_path, capfd):
+    (tmp_path / "rides").mkdir()
+    arguments = write(tmp_path, GOOD_ROWS, config=CONFIG.replace("data.csv", "rides"))
+    assert main(arguments) == FAILED
+    assert "rides" in capfd.readouterr().out.splitlines()[-2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--config", "nowhere.toml"], "nowhere.toml: No such file"),
+        (["--epochs", "0"], "epochs"),
+        (["--beam-runner", "DaskRunner"], "DaskRunner loses data"),
+    ],
+)
+def test_wrong_arguments_get_one_line(arguments, expected, capfd):
+    assert main(arguments) == FAILED
+    (line,) = capfd.readouterr().out.splitlines()
+    assert expected in line
+
+
+def interrupted(arguments, beginning, number):
+    """Runs until a line begins so, and sends a signal.
+
+    Returns:
+        The exit code and the lines that were printed.
+    """
+    command = [sys.executable, "-u", str(RUNNER), *arguments]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        shown = []
+        for line in process.stdout:
+            shown.append(line.rstrip("\n"))
+            if line.startswith(beginning):
+                process.send_signal(number)
+    return process.returncode, shown
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "said"),
+    [
+        (signal.SIGINT, INTERRUPTED, "Interrupted."),
+        (signal.SIGTERM, TERMINATED, "Terminated (SIGTERM)."),
+    ],
+    ids=["Ctrl-C", "SIGTERM"],
+)
+def test_an_interrupted_run_keeps_what_is_finished(tmp_path, capfd, number, code, said):
+    command = [*write(tmp_path, GOOD_ROWS), "--epochs", "10000"]
+    exit_code, shown = interrupted(command, "Epoch 2/", number)
+    assert exit_code == code, shown
+    assert shown[-1].startswith(f"{said} Finished components and epochs")
+
+    # It is no damage, but what is half written can be removed; the epochs stay.
+    output = tmp_path / "out"
+    assert find_killed(output) == []
+    (trainer,) = find_unfinished(output)
+    assert (trainer.kind, trainer.what.partition(",")[0]) == ("interrupted", "Trainer")
+    assert main(["--output", str(output), "--doctor", "clean"]) == DONE
+    assert "goes on (kept)" in capfd.readouterr().out
+    assert find_unfinished(output) == []
+    assert any((output / "checkpoints").rglob("*.index"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("module", ["pydantic", "ml_metadata", "pandas"])
+def test_a_signal_while_something_is_imported_is_answered_in_a_line(tmp_path, module, number):
+    """Sent by a module that the runner imports: at once, and when it looks at the data."""
+    (tmp_path / f"{module}.py").write_text(
+        f"import os, time\nos.kill(os.getpid(), {int(number)})\ntime.sleep(60)\n"
+    )
+    write(tmp_path, GOOD_ROWS)
+    process = subprocess.run(
+        [sys.executable, str(RUNNER), "--init", str(tmp_path / "data.csv"), "--label", "fare"],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert process.returncode == 128 + number, process.stdout
+    (line,) = process.stdout.splitlines()
+    assert line in ("Interrupted.", "Terminated (SIGTERM).")

@@ -1,0 +1,125 @@
+"""`--compare` from a CSV file to the report: what is true of the data is what it says."""
+
+import json
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from ml_metadata.proto import metadata_store_pb2
+
+from benchmarks.known_truth import known_truth
+from local_runs import RUNNER
+from pcgrad_pipelines.local.run_summary import read_last_run
+from pcgrad_pipelines.local.runner import NOT_PUSHED, PUSHED
+from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS, read_comparison
+
+pytestmark = pytest.mark.slow
+
+TASKS = """
+name = "known"
+[data]
+path = "known.csv"
+[[tasks]]
+name = "amount"
+kind = "regression"
+column = "amount"
+[[tasks]]
+name = "event"
+kind = "binary"
+column = "event"
+"""
+
+
+def write(folder, relation, training, comparison):
+    """Writes data and configuration, and returns the command that compares methods."""
+    known_truth(relation).to_csv(folder / "known.csv", index=False)
+    (folder / "known.toml").write_text(
+        f"{TASKS}\n[training]\n{training}\n[comparison]\n{comparison}"
+    )
+    return [
+        sys.executable, str(RUNNER), "--config", str(folder / "known.toml"),
+        "--output", str(folder / "out"), "--compare",
+    ]  # fmt: skip
+
+
+def outputs(folder, node):
+    """The folders of a component's outputs in the last run."""
+    connection = metadata_store_pb2.ConnectionConfig()
+    connection.sqlite.filename_uri = str(folder / "out" / "metadata.sqlite")
+    found = read_last_run(connection, "known")[node].outputs
+    return {name: pathlib.Path(artifact.uri) for name, artifact in found.items()}
+
+
+def run(folder, command):
+    """Runs it to its end, and returns what it printed and `report.json`."""
+    process = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    # What cannot be learned is not pushed.
+    assert process.returncode in (PUSHED, NOT_PUSHED), process.stdout
+    report = json.loads((outputs(folder, "ConflictReport")["report"] / "report.json").read_text())
+    printed = " ".join(process.stdout.split())
+    for sentence in report["verdict"]:
+        assert sentence in printed
+    return process.stdout, report
+
+
+def test_tasks_that_cannot_both_be_learned_conflict(tmp_path):
+    """One hidden unit for two directions; alone, each task has it to itself."""
+    training = "epochs = 10\nbatch_size = 64\nlearning_rate = 0.01\nhidden_units = [1]"
+    command = write(tmp_path, "conflict", training, "seeds = 4\nstatic_weights = []")
+    _, report = run(tmp_path, command)
+    (pair,) = report["pairs"]
+    assert (pair["verdict"], pair["strength"]) == ("conflict", "strong")
+    assert pair["cosine"]["high"] < -0.1
+    assert report["verdict"][0].startswith("amount and event conflict strongly: mean cosine of")
+    found = {(f["method"], f["task"]): f for f in report["differences"]}
+    alone = found["single task", "event"]
+    assert alone["p_value"] < 0.05
+    assert alone["low"] > 0.2
+
+
+@pytest.mark.parametrize(
+    ("relation", "verdict"),
+    [("unrelated", "no evidence of conflict"), ("aligned", "aligned")],
+)
+def test_tasks_that_do_not_conflict_are_not_said_to(tmp_path, relation, verdict):
+    training = "epochs = 5\nbatch_size = 64\nhidden_units = [16]"
+    settings = "seeds = 4\nstatic_weights = []\nsingle_task = false"
+    _, report = run(tmp_path, write(tmp_path, relation, training, settings))
+    (pair,) = report["pairs"]
+    assert pair["verdict"] == verdict
+    share = pair["conflicting"]["mean"]
+    if relation == "unrelated":
+        assert 0.4 < share < 0.6
+    else:
+        assert share < 0.2
+        assert pair["cosine"]["mean"] > 0.1
+
+
+def test_a_killed_run_goes_on_with_the_trainings_that_are_left(tmp_path):
+    training = "epochs = 1\nbatch_size = 64\nhidden_units = [4]"
+    command = write(tmp_path, "aligned", training, "seeds = 2\nstatic_weights = []")
+    finished = (tmp_path / "out" / "checkpoints").rglob
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        while len(list(finished("run-*-*.json"))) < 3:
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+    kept = sorted(finished("run-*-*.json"))
+    assert len(kept) < 10
+    # It shows in the results if this training is not repeated.
+    marked = {"amount": 0.123, "event": 0.456}
+    kept[0].write_text(json.dumps(json.loads(kept[0].read_text()) | {"test": marked}))
+
+    printed, _ = run(tmp_path, command)
+    assert re.search(r"Transform +cached", printed)
+    assert "Comparison: 10 of 10 trainings" in printed
+    comparison = read_comparison(str(outputs(tmp_path, "Comparison")["comparison"]))
+    (first,) = [r for r in comparison.runs if (r.method, r.seed) == (EQUAL_WEIGHTS, 0)]
+    assert first.test == marked
+    assert not list(finished("run-*"))

@@ -1,0 +1,40 @@
+"""A comparison's metrics against scikit-learn, with labels missing."""
+
+import numpy as np
+import pytest
+from sklearn import metrics
+
+from pcgrad_tfx.comparison.scores import primary_metric
+from pcgrad_tfx.config.tasks import Task
+
+RNG = np.random.default_rng(0)
+OF_KIND = {
+    "binary": Task(name="b", kind="binary", column="x"),
+    "multiclass": Task(name="m", kind="multiclass", column="x", classes=("a", "b", "c")),
+    "regression": Task(name="r", kind="regression", column="x"),
+}
+
+
+def test_the_metric_of_a_multiclass_task_is_the_mean_over_its_classes():
+    labels = RNG.integers(0, 3, 50).astype(float)
+    scores = RNG.dirichlet([1, 1, 1], 50)
+    expected = metrics.roc_auc_score(labels, scores, multi_class="ovr")
+    assert primary_metric(OF_KIND["multiclass"], labels, scores) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("kind", OF_KIND)
+def test_missing_labels_do_not_count(kind):
+    labels = RNG.integers(0, 2, 30).astype(float)
+    scores = RNG.random((30, OF_KIND[kind].units))
+    whole = primary_metric(OF_KIND[kind], labels, scores)
+    assert whole is not None
+    more = np.append(labels, [np.nan] * 5)
+    padded = np.concatenate([scores, RNG.random((5, scores.shape[1]))])
+    assert primary_metric(OF_KIND[kind], more, padded) == whole
+
+
+@pytest.mark.parametrize("kind", OF_KIND)
+@pytest.mark.parametrize("labels", [[], [1.0], [1.0, 1.0], [np.nan, np.nan]])
+def test_a_metric_is_undefined_without_labels_that_vary(kind, labels):
+    scores = RNG.random((len(labels), OF_KIND[kind].units))
+    assert primary_metric(OF_KIND[kind], np.array(labels), scores) is None

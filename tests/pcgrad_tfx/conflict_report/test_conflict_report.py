@@ -1,0 +1,204 @@
+"""ConflictReport: from what the Trainer and a comparison left to a page and its numbers."""
+
+import json
+from pathlib import Path
+from unittest import mock
+
+import pytest
+import tensorflow as tf
+from scipy import stats
+from tfx import v1 as tfx
+from tfx.types import standard_artifacts
+
+from dag_runs import run
+from pcgrad_tfx.comparison.component import ComparisonResults
+from pcgrad_tfx.comparison.results import write_comparison
+from pcgrad_tfx.conflict_report import ConflictReport, ConflictReportPage, read_verdict
+from pcgrad_tfx.conflict_report.executor import Executor
+from pcgrad_tfx.conflict_report.page import render
+from pcgrad_tfx.conflict_report.report import write_report
+from pcgrad_tfx.conflict_report.telemetry import read_telemetry
+from report_data import STEPS, comparison, settings, write_model_run
+from report_pages import COSINES, THREE, page, report, text_of
+from transformed import artifact
+from trips import trainer_config
+
+pytestmark = pytest.mark.usefixtures("no_garbage_collection")
+
+
+# The component.
+
+
+@pytest.fixture(scope="module")
+def training(tmp_path_factory, transformed_data):
+    """A run of the real Trainer, 24 steps."""
+    folder = tmp_path_factory.mktemp("training")
+    with mock.patch.object(
+        tf.saved_model, "save", lambda _, path, **__: tf.io.gfile.makedirs(path)
+    ):
+        return transformed_data.train(folder, trainer_config(epochs=4))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, training):
+    """The folder that a pipeline with the component left."""
+    folder = tmp_path_factory.mktemp("pipeline")
+    model_run = imported(standard_artifacts.ModelRun, training.log_dir)
+    node = ConflictReport(model_run.outputs["result"], "taxi", {"Source": "trips.csv"})
+    (page,) = run(folder, model_run, node)(ConflictReportPage.TYPE_NAME)
+    return Path(page.uri)
+
+
+def imported(kind, folder):
+    node = tfx.dsl.Importer(source_uri=str(folder), artifact_type=kind)
+    return node.with_id(f"Imported{kind.__name__}")
+
+
+def test_the_page_of_a_training_says_what_was_trained_how(made, training):
+    shown = text_of((made / "report.html").read_text())
+    for told in (
+        "taxi",
+        "Source trips.csv",
+        "train rows 90",
+        "learning rate 0.01",
+        "surgery pcgrad",
+    ):
+        assert told in shown, told
+    for task in ("big_tip", "price", "payment"):
+        assert f"Loss of {task}" in shown
+    assert f"tensorflow {tf.__version__}" in shown
+    assert "Of 3 pairs of tasks" in shown
+
+
+def test_the_numbers_are_those_of_the_training(made, training):
+    numbers = json.loads((made / "report.json").read_text())
+    pairs = training.conflicts[-1]["run_pairs"]
+    assert numbers["tasks"] == ["big_tip", "price", "payment"]
+    assert [pair["tasks"] for pair in numbers["pairs"]] == [pair["tasks"] for pair in pairs]
+    for found, pair in zip(numbers["pairs"], pairs, strict=True):
+        assert found["cosine"]["mean"] == pair["mean_cosine"]
+        assert found["conflicting"]["mean"] == pair["conflicting"]
+        error = pair["mean_cosine_standard_error_of_block_means"]
+        half = stats.t.ppf(0.975, pair["blocks"] - 1) * error
+        assert found["cosine"]["low"] == pytest.approx(max(-1, pair["mean_cosine"] - half))
+        assert found["cosine"]["high"] == pytest.approx(min(1, pair["mean_cosine"] + half))
+
+
+def test_the_verdict_for_the_console(made):
+    conflict, surgery = read_verdict(str(made))
+    shown = text_of((made / "report.html").read_text())
+    assert conflict in shown
+    assert surgery.replace("`", "") in shown
+    assert conflict.startswith("Of 3 pairs of tasks ")
+    assert "no comparison was run; `tfx-pcgrad run --compare` runs one." in surgery
+
+
+def test_with_a_comparison(tmp_path, three):
+    compared = comparison(THREE, cosines=COSINES)
+    (tmp_path / "comparison").mkdir()
+    write_comparison(compared, str(tmp_path / "comparison"))
+    model_run = imported(standard_artifacts.ModelRun, three)
+    results = imported(ComparisonResults, tmp_path / "comparison")
+    node = ConflictReport(model_run.outputs["result"], "taxi", comparison=results.outputs["result"])
+    (made,) = run(tmp_path, model_run, results, node)(ConflictReportPage.TYPE_NAME)
+    assert read_verdict(made.uri) == report(three, compared).verdict
+    numbers = json.loads(Path(made.uri, "report.json").read_text())
+    assert numbers["intervals_over"] == "5 seeds of PCGrad in the comparison"
+    first = numbers["differences"][0]
+    assert (first["method"], first["task"]) == ("PCGrad", "big_tip")
+    assert first["low"] > 0.01
+
+
+def test_without_telemetry_it_fails_in_one_line(tmp_path):
+    inputs = {"model_run": [artifact(standard_artifacts.ModelRun, tmp_path)]}
+    outputs = {"report": [artifact(ConflictReportPage, tmp_path / "report")]}
+    component = ConflictReport(tfx.dsl.Channel(type=standard_artifacts.ModelRun), "taxi")
+    with pytest.raises(
+        ValueError, match=r"\A.*conflicts.jsonl: there is no epoch.*; train with .*\Z"
+    ):
+        Executor().Do(inputs, outputs, dict(component.exec_properties))
+
+
+def test_an_edit_of_the_page_invalidates_the_cache(monkeypatch):
+    def version():
+        channel = tfx.dsl.Channel(type=standard_artifacts.ModelRun)
+        return ConflictReport(channel, "taxi").exec_properties["code_version"]
+
+    before = version()
+    assert version() == before
+    read_bytes = Path.read_bytes
+    for edited in ("report.css", "report.html", "charts.py"):
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                Path, "read_bytes", lambda p, e=edited: read_bytes(p) + b" " * (p.name == e)
+            )
+            assert version() != before, edited
+
+
+def test_the_verdict_of_one_task_is_one_sentence(tmp_path):
+    folder = write_model_run(tmp_path / "run", ["price"], [], settings=settings(["price"]))
+    write_report(report(folder), str(tmp_path / "report"))
+    (conflict,) = read_verdict(str(tmp_path / "report"))
+    assert conflict == "There is one task, so there is nothing that it could conflict with."
+
+
+# What is read.
+
+
+def test_of_a_repeated_epoch_the_last_line_counts(tmp_path):
+    folder = write_model_run(tmp_path, THREE, COSINES, epochs=3, settings=settings(THREE))
+    for name in ("conflicts.jsonl", "history.jsonl"):
+        lines = (folder / name).read_text().splitlines()
+        stale = json.dumps(json.loads(lines[1]) | {"logs": {}, "pairs": []})
+        (folder / name).write_text("\n".join([lines[0], stale, *lines[1:]]) + "\n")
+    telemetry = read_telemetry(str(folder))
+    assert [epoch.epoch for epoch in telemetry.epochs] == [0, 1, 2]
+    assert [line.epoch for line in telemetry.history] == [0, 1, 2]
+    assert len(telemetry.epochs[1].pairs) == 3
+    assert telemetry.history[1].logs
+
+
+def test_steps_before_a_resumption_are_told(tmp_path):
+    folder = write_model_run(tmp_path, THREE, COSINES, epochs=3)
+    assert "resumed" not in page(folder)
+    lines = [json.loads(line) for line in (folder / "conflicts.jsonl").read_text().splitlines()]
+    for pair in lines[-1]["run_pairs"]:
+        pair["steps"] = STEPS
+    (folder / "conflicts.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    assert f"do not count its first {2 * STEPS} steps" in text_of(page(folder))
+
+
+def test_a_broken_file_is_told_in_one_line(three):
+    with (three / "conflicts.jsonl").open("a") as file:
+        file.write('{"epoch": 12}\n')
+    with pytest.raises(
+        ValueError, match=r"\A.*conflicts.jsonl, line 13: pairs: .*; train again.*\Z"
+    ):
+        read_telemetry(str(three))
+
+
+def test_the_trainer_of_someone_else(tmp_path):
+    """Without TrainingRecord there are no settings and no losses, but all about conflicts."""
+    folder = write_model_run(tmp_path, THREE, COSINES)
+    shown = text_of(page(folder))
+    assert "Mean cosine of each pair" in shown
+    assert "Loss of" not in shown
+
+
+# Intervals over seeds.
+
+
+def test_with_several_seeds_the_interval_is_over_them(three):
+    compared = comparison(THREE, cosines=COSINES)
+    found = report(three, compared)
+    assert found.basis == "5 seeds of PCGrad in the comparison"
+    by_seed = [run.pairs[1]["mean_cosine"] for run in compared.runs if run.pairs]
+    assert found.findings[1].cosine.mean == pytest.approx(sum(by_seed) / 5)
+    assert "over 5 seeds of PCGrad in the comparison" in text_of(render(found))
+
+
+@pytest.mark.parametrize("seeds", [2, 3])
+def test_two_seeds_are_too_few(three, seeds):
+    found = report(three, comparison(THREE, cosines=COSINES, seeds=seeds))
+    of_seeds = "3 seeds of PCGrad in the comparison"
+    assert found.basis == (of_seeds if seeds == 3 else "blocks of steps of this training")

@@ -1,0 +1,98 @@
+"""What a column is found to be."""
+
+import pandas as pd
+import pytest
+
+from pcgrad_tfx.inspection.column_kinds import column_kinds, missing_texts
+
+ROWS = 400
+
+
+def kind_of(values, name="it", **options):
+    values = list(values)
+    repeated = (values * (ROWS // len(values) + 1))[:ROWS] if len(values) < ROWS else values
+    return column_kinds(pd.DataFrame({name: repeated}, dtype=str), **options)[name]
+
+
+KINDS = {
+    "fractions": ([f"{i / 7:.3f}" for i in range(ROWS)], "numeric"),
+    "many whole numbers": ([str(i % 90) for i in range(ROWS)], "numeric"),
+    "numbers in many notations": (["1", "-2.5", "+3", "1e3", " 4 "], "numeric"),
+    "numbers with gaps": ([f"{i / 7:.3f}" if i % 3 else "" for i in range(ROWS)], "numeric"),
+    "few whole numbers": (["1", "2", "3"], "categorical"),
+    "zero and one": (["0", "1"], "categorical"),
+    "whole numbers with a point": (["1.0", "2.0"], "categorical"),
+    "20 whole numbers of 20 rows each": (map(str, range(20)), "categorical"),
+    "21 whole numbers": (map(str, range(21)), "numeric"),
+    "whole numbers of few rows each": ([str(i % 300) for i in range(ROWS)], "numeric"),
+    "texts": (["Blue", "Red"], "categorical"),
+    "truth values": (["True", "False"], "categorical"),
+    "one text and nothing": (["yes", ""], "categorical"),
+    "one text": (["yes"], "constant"),
+    "one number": (["7.5"], "constant"),
+    "nothing": ([""], "empty"),
+    "days": ([f"2013-01-{1 + i % 28:02}" for i in range(ROWS)], "date"),
+    "moments": ([f"2013-01-01T10:{i % 60:02}:00Z" for i in range(ROWS)], "date"),
+    "German days": ([f"{1 + i % 28}.1.2013" for i in range(ROWS)], "date"),
+    "American days and times": ([f"1/{1 + i % 28}/13 10:00 PM" for i in range(ROWS)], "date"),
+    "written months": ([f"{1 + i % 28} Jan 2013" for i in range(ROWS)], "date"),
+    "names of rows": ([f"row {i}" for i in range(ROWS)], "identifier"),
+    "free text": ([f"{i} words that nobody repeats" for i in range(ROWS)], "identifier"),
+    "row numbers": (map(str, range(ROWS)), "identifier"),
+    "numbers with a word": ([*map(str, range(300)), "NA"], "mixed"),
+    "numbers with a typing error": ([*map(str, range(300)), "12O"], "mixed"),
+    "fractions with a typing error": (["1.5"] * 90 + ["2.5", "2,5"], "mixed"),
+    "codes of which one is a letter": ([*"123" * 100, "A"], "categorical"),
+    "as many words as numbers": ([*map(str, range(30)), *["many", "few"] * 40], "categorical"),
+    "numbers with underscores": ([f"1_{i}" for i in range(30)], "categorical"),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_kind(name):
+    values, kind = KINDS[name]
+    assert kind_of(values).kind == kind
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("customer_id", "identifier"), ("Id", "identifier"), ("customerID", "identifier"),
+     ("width", "numeric"), ("idle", "numeric"), ("paid", "numeric")],
+)  # fmt: skip
+def test_whole_numbers_that_all_differ_are_an_identifier_if_they_are_called_so(name, kind):
+    assert kind_of((str(17 * i) for i in range(ROWS)), name).kind == kind
+
+
+@pytest.mark.parametrize("unit", [1, 1000])
+def test_seconds_since_1970_are_a_date_if_they_are_called_so(unit):
+    seconds = [str((1_400_000_000 + 977 * i) * unit) for i in range(ROWS)]
+    assert kind_of(seconds, "trip_start_timestamp").kind == "date"
+    assert kind_of(seconds, "population").kind == "numeric"
+    assert kind_of([str(i) for i in range(500, 900, 2)], "travel_time").kind == "numeric"
+
+
+def test_text_columns_are_texts_whatever_they_look_like():
+    assert kind_of(["1.5", "2.5"], text_columns=["it"]).kind == "categorical"
+    assert kind_of(["1.5", "2.5"]).kind == "numeric"
+
+
+def test_what_stands_for_a_missing_value_is_named():
+    mixed = kind_of(["1", "2.5", "NA", "?"])
+    assert set(mixed.missing_texts) == {"NA", "?"}
+    assert "'NA'" in mixed.why
+    assert "50.0%" in mixed.why
+    assert missing_texts([mixed]) == ["NA", "?"]
+    assert missing_texts([kind_of(["female", "male", "NA"])]) == ["NA"]
+
+
+def test_in_texts_a_word_that_may_mean_something_stays():
+    assert missing_texts([kind_of(["Gable", "Hip", "None"])]) == []
+    assert missing_texts([kind_of(["Gable", "None"]), kind_of(["1", "2", "None"])]) == ["None"]
+
+
+def test_texts_with_numbers_among_them_are_texts():
+    assert kind_of(["1", "2", "many"]).kind == "categorical"
+
+
+def test_a_number_may_have_thousands_of_digits():
+    assert kind_of(["0" * 5000 + "1", "2.5"]).kind == "numeric"
