@@ -380,9 +380,9 @@ class MultiTaskModel(keras.Model):
             data: A batch as `fit` gives it to `train_step`; the metrics stay as they are.
         """
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        losses = self._compiled_training().losses
-        batches = losses.split(y, self(x, training=False), sample_weight)
-        with keras.StatelessScope():
+        training = self._compiled_training()
+        batches = training.losses.split(y, self(x, training=False), sample_weight)
+        with keras.StatelessScope(), training.in_step():
             self._compute_task_metrics(x, batches)
 
     def _regularization(self) -> tf.Tensor:
