@@ -65,12 +65,12 @@ def task_gradients(
             persistent although there are several losses, or no loss reaches any variable.
         TypeError: A loss is not a floating-point tensor.
     """
-    named, variables = checked(losses, variables)
+    named, variables = named_losses(losses, variables)
     gradients = tuple(tuple(differentiate(tape, loss, variables)) for loss in named.values())
     first = first_places(variables)
     shared = {
         index: stack_gradients(by_task, variables[index].shape)
-        for index, by_task in enumerate(reaching(gradients, named))
+        for index, by_task in enumerate(by_variable(gradients, named))
         if len(by_task) > 1 and first[index] == index
     }
     return TaskGradients(tuple(named), variables, gradients, shared)
@@ -131,7 +131,7 @@ def cast(gradient: Gradient, dtype: tf.DType | str) -> Gradient:
     return tf.cast(gradient, dtype)
 
 
-def checked(
+def named_losses(
     losses: Losses, variables: Sequence[tf.Variable]
 ) -> tuple[dict[str, tf.Tensor], tuple[tf.Variable, ...]]:
     """Names the losses.
@@ -176,7 +176,7 @@ def checked(
     return named, variables
 
 
-def reaching(
+def by_variable(
     gradients: Sequence[Sequence[Gradient | None]], losses: Mapping[str, tf.Tensor]
 ) -> list[dict[int, Gradient]]:
     """For each variable the gradients of the tasks that reach it, by the index of the task.

@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tarfile
@@ -94,14 +95,14 @@ def test_the_command_is_what_was_installed(installed, wheel_path):
     assert (command.name, command.value) == ("tfx-pcgrad", "pcgrad_pipelines.script:tfx_pcgrad")
     before = "import warnings; warnings.simplefilter('ignore'); "
     before += "import pcgrad as a, pcgrad_tfx as b, pcgrad_pipelines as c; "
-    before += "print(*(module.__file__ for module in (a, b, c))); "
-    paths, *_ = installed("--help", before=before).splitlines()
-    assert [path.startswith(str(wheel_path)) for path in paths.split()] == [True] * 3
+    before += "print('FILES', *(module.__file__ for module in (a, b, c))); "
+    (line,) = re.findall("^FILES (.*)$", installed("--help", before=before), re.MULTILINE)
+    assert [path.startswith(str(wheel_path)) for path in line.split()] == [True] * 3
 
 
-@pytest.mark.parametrize("command", ["run", "init", "doctor", "compile", "submit"])
+@pytest.mark.parametrize("command", ["run", "init", "doctor", "compile", "submit", "constraints"])
 def test_every_subcommand_has_help(installed, command):
-    assert f"  {command}  " in installed("--help")
+    assert re.search(rf"^ +{command}\s", installed("--help"), re.MULTILINE)
     assert installed(command, "--help").startswith(f"usage: tfx-pcgrad {command} ")
 
 
@@ -119,6 +120,12 @@ def test_the_command_proposes_and_compiles(installed, tmp_path):
     shown = installed("submit", "taxi.yaml", "--target", "kfp", exit_code=1)
     assert shown == "--host is missing; it says where to --submit\n"
     assert "there is no folder" in installed("doctor", "--output", "typo", exit_code=1)
+
+
+def test_the_tested_versions_come_with_it(installed):
+    """Before TFX is installed, too."""
+    shown = installed("constraints", before="import sys; sys.modules['tfx'] = None; ")
+    assert shown == (ROOT / "requirements.lock").read_text()
 
 
 @pytest.mark.parametrize("missing", ["tfx", "pydantic"])

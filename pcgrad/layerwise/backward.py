@@ -11,7 +11,14 @@ import tensorflow as tf
 from pcgrad.gramian import gram_matrix
 from pcgrad.layerwise.choice import choose
 from pcgrad.layerwise.gradients import layerwise_gradients
-from pcgrad.task_gradients import Gradient, Losses, TaskGradients, checked, combine, task_gradients
+from pcgrad.task_gradients import (
+    Gradient,
+    Losses,
+    TaskGradients,
+    combine,
+    named_losses,
+    task_gradients,
+)
 from pcgrad.weightings import Weighting
 
 _LOGGER = logging.getLogger(__name__)
@@ -106,7 +113,7 @@ def backward(
     if gramian == "layerwise":
         made = by_layer()
     else:
-        named, checked_variables = checked(losses, variables)
+        named, checked_variables = named_losses(losses, variables)
         choice = choose(list(named.values()), checked_variables)
         if choice.largest_batch == 0:
             made = by_tape()._replace(description=f"every gradient from the tape ({choice.why})")

@@ -16,9 +16,9 @@ from pcgrad.stacks import TaskStack, of_widest_dtype, stack_gradients
 from pcgrad.task_gradients import (
     Losses,
     TaskGradients,
-    checked,
+    by_variable,
     differentiate,
-    reaching,
+    named_losses,
     task_gradients,
 )
 
@@ -66,7 +66,7 @@ def layerwise_gradients(
     Raises:
         ValueError, TypeError: As `task_gradients` does.
     """
-    named, variables = checked(losses, variables)
+    named, variables = named_losses(losses, variables)
     targets = list(named.values())
     reason = obstacle(targets)
     if reason is not None:
@@ -109,15 +109,17 @@ class _Differentiation:
         ]
         self._frontier = [frontier[i] for i in reached]
         self._by_frontier = [[row[i] for i in reached] for row in by_frontier]
-        self._reaching = reaching(self._gradients, losses)
-        self._shared = [index for index in layers.readers if len(self._reaching[index]) > 1]
+        self._by_variable = by_variable(self._gradients, losses)
+        self._shared = [index for index in layers.readers if len(self._by_variable[index]) > 1]
         for index in self._shared:
             if layers.outputs_of(index) and not self._is_complete(index):
-                layers.give_up(index, "part of it out of the tape's sight")
+                layers.leave_to_tape(index, "part of it out of the tape's sight")
             elif index in layers.lookups and not self._is_sparse(index):
-                layers.give_up(index, "a lookup with dense gradients")
+                layers.leave_to_tape(index, "a lookup with dense gradients")
         self._kernel_of = {
-            bias: kernel for bias, kernel in layers.kernel_of.items() if self._rides(bias, kernel)
+            bias: kernel
+            for bias, kernel in layers.kernel_of.items()
+            if self._shares_gradients_with(bias, kernel)
         }
 
     def gradients(self) -> LayerwiseGradients:
@@ -160,21 +162,21 @@ class _Differentiation:
         values = [use.value for use in self._layers.uses_of(index)]
         return self._has_seen(values, index) and all(
             (self._by_output[id(output)][task] is not None)
-            == (task in self._reaching[index] and self._layers.forward.leads_to(output, task))
+            == (task in self._by_variable[index] and self._layers.forward.leads_to(output, task))
             for output in self._layers.outputs_of(index)
             for task in range(len(self._names))
         )
 
     def _is_sparse(self, index: int) -> bool:
         """Whether the tape's update is sparse; of a table that is reshaped it is not."""
-        gradients = self._reaching[index].values()
+        gradients = self._by_variable[index].values()
         return all(isinstance(gradient, tf.IndexedSlices) for gradient in gradients)
 
-    def _rides(self, bias: int, kernel: int) -> bool:
+    def _shares_gradients_with(self, bias: int, kernel: int) -> bool:
         """Whether a bias has the same task gradients as its kernel's linear outputs, summed."""
         return (
             kernel in self._layers.products
-            and self._reaching[bias].keys() == self._reaching[kernel].keys()
+            and self._by_variable[bias].keys() == self._by_variable[kernel].keys()
             and self._has_seen([use.value for use in self._layers.additions[bias]], bias)
         )
 
@@ -191,7 +193,7 @@ class _Differentiation:
             readers += self._layers.readers[index]
             if not forward.trunk.issuperset(self._layers.readers[index]):
                 return f"{path} is used by all tasks together and by one alone"
-            gradients = self._reaching[index].values()
+            gradients = self._by_variable[index].values()
             by_tape = index in self._layers.unknown
             if by_tape and any(isinstance(g, tf.IndexedSlices) for g in gradients):
                 return f"{path} has sparse gradients"
@@ -217,7 +219,7 @@ class _Differentiation:
 
     def _stack(self, index: int, gradients: list[tf.Tensor]) -> TaskStack:
         """The stack of one variable, from all tasks' gradients [T, …] by what was sought."""
-        tasks, shape = tuple(self._reaching[index]), self._variables[index].shape
+        tasks, shape = tuple(self._by_variable[index]), self._variables[index].shape
         if len(tasks) < len(self._names):
             gradients = [tf.gather(one, tasks) for one in gradients]
         if index in self._layers.products:
@@ -236,7 +238,7 @@ class _Differentiation:
 
     def _one_by_one(self, index: int) -> tuple[TaskStack, str]:
         """The stack of one variable, from one backward pass for each task, and its route."""
-        by_task, shape = self._reaching[index], self._variables[index].shape
+        by_task, shape = self._by_variable[index], self._variables[index].shape
         if index not in self._layers.products:
             return stack_gradients(by_task, shape), self._by_tape(index)
         products = self._layers.products[index]
@@ -246,22 +248,22 @@ class _Differentiation:
         if by_gradients and not kernel.in_pieces:
             return stack_gradients(by_task, shape), f"tape ({many} rows are too many)"
         rows = [product.rows for product in products]
-        by_use = [self._differences(product, tuple(by_task)) for product in products]
+        by_use = [self._output_gradients(product, tuple(by_task)) for product in products]
         if by_gradients or (many is None and kernel.in_pieces):
-            # Each task's differences can be forgotten before the next one's are made.
+            # Each task's output_gradients can be forgotten before the next one's are made.
             gradients = {
                 task: gradient_by_kernel(rows, [own[place] for own in by_use], shape)
                 for place, task in enumerate(by_task)
             }
             return stack_gradients(gradients, shape), "product, gradient of all positions at once"
-        stacked = [tf.stack(differences, axis=1) for differences in by_use]
+        stacked = [tf.stack(output_gradients, axis=1) for output_gradients in by_use]
         stack = stack_products(rows, stacked, tuple(by_task), shape, self._with_bias(index))
         return stack, "product"
 
     def _with_bias(self, kernel: int) -> bool:
         return kernel in self._kernel_of.values()
 
-    def _differences(self, product: Product, tasks: tuple[int, ...]) -> list[tf.Tensor]:
+    def _output_gradients(self, product: Product, tasks: tuple[int, ...]) -> list[tf.Tensor]:
         """The gradients [rows, out] of some tasks by a product's output."""
         own = [self._by_output[id(product.output)][task] for task in tasks]
         own = [tf.zeros_like(product.output) if one is None else one for one in own]

@@ -90,7 +90,7 @@ class Layers:
         """Whether a variable is used by what all losses depend on."""
         return any(reader in self.forward.trunk for reader in self.readers[index])
 
-    def give_up(self, index: int, reason: str) -> None:
+    def leave_to_tape(self, index: int, reason: str) -> None:
         """Leaves a variable to the tape."""
         self.products.pop(index, None)
         self.lookups.pop(index, None)

@@ -36,8 +36,8 @@ class ProductStack:
     Attributes:
         tasks: The indices, among all T, of the t tasks that reach the kernel.
         rows: A, the layer's input, [N, in], float32 or float64.
-        differences: D, the task gradients of its linear output, [N, t, out], of the same dtype;
-            both are without rows where inner products are taken by gradients.
+        output_gradients: D, the task gradients of its linear output, [N, t, out], of the same
+            dtype; both are without rows where inner products are taken by gradients.
         gradients: Aᵀ D, [in, t, out], and with a bias its gradients as one more row; empty,
             [0, t, out], where inner products are taken by rows.
         variable_shape: The kernel's shape, of in · out elements.
@@ -46,7 +46,7 @@ class ProductStack:
 
     tasks: tuple[int, ...]
     rows: tf.Tensor
-    differences: tf.Tensor
+    output_gradients: tf.Tensor
     gradients: tf.Tensor
     variable_shape: tf.TensorShape
     with_bias: bool = False
@@ -69,7 +69,7 @@ class ProductStack:
             return _sum_of_products(gradients, gradients)
 
         def by_rows() -> tf.Tensor:
-            return _by_rows(self.rows, self.differences, dtype, self.with_bias)
+            return _by_rows(self.rows, self.output_gradients, dtype, self.with_bias)
 
         return self._by_rows_or(by_gradients, by_rows)
 
@@ -84,19 +84,19 @@ class ProductStack:
         """
         gradients = self.gradients[: self.rows.shape[1]]
         # Outside of the condition, so that TensorFlow sees that the bias needs the same.
-        differences = self._weighted(weights, self.differences)
+        output_gradients = self._weighted(weights, self.output_gradients)
         summed = self._by_rows_or(
             lambda: self._weighted(weights, gradients),
-            lambda: tf.matmul(self.rows, differences, transpose_a=True),
+            lambda: tf.matmul(self.rows, output_gradients, transpose_a=True),
         )
         return tf.reshape(summed, self.variable_shape)
 
     def weighted_bias(self, weights: tf.Tensor) -> tf.Tensor:
         """The same for the bias, [out]."""
         # One of them is empty, and its sum zero.
-        differences = self._weighted(weights, self.differences)
+        output_gradients = self._weighted(weights, self.output_gradients)
         gradients = self._weighted(weights, self.gradients[self.rows.shape[1] :])
-        return tf.reduce_sum(differences, axis=0) + tf.reduce_sum(gradients, axis=0)
+        return tf.reduce_sum(output_gradients, axis=0) + tf.reduce_sum(gradients, axis=0)
 
     def _weighted(self, weights: tf.Tensor, by_task: tf.Tensor) -> tf.Tensor:
         """[n, out] from [n, t, out], for weights [T]."""
@@ -142,7 +142,7 @@ class BiasStack:
 
 def stack_products(
     rows: Sequence[tf.Tensor],
-    differences: Sequence[tf.Tensor],
+    output_gradients: Sequence[tf.Tensor],
     tasks: tuple[int, ...],
     shape: tf.TensorShape,
     with_bias: bool = False,
@@ -151,17 +151,17 @@ def stack_products(
 
     Args:
         rows: For each use the layer's input, [..., in].
-        differences: For each use the task gradients of its linear output, [rows, t, out].
+        output_gradients: For each use the task gradients of its linear output, [rows, t, out].
         tasks: The indices of the t tasks.
         shape: The kernel's shape.
         with_bias: Whether a bias, added to every linear output, goes with the kernel.
     """
     dtype = accumulation_dtype(rows[0].dtype)
     flat = [tf.cast(tf.reshape(one, [-1, one.shape[-1]]), dtype) for one in rows]
-    cast = [tf.cast(one, dtype) for one in differences]
+    cast = [tf.cast(one, dtype) for one in output_gradients]
     all_rows = flat[0] if len(flat) == 1 else tf.concat(flat, axis=0)
-    all_differences = cast[0] if len(cast) == 1 else tf.concat(cast, axis=0)
-    inputs, outputs, count = all_rows.shape[1], all_differences.shape[2], len(tasks)
+    all_output_gradients = cast[0] if len(cast) == 1 else tf.concat(cast, axis=0)
+    inputs, outputs, count = all_rows.shape[1], all_output_gradients.shape[2], len(tasks)
     most = most_rows(inputs, outputs, count)
 
     def none() -> tf.Tensor:
@@ -169,7 +169,7 @@ def stack_products(
 
     def gradients() -> tf.Tensor:
         a = tf.pad(all_rows, [[0, 0], [0, 1]], constant_values=1) if with_bias else all_rows
-        flat = tf.reshape(all_differences, [-1, count * outputs])
+        flat = tf.reshape(all_output_gradients, [-1, count * outputs])
         product = tf.matmul(a, flat, transpose_a=True)
         return tf.reshape(product, [a.shape[1], count, outputs])
 
@@ -182,17 +182,17 @@ def stack_products(
     else:
         made, kept = gradients(), 0
     # Of the first dimension, a part is no copy.
-    return ProductStack(tasks, all_rows[:kept], all_differences[:kept], made, shape, with_bias)
+    return ProductStack(tasks, all_rows[:kept], all_output_gradients[:kept], made, shape, with_bias)
 
 
 def gradient_by_kernel(
-    rows: Sequence[tf.Tensor], differences: Sequence[tf.Tensor], shape: tf.TensorShape
+    rows: Sequence[tf.Tensor], output_gradients: Sequence[tf.Tensor], shape: tf.TensorShape
 ) -> tf.Tensor:
     """One task's gradient by a kernel: Σ over its uses of Aᵀ D, in float32 at least.
 
     Args:
         rows: For each use the layer's input, [..., in].
-        differences: For each use the gradient of its linear output, [rows, out].
+        output_gradients: For each use the gradient of its linear output, [rows, out].
         shape: The kernel's shape.
     """
     dtype = accumulation_dtype(rows[0].dtype)
@@ -202,25 +202,25 @@ def gradient_by_kernel(
             tf.cast(other, dtype),
             transpose_a=True,
         )
-        for one, other in zip(rows, differences, strict=True)
+        for one, other in zip(rows, output_gradients, strict=True)
     ]
     return tf.reshape(tf.add_n(products), shape)
 
 
 def _by_rows(
-    rows: tf.Tensor, differences: tf.Tensor, dtype: tf.DType, with_bias: bool
+    rows: tf.Tensor, output_gradients: tf.Tensor, dtype: tf.DType, with_bias: bool
 ) -> tf.Tensor:
     """Σ D_s ∘ (A Aᵀ D_t); in float64 where gradients of float32 rows cancel each other.
 
     Args:
         rows: A, [N, in].
-        differences: D, [N, t, out].
+        output_gradients: D, [N, t, out].
         dtype: Of the products.
         with_bias: Whether A has a further column of ones, which is left out.
     """
 
     def products(dtype: tf.DType) -> tuple[tf.Tensor, tf.Tensor]:
-        a, d = tf.cast(rows, dtype), tf.cast(differences, dtype)
+        a, d = tf.cast(rows, dtype), tf.cast(output_gradients, dtype)
         similarities = tf.matmul(a, a, transpose_b=True)
         if with_bias:
             similarities += 1
@@ -233,7 +233,7 @@ def _by_rows(
     if dtype == tf.float64:
         return gramian
     # [N, t]: what independent rows would add to the gradients' squared norms.
-    squares = tf.reduce_sum(tf.square(differences), axis=2) * squared_rows[:, tf.newaxis]
+    squares = tf.reduce_sum(tf.square(output_gradients), axis=2) * squared_rows[:, tf.newaxis]
     independent = tf.cast(tf.reduce_sum(squares, axis=0), tf.float64)
     cancelled = tf.reduce_any(tf.linalg.diag_part(gramian) * _CANCELLED < independent)
     return tf.cond(cancelled, lambda: products(tf.float64)[0], lambda: gramian)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from pcgrad_pipelines.constraints import print_constraints
 from pcgrad_pipelines.kubeflow import runner as kubeflow
 from pcgrad_pipelines.local import runner as local
 
@@ -71,4 +72,6 @@ def build_parser() -> argparse.ArgumentParser:
     kubeflow.add_server_options(submit)
     submit.set_defaults(submit=True, function=lambda args: kubeflow.execute(args, submit))
 
+    pins = add("constraints", "Print the tested versions of all packages, for pip's --constraint.")
+    pins.set_defaults(function=lambda args: print_constraints())
     return parser

@@ -6,6 +6,7 @@ import importlib
 import os
 import sys
 
+from pcgrad_pipelines.constraints import print_constraints
 from pcgrad_pipelines.local.interruption import exit_on_interrupt
 
 
@@ -33,4 +34,7 @@ def run_script(module: str) -> None:
 
 def tfx_pcgrad() -> None:
     """Runs the command `tfx-pcgrad`."""
+    if sys.argv[1:] == ["constraints"]:
+        # It is wanted before the extra is installed, which all others need.
+        sys.exit(print_constraints())
     run_script("pcgrad_pipelines.command")

@@ -22,7 +22,7 @@ class EvaluationMetric:
 
 
 @dataclass(frozen=True)
-class Kind:
+class TaskKind:
     """What all tasks of one kind have in common.
 
     Attributes:
@@ -50,8 +50,8 @@ class Kind:
 _AUC = EvaluationMetric("auc", "AUC")
 LABELLED_ROWS = EvaluationMetric("example_count", "ExampleCount")
 
-KINDS: Mapping[str, Kind] = {
-    "binary": Kind(
+KINDS: Mapping[str, TaskKind] = {
+    "binary": TaskKind(
         activation="sigmoid",
         loss="binary_crossentropy",
         keras_metrics=("AUC",),
@@ -68,7 +68,7 @@ KINDS: Mapping[str, Kind] = {
     # The accuracy of a constant prediction depends on the class frequencies, so a gate on it
     # would mean something else for every data set; for the AUC averaged over the classes it is
     # 0.5 for all of them.
-    "multiclass": Kind(
+    "multiclass": TaskKind(
         activation="softmax",
         loss="sparse_categorical_crossentropy",
         keras_metrics=("SparseCategoricalAccuracy",),
@@ -81,7 +81,7 @@ KINDS: Mapping[str, Kind] = {
         ),
         per_class=True,
     ),
-    "regression": Kind(
+    "regression": TaskKind(
         activation=None,
         loss="mean_squared_error",
         keras_metrics=("MeanAbsoluteError",),

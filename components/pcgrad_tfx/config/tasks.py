@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from pcgrad_tfx.config.task_kinds import KINDS, EvaluationMetric, Kind
+from pcgrad_tfx.config.task_kinds import KINDS, EvaluationMetric, TaskKind
 from pcgrad_tfx.errors import shown
 
 Column = Annotated[str, Field(min_length=1)]
@@ -207,7 +207,7 @@ class Task(BaseModel):
         return self._kind.per_class
 
     @property
-    def _kind(self) -> Kind:
+    def _kind(self) -> TaskKind:
         return KINDS[self.kind]
 
 

@@ -25,7 +25,7 @@ import pandas as pd
 from pcgrad_tfx.data.row_checks import MISSING_AMONG_TEXTS, MISSING_TEXTS, number_fault
 from pcgrad_tfx.errors import shown
 
-Kind = Literal["numeric", "categorical", "date", "identifier", "constant", "empty", "mixed"]
+KindOfColumn = Literal["numeric", "categorical", "date", "identifier", "constant", "empty", "mixed"]
 
 _FEW_VALUES = 20
 _ROWS_PER_VALUE = 20
@@ -44,7 +44,7 @@ _IDENTIFIER_NAME = re.compile(
     r"|[a-z](Id|ID)$"
 )
 # From 1990 to 2100, in seconds since 1970.
-_EPOCH = (631_152_000, 4_102_444_800)
+_UNIX_RANGE = (631_152_000, 4_102_444_800)
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,13 @@ class ColumnKind:
 
     Attributes:
         name: The column's name.
-        kind: One of `Kind`.
+        kind: One of `KindOfColumn`.
         why: What it is, as a remark: "2,500 different values in 2,512 rows".
         missing_texts: Texts in it that seem to stand for missing values.
     """
 
     name: str
-    kind: Kind
+    kind: KindOfColumn
     why: str
     missing_texts: tuple[str, ...] = ()
 
@@ -116,7 +116,7 @@ def _kind_of_numbers(name: str, known: pd.Series, values: list[str]) -> ColumnKi
         return ColumnKind(name, "numeric", different)
     low, high = numbers.min(), numbers.max()
     if _DATE_NAME.search(name) and any(
-        _EPOCH[0] * unit <= low and high <= _EPOCH[1] * unit for unit in (1, 1000)
+        _UNIX_RANGE[0] * unit <= low and high <= _UNIX_RANGE[1] * unit for unit in (1, 1000)
     ):
         return ColumnKind(name, "date", "a time since 1970")
     all_differ = len(values) == len(known) > _MANY_VALUES

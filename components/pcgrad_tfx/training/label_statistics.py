@@ -21,16 +21,16 @@ class LabelStatistics:
 
     Attributes:
         mean: 0 without any label.
-        deviation: Standard deviation; 1 where it would be 0.
+        std: Standard deviation; 1 where it would be 0.
     """
 
     mean: float
-    deviation: float
+    std: float
 
     @property
     def loss_scale(self) -> float:
         """Turns a mean squared error into one of the standardized label."""
-        return 1 / self.deviation**2
+        return 1 / self.std**2
 
 
 def label_statistics(

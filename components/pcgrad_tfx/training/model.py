@@ -206,9 +206,9 @@ def _head(
         return keras.layers.Dense(task.units, activation=task.activation, name=task.name)(own)
     value = keras.layers.Dense(task.units, name=names.free(f"{task.name}_standardized"))(own)
     if not task.log_scale:
-        unit = keras.layers.Rescaling(statistics.deviation, statistics.mean, name=task.name)
+        unit = keras.layers.Rescaling(statistics.std, statistics.mean, name=task.name)
         return unit(value)
     scaled = keras.layers.Rescaling(
-        statistics.deviation, statistics.mean, name=names.free(f"{task.name}_log")
+        statistics.std, statistics.mean, name=names.free(f"{task.name}_log")
     )
     return FromLog(name=task.name)(scaled(value))

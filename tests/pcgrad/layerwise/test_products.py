@@ -39,9 +39,9 @@ def stacked(a, d, known, with_bias=False, jit_compile=False):
         autograph=False,
         jit_compile=jit_compile,
     )
-    def both(rows, differences):
+    def both(rows, output_gradients):
         tasks = tuple(range(d.shape[1]))
-        stack = stack_products([rows], [differences], tasks, shape, with_bias)
+        stack = stack_products([rows], [output_gradients], tasks, shape, with_bias)
         gramian, update = stack.gram_matrix(), stack.weighted_sum(tf.constant(weights))
         if with_bias:
             bias = BiasStack(stack)

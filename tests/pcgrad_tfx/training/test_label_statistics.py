@@ -49,7 +49,7 @@ def test_mean_and_deviation_are_those_of_numpy(offset, scale, rows, missing, see
     found = statistics_of(fares)
     mean, deviation = expected(fares)
     np.testing.assert_allclose(found.mean, mean, rtol=1e-9, atol=1e-9 * scale)
-    np.testing.assert_allclose(found.deviation, deviation or 1.0, rtol=1e-6)
+    np.testing.assert_allclose(found.std, deviation or 1.0, rtol=1e-6)
     np.testing.assert_allclose(found.loss_scale, (deviation or 1.0) ** -2, rtol=3e-6)
 
 
@@ -57,7 +57,7 @@ def test_large_offset_does_not_cancel():
     fares = 16_000_000 + np.arange(101)
     found = statistics_of(fares)
     np.testing.assert_allclose(found.mean, 16_000_050, rtol=1e-12)
-    np.testing.assert_allclose(found.deviation, np.std(np.arange(101)), rtol=1e-9)
+    np.testing.assert_allclose(found.std, np.std(np.arange(101)), rtol=1e-9)
 
 
 @pytest.mark.parametrize("first", [[NAN] * 4, [0.0] * 4])
@@ -65,7 +65,7 @@ def test_first_batch_is_unlike_the_others(first):
     fares = [*first, *(1e6 + np.arange(20))]
     found = statistics_of(fares)
     mean, deviation = expected(fares)
-    np.testing.assert_allclose([found.mean, found.deviation], [mean, deviation], rtol=1e-9)
+    np.testing.assert_allclose([found.mean, found.std], [mean, deviation], rtol=1e-9)
 
 
 @pytest.mark.parametrize("missing", [[], [NAN]])
@@ -74,18 +74,18 @@ def test_first_batch_is_unlike_the_others(first):
 def test_constant_label_has_deviation_1(value, count, missing):
     found = statistics_of([value] * count + missing)
     np.testing.assert_allclose(found.mean, np.float32(value), rtol=1e-6)
-    assert found.deviation == 1
+    assert found.std == 1
     assert found.loss_scale == 1
 
 
 def test_no_label_at_all():
     found = statistics_of([NAN] * 6)
-    assert (found.mean, found.deviation) == (0, 1)
+    assert (found.mean, found.std) == (0, 1)
 
 
 def test_one_label():
     found = statistics_of([NAN, NAN, NAN, NAN, 12.0])
-    assert (found.mean, found.deviation) == (12, 1)
+    assert (found.mean, found.std) == (12, 1)
 
 
 def test_result_does_not_depend_on_the_batches():
@@ -93,7 +93,7 @@ def test_result_does_not_depend_on_the_batches():
     found = [statistics_of(fares, batch_size) for batch_size in (1, 10, 64)]
     for other in found[1:]:
         assert math.isclose(other.mean, found[0].mean, rel_tol=1e-12)
-        assert math.isclose(other.deviation, found[0].deviation, rel_tol=1e-9)
+        assert math.isclose(other.std, found[0].std, rel_tol=1e-9)
 
 
 def test_no_row():
@@ -110,4 +110,4 @@ def test_on_a_logarithmic_scale_the_statistics_are_those_of_the_logarithms():
     fares[:5] = NAN
     found = statistics_of(fares, tasks=(TASKS[0], TASKS[1].model_copy(update={"log_scale": True})))
     mean, deviation = expected(np.log1p(fares))
-    np.testing.assert_allclose([found.mean, found.deviation], [mean, deviation], rtol=1e-5)
+    np.testing.assert_allclose([found.mean, found.std], [mean, deviation], rtol=1e-5)

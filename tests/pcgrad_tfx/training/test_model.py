@@ -34,7 +34,7 @@ FEATURES = {"miles_xf": tf.constant([-2.0, 0.0, 2.0]), "company_xf": tf.constant
 
 def build(spec=None, **training):
     keras.utils.set_random_seed(1)
-    statistics = {"fare": LabelStatistics(mean=5000.0, deviation=10.0)}
+    statistics = {"fare": LabelStatistics(mean=5000.0, std=10.0)}
     sizes = {"company_xf": 5}
     return build_model(spec or SPEC, TASKS, Training(**training), sizes, statistics)
 
@@ -61,7 +61,7 @@ def test_a_head_on_a_logarithmic_scale_gives_amounts():
     tasks = [task.model_copy(update={"log_scale": task.name == "fare"}) for task in TASKS]
     keras.utils.set_random_seed(1)
     # Of the logarithms; e^5 - 1 is 147.
-    statistics = {"fare": LabelStatistics(mean=5.0, deviation=0.1)}
+    statistics = {"fare": LabelStatistics(mean=5.0, std=0.1)}
     model = build_model(SPEC, tasks, Training(), {"company_xf": 5}, statistics)
     fares = model(FEATURES)["fare"].numpy()
     assert (np.abs(np.log(fares / 147)) < 5 * 0.1).all()
@@ -226,7 +226,7 @@ def test_losses_have_their_weights_on_a_common_scale():
         model,
         TrainerConfig(tasks=tasks, features=features),
         tasks,
-        {"fare": LabelStatistics(mean=5000.0, deviation=10.0)},
+        {"fare": LabelStatistics(mean=5000.0, std=10.0)},
     )
     labels = {
         "tip": tf.constant([0.0, 1.0, 1.0]),

@@ -23,7 +23,7 @@ SPEC = {
 }
 MILES = {"miles_xf": SPEC["miles_xf"]}
 FEATURES = {"miles_xf": tf.constant([-9.0, 0.5, 8.0]), "company_xf": tf.constant([0, 1, 4])}
-WIDE = LabelStatistics(mean=5000.0, deviation=10.0)
+WIDE = LabelStatistics(mean=5000.0, std=10.0)
 
 
 def convert(model, tasks=TASKS, spec=None, **statistics):
@@ -244,7 +244,7 @@ def test_outputs_without_a_last_dimension():
 )
 def test_a_regression_head_that_cannot_give_the_labels(head, mean, fits):
     model = functional(heads(fare=head()))
-    statistics = LabelStatistics(mean=mean, deviation=1.0)
+    statistics = LabelStatistics(mean=mean, std=1.0)
     if fits:
         convert(model, fare=statistics)
     else:
@@ -256,9 +256,9 @@ def test_a_bounded_head_on_a_logarithmic_scale():
     """The mean is that of the logarithms; 0.65 is that of labels of 0.9."""
     task = [Task(name="fare", kind="regression", column="fare", log_scale=True)]
     model = functional({"fare": keras.layers.Dense(1, "sigmoid")})
-    convert(model, task, fare=LabelStatistics(mean=0.65, deviation=1.0))
+    convert(model, task, fare=LabelStatistics(mean=0.65, std=1.0))
     with pytest.raises(ValueError, match="sigmoid, which gives 0 to 1, but the labels lie beyond"):
-        convert(model, task, fare=LabelStatistics(mean=0.75, deviation=1.0))
+        convert(model, task, fare=LabelStatistics(mean=0.75, std=1.0))
 
 
 class ToTensor(keras.layers.Layer):
