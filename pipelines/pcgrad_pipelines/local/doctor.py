@@ -223,8 +223,9 @@ def _checkpoints(root: pathlib.Path, finished: dict[str, datetime.datetime]) -> 
         if not files:
             continue
         changed = datetime.datetime.fromtimestamp(max(path.stat().st_mtime for path in files))
-        # A comparison's are one file for each training.
-        component = "Trainer" if (folder / "checkpoint").exists() else "Comparison"
+        # A comparison's are one file for each training. (Of the Trainer's, any file may be the last
+        # that is left if their removal was interrupted.)
+        component = "Comparison" if any(folder.glob("run-*.json")) else "Trainer"
         superseded = component in finished and finished[component] > changed
         what = f"{component}, last written {changed:%Y-%m-%d %H:%M}"
         found.append(Leftover("superseded" if superseded else "resumable", what, (folder,)))

@@ -153,6 +153,14 @@ def test_checkpoints_that_were_given_up_are_removed_and_the_others_kept(
     assert [folder.exists() for folder in (given_up, current, comparison)] == [False, True, True]
 
 
+def test_what_an_interrupted_removal_has_left_is_removed(tmp_path, put_execution):
+    put_execution(States.COMPLETE)
+    folder = checkpoint(tmp_path, "a", "Trainer", age=60)
+    (folder / "checkpoint").rename(folder / "ckpt-3.index")
+    doctor(tmp_path, clean=True)
+    assert not folder.exists()
+
+
 def test_pushed_versions_that_do_not_load_are_removed(tmp_path, capsys):
     pushed = tmp_path / "pushed_model"
     for name in ("1", "2"):
