@@ -1,7 +1,7 @@
 """Writes the flights that left New York City in 2013 as a CSV file, with a configuration.
 
 `python benchmarks/flights.py FOLDER` writes `flights.csv` and `flights.toml`, which
-`python pipelines/local_runner.py --config FOLDER/flights.toml` takes.
+`tfx-pcgrad run --config FOLDER/flights.toml` takes.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--rows", type=int, default=ALL_ROWS, help="default: %(default)s")
     args = parser.parse_args()
-    print(f"python pipelines/local_runner.py --config {write_flights(args.folder, args.rows)}")
+    print(f"tfx-pcgrad run --config {write_flights(args.folder, args.rows)}")
 
 
 def read_flights() -> pd.DataFrame:

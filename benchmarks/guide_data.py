@@ -1,4 +1,4 @@
-"""Writes the data of docs/does-it-help.md, and what was changed in `--init`'s proposals.
+"""Writes the data of docs/does-it-help.md, and what was changed in `tfx-pcgrad init`'s proposals.
 
 `python benchmarks/guide_data.py FOLDER`
 """

@@ -118,7 +118,7 @@ def test_the_command_proposes_and_compiles(installed, tmp_path):
     assert "Compiled:           taxi.yaml" in shown
     assert "pcgrad_tfx.trainer.run_fn" in (tmp_path / "taxi.yaml").read_text()
     shown = installed("submit", "taxi.yaml", "--target", "kfp", exit_code=1)
-    assert shown == "--host is missing; it says where to --submit\n"
+    assert shown == "--host is missing; it says where to submit\n"
     assert "there is no folder" in installed("doctor", "--output", "typo", exit_code=1)
 
 

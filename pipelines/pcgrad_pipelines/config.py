@@ -282,7 +282,7 @@ def load_config(path: str | Path, *, draft: bool = False) -> PipelineConfig:
         raise ConfigError("\n".join(lines)) from None
     if not draft and (phrases := config.undecided()):
         lines = (
-            f"{path}: {phrase}: they are found in the data only by the local runner; list "
+            f"{path}: {phrase}: they are found in the data only by `tfx-pcgrad run`; list "
             "them here (`tfx-pcgrad init` writes such a file)"
             for phrase in phrases
         )

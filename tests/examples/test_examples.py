@@ -2,6 +2,7 @@
 
 import pathlib
 import re
+import runpy
 import subprocess
 import sys
 
@@ -44,9 +45,14 @@ def test_own_csv(tmp_path):
     assert (tmp_path / "houses.toml").exists()
 
 
+def test_own_pipeline_can_be_made(tmp_path):
+    pipeline = runpy.run_path(str(EXAMPLES / "own_pipeline.py"))["create_pipeline"](tmp_path)
+    assert [component.id for component in pipeline.components][-1] == "Trainer"
+
+
 @pytest.mark.slow
-def test_foreign_pipeline(tmp_path):
-    shown = run("foreign_pipeline.py", str(tmp_path))
+def test_own_pipeline(tmp_path):
+    shown = run("own_pipeline.py", str(tmp_path))
     folder = pathlib.Path(shown.splitlines()[-1].removeprefix("Model: "))
     served = tf.saved_model.load(str(folder / "Format-Serving")).signatures["serving_default"]
     assert set(served.structured_outputs) == {"big_tip", "fare"}

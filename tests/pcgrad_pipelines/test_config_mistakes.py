@@ -41,21 +41,21 @@ MISTAKES = {
         replaced('[features]\nnumeric = ["miles"]\ncategorical = []', ""),
         (
             "features: `numeric` and `categorical` are not listed: they are found in the data only"
-            " by the local runner; list them here (`tfx-pcgrad init` writes such a file)"
+            " by `tfx-pcgrad run`; list them here (`tfx-pcgrad init` writes such a file)"
         ),
     ),
     "no categorical features, without the data": (
         replaced("categorical = []", ""),
         (
             "features: `categorical` is not listed: they are found in the data only"
-            " by the local runner; list them here (`tfx-pcgrad init` writes such a file)"
+            " by `tfx-pcgrad run`; list them here (`tfx-pcgrad init` writes such a file)"
         ),
     ),
     "no classes, without the data": (
         replaced('"regression"', '"multiclass"'),
         (
             "tasks[0]: `classes` of task 'fare' are not listed: they are found in the data only"
-            " by the local runner; list them here (`tfx-pcgrad init` writes such a file)"
+            " by `tfx-pcgrad run`; list them here (`tfx-pcgrad init` writes such a file)"
         ),
     ),
     "both lists of features empty": (

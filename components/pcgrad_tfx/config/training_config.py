@@ -62,7 +62,7 @@ class TrainerConfig(Training):
         embedding_sizes: Where it ran another one: the transformed features that hold ids, which
             run from 0, and how many ids each has; all others are numbers.
         model_fn: The import path, "package.module.function", of a function that builds the model;
-            see `pcgrad_tfx.training.model.load_model_fn`.
+            see `pcgrad_tfx.training.user_models.load_model_fn`.
         checkpoint_root: A folder outside all artifacts, under which an interrupted training is
             resumed. Without it training starts anew.
         code_version: Fingerprint of the code that trains. It is not read: it makes an edit of that

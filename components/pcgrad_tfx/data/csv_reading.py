@@ -203,7 +203,10 @@ def _lines(file: str) -> Iterator[bytes]:
         raise unreadable(file, error) from error
 
 
-def unreadable(path: str, error: Exception) -> DataError:
+def unreadable(
+    path: str, error: Exception, remedy: str = "correct the path or the access rights"
+) -> DataError:
     """The error for a file or folder that cannot be read."""
-    reason = str(error).splitlines()[0]
-    return DataError(f"{path}: cannot be read ({reason}); correct the path or the access rights")
+    # Without the node of the graph, which TensorFlow names first.
+    reason = str(error).splitlines()[0].rpartition("}} ")[2]
+    return DataError(f"{path}: cannot be read ({reason}); {remedy}")

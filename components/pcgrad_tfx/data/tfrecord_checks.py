@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import math
 import os
@@ -107,9 +108,11 @@ def _examples(file: str) -> Iterator[tuple[int, tf.train.Example]]:
                 ) from error
         if not compression and size != tf.io.gfile.stat(file).length:
             raise EOFError("the last record is cut off")
-    except (OSError, EOFError, zlib.error, tf.errors.OpError) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error, tf.errors.DataLossError) as error:
         hint = "" if compression else " (if it is compressed, its name must end in .gz)"
-        raise DataError(f"{unreadable(file, error)}{hint}") from error
+        raise unreadable(file, error, f"copy it again, or write it anew{hint}") from error
+    except (OSError, tf.errors.OpError) as error:
+        raise unreadable(file, error) from error
 
 
 def _cell(where: str, example: tf.train.Example, name: str, is_number: bool, is_used: bool) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import uuid
 
 import tensorflow as tf
 from tfx.utils import io_utils
@@ -39,9 +40,9 @@ def unfinished(folder: str) -> list[str]:
 def push(model: str, folder: str) -> str:
     """Publishes a model as the newest version; a server never sees a part of it.
 
-    The model is copied under another name, checked and renamed. In a bucket, where a folder cannot
-    be renamed at once but no file is ever half written, `saved_model.pb` is copied last. A model
-    that is the newest version already is not pushed again.
+    The model is copied under another name, checked and renamed; several pushes may do so at once.
+    In a bucket, where a folder cannot be renamed at once but no file is ever half written,
+    `saved_model.pb` is copied last. A model that is the newest version already is not pushed again.
 
     Args:
         model: Folder of the model.
@@ -58,10 +59,11 @@ def push(model: str, folder: str) -> str:
     if newest is not None and _is_same(model, os.path.join(folder, newest)):
         return os.path.join(folder, newest)
     # The time, as TFX's Pusher has it; above all others, whatever numbers these have.
-    version = str(max(int(time.time()), int(newest or 0) + 1))
-    target = os.path.join(folder, version)
+    version = max(int(time.time()), int(newest or 0) + 1)
     is_remote = "://" in folder
-    copy = target if is_remote else os.path.join(folder, _UNFINISHED_PREFIX + version)
+    # A name of its own: another push may be on its way.
+    name = str(version) if is_remote else _UNFINISHED_PREFIX + uuid.uuid4().hex
+    copy = os.path.join(folder, name)
     try:
         io_utils.copy_dir(model, copy, deny_regex_patterns=[rf"/{_SAVED_MODEL}$"])
         if _SAVED_MODEL in tf.io.gfile.listdir(model):
@@ -72,9 +74,7 @@ def push(model: str, folder: str) -> str:
         if tf.io.gfile.exists(copy):
             tf.io.gfile.rmtree(copy)
         raise
-    if copy != target:
-        tf.io.gfile.rename(copy, target)
-    return target
+    return copy if is_remote else _publish(copy, folder, version)
 
 
 def loading_problem(saved_model: str) -> str | None:
@@ -92,6 +92,20 @@ def loading_problem(saved_model: str) -> str | None:
     except Exception as error:
         return " ".join(str(error).split()) or type(error).__name__
     return None
+
+
+def _publish(copy: str, folder: str, version: int) -> str:
+    """Gives a copy the first number from `version` on that is free; returns its folder."""
+    while True:
+        target = os.path.join(folder, str(version))
+        try:
+            tf.io.gfile.rename(copy, target)
+            return target
+        except tf.errors.OpError:
+            if not tf.io.gfile.exists(target):
+                raise
+        # Another push has taken it.
+        version += 1
 
 
 def _names(folder: str) -> list[str]:

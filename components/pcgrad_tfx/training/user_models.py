@@ -243,7 +243,10 @@ def _last_layer(model: keras.Model, output: keras.KerasTensor) -> keras.Layer | 
 def _gives_logits(head: keras.Layer | None) -> bool:
     # Not any layer: `Activation("linear", dtype="float32")` may follow a sigmoid.
     dense = keras.layers.Dense, keras.layers.EinsumDense
-    return isinstance(head, dense) and head.activation is keras.activations.linear
+    if not isinstance(head, dense) or head.activation is not keras.activations.linear:
+        return False
+    # A class of the user's own may apply a sigmoid itself.
+    return type(head).call in (layer.call for layer in dense)
 
 
 def _check_range(

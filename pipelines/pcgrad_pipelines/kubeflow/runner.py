@@ -181,7 +181,7 @@ def _check_presence(args: argparse.Namespace, parser: argparse.ArgumentParser) -
     needed = {}
     if args.submit:
         where = {KFP: ["host"], VERTEX: ["project", "region"]}
-        needed["is missing; it says where to --submit"] = where[args.target]
+        needed["is missing; it says where to submit"] = where[args.target]
     else:
         refused["is for --submit; add that, or remove it"] = _SUBMIT_OPTIONS
     if args.compiled:

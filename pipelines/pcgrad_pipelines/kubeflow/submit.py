@@ -24,7 +24,7 @@ def read_spec(path: Path) -> Json:
     """Reads the PipelineSpec of a compiled pipeline, of either kind.
 
     Args:
-        path: What `kubeflow_runner.py` has written.
+        path: What `tfx-pcgrad compile` has written.
 
     Returns:
         The PipelineSpec.
@@ -40,7 +40,9 @@ def read_spec(path: Path) -> Json:
         document = None
     spec = document.get("pipelineSpec", document) if isinstance(document, dict) else None
     if not isinstance(spec, dict) or "root" not in spec:
-        raise SubmitError(f"{path}: no compiled pipeline; make one without --compiled")
+        raise SubmitError(
+            f"{path}: no compiled pipeline; name a file that `tfx-pcgrad compile` has written"
+        )
     return spec
 
 

@@ -11,14 +11,16 @@ import dataclasses
 import datetime
 import os
 import pathlib
+import shlex
 import shutil
 from collections.abc import Iterable, Sequence
 
 import rich.filesize
-from ml_metadata import errors, metadata_store
+from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from pcgrad_pipelines.local.output_folder import (
+    METADATA_ERRORS,
     METADATA_FILE,
     USED_NUMBER,
     OutputFolderError,
@@ -35,8 +37,6 @@ _WORKING_FOLDER = "__stateful_working_dir_index__"
 _KILLED = (mlmd.Execution.State.NEW, mlmd.Execution.State.RUNNING)
 _INTERRUPTED = mlmd.Execution.State.CANCELED
 _COMPLETE = mlmd.Execution.State.COMPLETE
-# The latter while it opens a database.
-_METADATA_ERRORS = (errors.StatusError, RuntimeError)
 
 _REMARKS = {
     "killed": "Marked as running, but their processes are gone:",
@@ -101,11 +101,20 @@ def doctor(output: pathlib.Path, clean: bool) -> None:
         _mark(output, [one for one in rest if one.kind == "killed"], mlmd.Execution.State.FAILED)
         print(f"Removed; {rich.filesize.decimal(freed)} are free again.")
     elif rest:
-        print("Finished work is kept in any case. To remove these: --doctor clean")
+        print(
+            f"Finished work is kept in any case. To remove these: {doctor_command(output)} --clean"
+        )
     elif not (kept or problem):
         print("No killed run has left anything behind.")
     if problem:
         raise problem
+
+
+def doctor_command(output: pathlib.Path) -> str:
+    """The command that a person types to have an output folder examined."""
+    here = pathlib.Path.cwd()
+    folder = output.relative_to(here) if output.is_relative_to(here) else output
+    return f"tfx-pcgrad doctor --output {shlex.quote(str(folder))}"
 
 
 def find_killed(output: pathlib.Path) -> list[Leftover]:
@@ -142,7 +151,7 @@ def mark_interrupted(output: pathlib.Path) -> None:
 
     If the database is not to be had now, the next run takes them for killed.
     """
-    with contextlib.suppress(*_METADATA_ERRORS, OutputFolderError):
+    with contextlib.suppress(*METADATA_ERRORS, OutputFolderError):
         _mark(output, find_killed(output), _INTERRUPTED)
 
 
@@ -156,7 +165,7 @@ def _executions(
     try:
         store = metadata_store.MetadataStore(metadata_connection(output, read_only=True))
         executions = store.get_executions()
-    except _METADATA_ERRORS as error:
+    except METADATA_ERRORS as error:
         reason = " ".join(str(error).split())
         raise OutputFolderError(f"{path} cannot be read ({reason}); move it away") from None
     for execution in sorted(executions, key=lambda execution: execution.id):
@@ -214,8 +223,9 @@ def _checkpoints(root: pathlib.Path, finished: dict[str, datetime.datetime]) -> 
         if not files:
             continue
         changed = datetime.datetime.fromtimestamp(max(path.stat().st_mtime for path in files))
-        # A comparison's are one file for each training.
-        component = "Trainer" if (folder / "checkpoint").exists() else "Comparison"
+        # A comparison's are one file for each training. (Of the Trainer's, any file may be the last
+        # that is left if their removal was interrupted.)
+        component = "Comparison" if any(folder.glob("run-*.json")) else "Trainer"
         superseded = component in finished and finished[component] > changed
         what = f"{component}, last written {changed:%Y-%m-%d %H:%M}"
         found.append(Leftover("superseded" if superseded else "resumable", what, (folder,)))
@@ -230,7 +240,8 @@ def _broken_versions(folder: pathlib.Path) -> list[Leftover]:
         problem = loading_problem(str(folder / version))
         if problem:
             found.append(Leftover("broken", problem, (folder / version,)))
-    return found
+    # A file is nothing that was pushed, whatever its name.
+    return [leftover for leftover in found if leftover.folders[0].is_dir()]
 
 
 def _show(remark: str, leftovers: Sequence[Leftover]) -> None:
@@ -252,6 +263,9 @@ def _size(folder: pathlib.Path) -> int:
 
 
 def _remove(folder: pathlib.Path) -> int:
+    if folder.is_symlink():
+        folder.unlink()
+        return 0
     size = _size(folder)
     shutil.rmtree(folder)
     return size
@@ -268,6 +282,6 @@ def _mark(output: pathlib.Path, leftovers: Sequence[Leftover], state: int) -> No
         for execution in executions:
             execution.last_known_state = state
         store.put_executions(executions)
-    except _METADATA_ERRORS as error:
+    except METADATA_ERRORS as error:
         reason = " ".join(str(error).split())
         raise OutputFolderError(f"{path} cannot be written ({reason}); make room") from None

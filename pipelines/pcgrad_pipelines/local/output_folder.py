@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Iterator
 
 import portalocker
-from ml_metadata import metadata_store
+from ml_metadata import errors, metadata_store
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 
@@ -20,6 +20,8 @@ class OutputFolderError(OSError):
 
 
 METADATA_FILE = "metadata.sqlite"
+# What the database raises; the latter while it is opened.
+METADATA_ERRORS = (errors.StatusError, RuntimeError)
 # The type of an execution that stands for nothing but its number.
 USED_NUMBER = "pcgrad_tfx.UsedNumber"
 _LOCK_FILE = ".running"
@@ -143,6 +145,9 @@ def reserve_used_numbers(output: pathlib.Path) -> int:
 
     Returns:
         The highest number that the database did not know; 0 if it knew all.
+
+    Raises:
+        OutputFolderError: The database is another version's, or cannot be written.
     """
     root = pipeline_root(output)
     folders = [*root.glob("*/*/*"), *root.glob("*/.system/*/*")]
@@ -150,11 +155,18 @@ def reserve_used_numbers(output: pathlib.Path) -> int:
     highest = max(numbers, default=0)
     if not highest:
         return 0
-    store = metadata_store.MetadataStore(metadata_connection(output))
-    known = max((execution.id for execution in store.get_executions()), default=0)
-    if highest <= known:
-        return 0
-    kind = store.put_execution_type(mlmd.ExecutionType(name=USED_NUMBER))
-    used = mlmd.Execution(type_id=kind, last_known_state=mlmd.Execution.State.CANCELED)
-    store.put_executions([used] * (highest - known))
+    try:
+        store = metadata_store.MetadataStore(metadata_connection(output))
+        known = max((execution.id for execution in store.get_executions()), default=0)
+        if highest <= known:
+            return 0
+        kind = store.put_execution_type(mlmd.ExecutionType(name=USED_NUMBER))
+        used = mlmd.Execution(type_id=kind, last_known_state=mlmd.Execution.State.CANCELED)
+        store.put_executions([used] * (highest - known))
+    except METADATA_ERRORS as error:
+        reason = " ".join(str(error).split())
+        path = output / METADATA_FILE
+        raise OutputFolderError(
+            f"{path} cannot be used ({reason}); move it away, or choose another folder"
+        ) from None
     return highest

@@ -282,7 +282,7 @@ def _run_pipeline(
 ) -> RunSummary:
     print("  checking the data …", flush=True)
     from pcgrad_pipelines.local.data_check import check_config_data
-    from pcgrad_pipelines.local.doctor import find_killed
+    from pcgrad_pipelines.local.doctor import doctor_command, find_killed
 
     checked = check_config_data(config, args.config)
     config, data = checked.config, checked.files
@@ -295,7 +295,7 @@ def _run_pipeline(
             f"{METADATA_FILE} does not know: they are neither used nor touched"
         )
     if left := find_killed(output):
-        print(f"  {len(left)} killed: --doctor shows what they left behind")
+        print(f"  {len(left)} killed: `{doctor_command(output)}` shows what they left behind")
     print("  starting TFX …", flush=True)
     from absl import logging
     from apache_beam.options.pipeline_options import StandardOptions

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from kubeflow_runs import write_houses
+from pcgrad_pipelines.command import main as tfx_pcgrad
 from pcgrad_pipelines.kubeflow.options import Resources, parse_resources, parse_volumes
 from pcgrad_pipelines.kubeflow.runner import DEFAULT_CONFIG, DONE, FAILED, main
 
@@ -60,8 +61,8 @@ def test_a_missing_extra_is_named(module, arguments, extra):
     [
         (["--target=kfp"], "--image is missing; add it"),
         (["--target=kfp", "--image=i"], "--pipeline-root is missing; add it"),
-        ([*KFP, "--submit"], "--host is missing; it says where to --submit"),
-        ([*VERTEX, "--submit", "--project=p"], "--region is missing; it says where to --submit"),
+        ([*KFP, "--submit"], "--host is missing; it says where to submit"),
+        ([*VERTEX, "--submit", "--project=p"], "--region is missing; it says where to submit"),
         ([*KFP, "--host=h"], "--host is for --submit; add that, or remove it"),
         ([*KFP, "--parameter=epochs=3"], "--parameter is for --submit; add that, or remove it"),
         ([*KFP, "--compiled=taxi.yaml"], "--compiled is for --submit; add that, or remove it"),
@@ -116,7 +117,7 @@ def test_a_missing_extra_is_named(module, arguments, extra):
         ),
         (
             ["--target=kfp", "--submit", "--host=h", f"--compiled={DEFAULT_CONFIG}"],
-            "no compiled pipeline; make one without --compiled",
+            "no compiled pipeline; name a file that `tfx-pcgrad compile` has",
         ),
     ],
 )
@@ -176,15 +177,15 @@ def documented(language):
 def documented_commands():
     lines = "".join(documented("bash")).replace("\\\n", "").splitlines()
     commands = [shlex.split(line) for line in lines]
-    assert all(command[:2] == ["python", "pipelines/kubeflow_runner.py"] for command in commands)
-    return [command[2:] for command in commands]
+    assert all(command[0] == "tfx-pcgrad" for command in commands)
+    return [command[1:] for command in commands]
 
 
 def test_the_documented_commands_compile(tmp_path):
-    compiled = [c for c in documented_commands() if "--submit" not in c]
+    compiled = [command for command in documented_commands() if command[0] == "compile"]
     assert len(compiled) >= 4
     for number, command in enumerate(compiled):
-        assert main([*command, f"--output={tmp_path / str(number)}"]) == DONE
+        assert tfx_pcgrad([*command, f"--output={tmp_path / str(number)}"]) == DONE
 
 
 def test_the_documented_code_runs():

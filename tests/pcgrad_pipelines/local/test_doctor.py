@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shlex
 import sqlite3
 import subprocess
 import sys
@@ -14,7 +15,14 @@ from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from faults import UNSHARE
 from local_runs import RUNNER
-from pcgrad_pipelines.local.doctor import doctor, find_killed, find_unfinished, mark_interrupted
+from pcgrad_pipelines.command import main as tfx_pcgrad
+from pcgrad_pipelines.local.doctor import (
+    doctor,
+    doctor_command,
+    find_killed,
+    find_unfinished,
+    mark_interrupted,
+)
 from pcgrad_pipelines.local.output_folder import (
     METADATA_FILE,
     OutputFolderError,
@@ -106,6 +114,17 @@ def test_what_was_interrupted_is_listed_until_its_folders_are_gone(tmp_path, put
     assert find_unfinished(tmp_path) == []
 
 
+def test_the_command_that_removes_them_can_be_typed(tmp_path, put_execution, capsys, monkeypatch):
+    put_execution(States.RUNNING)
+    doctor(tmp_path, clean=False)
+    program, *arguments = shlex.split(capsys.readouterr().out.rpartition("remove these: ")[2])
+    assert program == "tfx-pcgrad"
+    assert tfx_pcgrad(arguments) == DONE
+    assert find_unfinished(tmp_path) == []
+    monkeypatch.chdir(tmp_path.parent)
+    assert doctor_command(tmp_path) == f"tfx-pcgrad doctor --output {tmp_path.name}"
+
+
 def checkpoint(output, name, component, age=0.0):
     """Writes a checkpoint; `age` in seconds."""
     folder = output / "checkpoints" / name
@@ -134,6 +153,14 @@ def test_checkpoints_that_were_given_up_are_removed_and_the_others_kept(
     assert [folder.exists() for folder in (given_up, current, comparison)] == [False, True, True]
 
 
+def test_what_an_interrupted_removal_has_left_is_removed(tmp_path, put_execution):
+    put_execution(States.COMPLETE)
+    folder = checkpoint(tmp_path, "a", "Trainer", age=60)
+    (folder / "checkpoint").rename(folder / "ckpt-3.index")
+    doctor(tmp_path, clean=True)
+    assert not folder.exists()
+
+
 def test_pushed_versions_that_do_not_load_are_removed(tmp_path, capsys):
     pushed = tmp_path / "pushed_model"
     for name in ("1", "2"):
@@ -148,6 +175,20 @@ def test_pushed_versions_that_do_not_load_are_removed(tmp_path, capsys):
     assert str(pushed / "pushing-3") in shown
     doctor(tmp_path, clean=True)
     assert sorted(folder.name for folder in pushed.iterdir()) == ["1", "of somebody else"]
+
+
+def test_a_link_is_removed_and_what_it_leads_to_and_files_are_not(tmp_path, capsys):
+    pushed, elsewhere = tmp_path / "pushed_model", tmp_path / "elsewhere"
+    pushed.mkdir()
+    elsewhere.mkdir()
+    (elsewhere / "saved_model.pb").touch()
+    (pushed / "5").symlink_to(elsewhere)
+    (pushed / "6").touch()
+    (pushed / "pushing-7").touch()
+    doctor(tmp_path, clean=True)
+    assert str(pushed / "6") not in capsys.readouterr().out
+    assert sorted(file.name for file in pushed.iterdir()) == ["6", "pushing-7"]
+    assert (elsewhere / "saved_model.pb").exists()
 
 
 @pytest.mark.parametrize("damage", ["not a database", "one page"])

@@ -134,6 +134,16 @@ def test_numbers_of_folders_that_the_database_does_not_know_are_not_used_again(
     assert find_killed(tmp_path) == []
 
 
+def test_a_database_of_another_version_is_named(tmp_path):
+    store_with_executions(tmp_path, 1)
+    (tmp_path / "artifacts" / "Trainer" / "model" / "3").mkdir(parents=True)
+    with contextlib.closing(sqlite3.connect(tmp_path / METADATA_FILE)) as connection:
+        connection.execute("UPDATE MLMDEnv SET schema_version = 99")
+        connection.commit()
+    with pytest.raises(OutputFolderError, match=r"metadata\.sqlite cannot be used \(.*99 .*move"):
+        reserve_used_numbers(tmp_path)
+
+
 def test_a_database_that_knows_all_folders_stays_as_it_is(tmp_path):
     store = store_with_executions(tmp_path, 3)
     (tmp_path / "artifacts" / "Trainer" / "model" / "3").mkdir(parents=True)

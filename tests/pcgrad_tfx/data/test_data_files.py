@@ -1,6 +1,7 @@
 """A path stands for files of one format, split or to be split."""
 
 import gzip
+import re
 
 import pytest
 import tensorflow as tf
@@ -166,6 +167,18 @@ def test_bad_examples(tmp_path, rows, message):
         check_data(find_data(str(tmp_path)), required={"name"}, numeric={"id", "fare"})
     assert str(error.value).startswith(str(tmp_path))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("ending", [".tfrecord", ".tfrecord.gz"])
+@pytest.mark.parametrize("behind", [None, b"garbage", b"\0" * 512])
+def test_damaged_examples_are_to_be_copied_again(tmp_path, ending, behind):
+    path = tmp_path / f"a{ending}"
+    write_examples(path, GOOD, "GZIP" if ending.endswith(".gz") else None)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] if behind is None else whole + behind)
+    found = rf"^{re.escape(str(path))}: cannot be read \([^{{]+\); copy it again, or write it anew"
+    with pytest.raises(DataError, match=found):
+        check_data(find_data(str(path)), required=set(), numeric=set())
 
 
 def test_files_that_hold_no_examples(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from tfx import v1 as tfx
 from tfx.types import standard_artifacts
-from tfx.utils import proto_utils
+from tfx.utils import io_utils, proto_utils
 
 from pcgrad_tfx.pushing.pusher import Executor, Pusher
 from pcgrad_tfx.pushing.versions import push, unfinished, versions
@@ -49,6 +49,21 @@ def test_two_in_one_second_are_two_versions(model, destination, tmp_path):
     first, second = push(model, destination), push(str(tmp_path / "second"), destination)
     assert versions(destination) == [path.rpartition("/")[2] for path in (second, first)]
     assert read_mark(second) == "second"
+
+
+def test_two_at_once_do_not_meet(model, destination, tmp_path, monkeypatch):
+    write_saved_model(tmp_path / "second", "second")
+    monkeypatch.setattr("time.time", lambda: 1.8e9)
+    copy_dir = io_utils.copy_dir
+
+    def copy_meanwhile(*arguments, **options):
+        monkeypatch.setattr(io_utils, "copy_dir", copy_dir)
+        assert read_mark(push(str(tmp_path / "second"), destination)) == "second"
+        copy_dir(*arguments, **options)
+
+    monkeypatch.setattr(io_utils, "copy_dir", copy_meanwhile)
+    assert read_mark(push(model, destination)) == "new"
+    assert names(destination) == ["1800000000", "1800000001"]
 
 
 def test_the_newest_version_is_not_pushed_again(model, destination, tmp_path):

@@ -138,6 +138,19 @@ def test_a_cast_behind_a_sigmoid_is_no_logit():
     np.testing.assert_array_equal(found, plain(FEATURES)["tip"])
 
 
+class Probability(keras.layers.Dense):
+    """A dense layer that applies its sigmoid itself."""
+
+    def call(self, inputs):
+        return keras.ops.sigmoid(super().call(inputs))
+
+
+def test_a_dense_layer_of_ones_own_is_no_logit():
+    plain = functional(heads(tip=Probability(1)))
+    found = convert(plain)(FEATURES)["tip"]
+    np.testing.assert_array_equal(found, plain(FEATURES)["tip"])
+
+
 class Own(MultiTaskModel):
     """Returns what it is given."""
 

@@ -1,9 +1,9 @@
 """The Trainer of this package in a TFX pipeline of your own: stock components around it."""
 
+import importlib.resources
 import pathlib
 import sys
 
-import tfx.components
 from tfx import v1 as tfx
 
 from pcgrad_tfx.features import Features
@@ -16,7 +16,7 @@ TASKS = [
 FEATURES = Features(
     numeric=("pickup_latitude", "pickup_longitude"),
     categorical=("company",),
-    bucketized=("trip_start_hour",),
+    bucketized={"trip_start_hour": 6},
 )
 SETTINGS = {
     "tasks": [task.model_dump(mode="json") for task in TASKS],
@@ -27,7 +27,7 @@ SETTINGS = {
 def create_pipeline(folder: pathlib.Path) -> tfx.dsl.Pipeline:
     """Examples, statistics and schema as everywhere; Transform and Trainer with our functions."""
     # The Chicago taxi trips that TFX ships.
-    data = pathlib.Path(tfx.components.__file__).parent / "testdata" / "external" / "csv"
+    data = importlib.resources.files("tfx.components") / "testdata" / "external" / "csv"
     examples = tfx.components.CsvExampleGen(input_base=str(data))
     statistics = tfx.components.StatisticsGen(examples=examples.outputs["examples"])
     schema = tfx.components.SchemaGen(
@@ -52,7 +52,7 @@ def create_pipeline(folder: pathlib.Path) -> tfx.dsl.Pipeline:
         str(folder / "metadata.sqlite")
     )
     return tfx.dsl.Pipeline(
-        pipeline_name="foreign",
+        pipeline_name="own_pipeline",
         pipeline_root=str(folder / "artifacts"),
         components=[examples, statistics, schema, transform, trainer],
         metadata_connection_config=database,
