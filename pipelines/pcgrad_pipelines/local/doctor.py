@@ -16,13 +16,12 @@ import shutil
 from collections.abc import Iterable, Sequence
 
 import rich.filesize
-from ml_metadata import metadata_store
+from ml_metadata import errors, metadata_store
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from pcgrad_pipelines.local.output_folder import (
     METADATA_ERRORS,
     METADATA_FILE,
-    USED_NUMBER,
     OutputFolderError,
     check_metadata,
     checkpoint_root,
@@ -81,7 +80,7 @@ def doctor(output: pathlib.Path, clean: bool) -> None:
     """
     problem, executions = None, []
     try:
-        check_metadata(output)
+        check_metadata(output, for_writing=clean)
         executions = find_unfinished(output)
         finished = _last_finished(output)
     except OutputFolderError as error:
@@ -137,11 +136,11 @@ def find_unfinished(output: pathlib.Path) -> list[Leftover]:
         The executions, oldest first.
     """
     found = []
-    for store, execution in _executions(output):
+    for execution, component in _executions(output):
         if execution.last_known_state in _KILLED:
-            found.append(_unfinished(store, execution, "killed", pipeline_root(output)))
+            found.append(_unfinished(execution, component, "killed", pipeline_root(output)))
         elif execution.last_known_state == _INTERRUPTED:
-            leftover = _unfinished(store, execution, "interrupted", pipeline_root(output))
+            leftover = _unfinished(execution, component, "interrupted", pipeline_root(output))
             found += [leftover] if leftover.folders else []
     return found
 
@@ -155,9 +154,8 @@ def mark_interrupted(output: pathlib.Path) -> None:
         _mark(output, find_killed(output), _INTERRUPTED)
 
 
-def _executions(
-    output: pathlib.Path,
-) -> Iterable[tuple[metadata_store.MetadataStore, mlmd.Execution]]:
+def _executions(output: pathlib.Path) -> Iterable[tuple[mlmd.Execution, str]]:
+    """The executions with the components that they are of."""
     path = output / METADATA_FILE
     # An empty file is a database without tables.
     if not path.exists() or not path.stat().st_size:
@@ -169,23 +167,22 @@ def _executions(
         reason = " ".join(str(error).split())
         raise OutputFolderError(f"{path} cannot be read ({reason}); move it away") from None
     for execution in sorted(executions, key=lambda execution: execution.id):
-        if execution.type != USED_NUMBER:
-            yield store, execution
+        if component := _component(store, execution):
+            yield execution, component
 
 
 def _last_finished(output: pathlib.Path) -> dict[str, datetime.datetime]:
     """When an execution of each component finished last."""
     return {
-        _component(store, execution): _time(execution.last_update_time_since_epoch)
-        for store, execution in _executions(output)
+        component: _time(execution.last_update_time_since_epoch)
+        for execution, component in _executions(output)
         if execution.last_known_state == _COMPLETE
     }
 
 
 def _unfinished(
-    store: metadata_store.MetadataStore, execution: mlmd.Execution, kind: str, root: pathlib.Path
+    execution: mlmd.Execution, component: str, kind: str, root: pathlib.Path
 ) -> Leftover:
-    component = _component(store, execution)
     folder, number = root / component, str(execution.id)
     system = folder / ".system"
     candidates = [
@@ -204,11 +201,14 @@ def _unfinished(
     )
 
 
-def _component(store: metadata_store.MetadataStore, execution: mlmd.Execution) -> str:
-    contexts = store.get_contexts_by_execution(execution.id)
+def _component(store: metadata_store.MetadataStore, execution: mlmd.Execution) -> str | None:
+    try:
+        contexts = store.get_contexts_by_execution(execution.id)
+    except errors.NotFoundError:  # Without any, as those of `reserve_used_numbers`.
+        return None
     # Named by pipeline and component.
-    (node,) = (context.name for context in contexts if context.type == "node")
-    return node.rpartition(".")[2]
+    nodes = (context.name for context in contexts if context.type == "node")
+    return next((node.rpartition(".")[2] for node in nodes), None)
 
 
 def _time(milliseconds: int) -> datetime.datetime:

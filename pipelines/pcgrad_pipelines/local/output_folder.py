@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import errno
 import os
 import pathlib
 import re
@@ -25,6 +26,8 @@ METADATA_ERRORS = (errors.StatusError, RuntimeError)
 # The type of an execution that stands for nothing but its number.
 USED_NUMBER = "pcgrad_tfx.UsedNumber"
 _LOCK_FILE = ".running"
+# The one that every version of ML Metadata makes.
+_TABLE = "MLMDEnv"
 # An execution's number; what is longer is something else, a time for instance.
 _NUMBER = re.compile("[0-9]{1,6}")
 
@@ -68,7 +71,7 @@ def lock_output(output: pathlib.Path, new_work: bool = True) -> Iterator[None]:
     Args:
         output: The folder.
         new_work: Whether something is going to be made in it: then the folder is made if missing,
-            and a full disk is an error.
+            and a full disk is an error. Otherwise a folder that cannot be written to is not locked.
 
     Raises:
         OutputFolderError: It cannot be written to, or another run uses it.
@@ -81,6 +84,9 @@ def lock_output(output: pathlib.Path, new_work: bool = True) -> Iterator[None]:
         # fail once more on a full disk when it is closed.
         file = (output / _LOCK_FILE).open("ab+", buffering=0)
     except OSError as error:
+        if not new_work and error.errno in (errno.EROFS, errno.EACCES):
+            yield
+            return
         raise OutputFolderError(
             f"--output: {output}: {error.strerror}; make it writable or choose another folder"
         ) from None
@@ -105,11 +111,15 @@ def lock_output(output: pathlib.Path, new_work: bool = True) -> Iterator[None]:
         yield
 
 
-def check_metadata(output: pathlib.Path) -> None:
+def check_metadata(output: pathlib.Path, for_writing: bool = True) -> None:
     """Checks the database of ML Metadata before TFX opens it, whose messages do not name it.
 
+    Args:
+        output: The folder.
+        for_writing: Whether it must be possible to write to it.
+
     Raises:
-        OutputFolderError: It is damaged, or another program has locked it.
+        OutputFolderError: It is damaged, of another program, or locked by one.
     """
     path = output / METADATA_FILE
     if not path.exists():
@@ -117,15 +127,19 @@ def check_metadata(output: pathlib.Path) -> None:
     try:
         with contextlib.closing(sqlite3.connect(path, timeout=5.0)) as connection:
             (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-            # Fails if another program is writing, or has it open for writing.
-            connection.execute("BEGIN IMMEDIATE")
-            connection.rollback()
+            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+            if for_writing:
+                # Fails if another program is writing, or has it open for writing.
+                connection.execute("BEGIN IMMEDIATE")
+                connection.rollback()
     except sqlite3.OperationalError as error:
         raise OutputFolderError(
             f"{path}: {error}; close the program that has it open, or make it writable"
         ) from None
     except sqlite3.DatabaseError as error:
-        found = str(error)
+        found, tables = str(error), set()
+    if tables and _TABLE not in tables:
+        raise OutputFolderError(f"{path} is no database of ML Metadata; move it away")
     if found != "ok":
         reason = " ".join(found.split())
         raise OutputFolderError(

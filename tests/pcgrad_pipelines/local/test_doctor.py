@@ -220,8 +220,19 @@ def test_a_database_with_other_tables_is_named(tmp_path):
     with contextlib.closing(sqlite3.connect(tmp_path / METADATA_FILE)) as connection:
         connection.execute("CREATE TABLE t (x)")
         connection.commit()
-    with pytest.raises(OutputFolderError, match=r"metadata\.sqlite cannot be read \(.*\); move"):
+    with pytest.raises(
+        OutputFolderError, match=r"metadata\.sqlite is no database of ML Metadata; move it away"
+    ):
         doctor(tmp_path, clean=False)
+
+
+def test_an_execution_without_a_component_is_passed_over(tmp_path, put_execution):
+    number = put_execution(States.RUNNING)
+    with contextlib.closing(sqlite3.connect(tmp_path / METADATA_FILE)) as connection:
+        connection.execute("DELETE FROM Association")
+        connection.commit()
+    assert number
+    assert find_unfinished(tmp_path) == []
 
 
 def test_a_folder_that_does_not_exist_is_not_made(tmp_path, capsys):
@@ -236,6 +247,20 @@ mount -t tmpfs -o size=2M none "$0" && cp -a "$1"/. "$0"
 cat /dev/zero > "$0/fill" 2> /dev/null
 shift && exec "$@"
 """
+
+
+def test_on_a_disk_that_cannot_be_written_it_lists(tmp_path, put_execution):
+    put_execution(States.RUNNING)
+    (tmp_path / "pushed_model" / "pushing-3").mkdir(parents=True)
+    read_only = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
+    command = [sys.executable, str(RUNNER), "--output", str(tmp_path), "--doctor", "list"]
+    listed = subprocess.run(
+        [*UNSHARE, "sh", "-c", read_only, str(tmp_path), *command],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+    )  # fmt: skip
+    assert listed.returncode == DONE, listed.stdout
+    assert "Trainer, execution 1" in listed.stdout
+    assert str(tmp_path / "pushed_model" / "pushing-3") in listed.stdout
 
 
 def test_on_a_full_disk_it_makes_room(tmp_path, put_execution):
