@@ -49,20 +49,42 @@ def test_a_built_in_difference_is_found_where_it_is():
         assert found[key].difference == pytest.approx(effect, abs=0.03)
 
 
+def raw_tests(comparison, methods, tasks):
+    """SciPy's paired tests of the mean over tasks."""
+
+    def values(method):
+        runs = [run for run in comparison.runs if run.method == method]
+        return [np.mean([run.test[task] for task in tasks]) for run in runs]
+
+    return {method: stats.ttest_rel(values(method), values(EQUAL_WEIGHTS)) for method in methods}
+
+
 def test_the_p_values_are_scipys_corrected_by_holm():
-    comparison = drawn(2, methods=METHODS[:3], metrics={"tip": "auc"})
-    values = {
-        method: [run.test["tip"] for run in comparison.runs if run.method == method]
-        for method in METHODS[:3]
-    }
-    raw = {m: stats.ttest_rel(values[m], values[EQUAL_WEIGHTS]) for m in METHODS[1:3]}
-    smaller, larger = sorted(raw, key=lambda method: raw[method].pvalue)
-    found = {finding.method: finding for finding in findings(comparison)}
-    assert found[smaller].p_value == pytest.approx(min(1, 2 * raw[smaller].pvalue))
-    expected = max(2 * raw[smaller].pvalue, raw[larger].pvalue)
-    assert found[larger].p_value == pytest.approx(min(1, expected))
-    interval = raw[larger].confidence_interval(1 - LEVEL)
-    assert (found[larger].low, found[larger].high) == pytest.approx(tuple(interval))
+    """Of k tests the smallest p-value counts k times, the next k - 1 times, and so on."""
+    methods, metrics = METHODS[:3], {"tip": "auc", "fare": "r_squared"}
+    effects = {("PCGrad", "tip"): 0.03, ("PPCGrad", "tip"): 0.02, ("PCGrad", "fare"): 0.015}
+    comparison = drawn(2, methods=methods, metrics=metrics, effects=effects)
+    families = [
+        [(method, task) for method in methods[1:] for task in metrics],
+        [(method, None) for method in methods[1:]],
+    ]
+    found = {(finding.method, finding.task): finding for finding in findings(comparison)}
+    for family in families:
+        raw = {
+            (method, task): raw_tests(comparison, [method], [task] if task else metrics)[method]
+            for method, task in family
+        }
+        least = 0.0
+        ordered = sorted(raw, key=lambda key: raw[key].pvalue)
+        for factor, key in zip(range(len(family), 0, -1), ordered, strict=True):
+            least = max(least, factor * raw[key].pvalue)
+            assert least < 1
+            assert found[key].p_value == pytest.approx(least, rel=1e-9)
+            # Intervals are not corrected.
+            interval = raw[key].confidence_interval(1 - LEVEL)
+            assert (found[key].low, found[key].high) == pytest.approx(tuple(interval))
+        # Holm differs from Bonferroni, which always takes the largest factor.
+        assert least < len(family) * raw[ordered[-1]].pvalue
 
 
 @pytest.mark.parametrize("seeds", [2, 5, 10])
@@ -160,3 +182,35 @@ def test_what_is_the_same_with_every_seed_is_called_so():
     said = verdict(comparison.model_copy(update={"runs": runs}))
     assert said.startswith("PCGrad against equal weights: the same on tip; no difference larger")
     assert "on late and fare (smaller than" in said
+
+
+def test_the_surest_differences_are_said_first():
+    metrics = {f"task_{i}": "auc" for i in range(6)}
+    effects = {("PCGrad", f"task_{i}"): 0.1 * (i + 1) for i in range(6)}
+    comparison = drawn(0, effects=effects, metrics=metrics, methods=METHODS[:2])
+    ordered = sorted(
+        (finding for finding in findings(comparison) if finding.task), key=lambda f: f.p_value
+    )
+    said = verdict(comparison)
+    assert all(finding.task in said for finding in ordered[:3])
+    assert not any(finding.task in said for finding in ordered[3:])
+
+
+def test_what_would_have_been_missed_is_the_largest_of_a_metrics_tasks():
+    first_is_larger = set()
+    for seed in range(6):
+        comparison = drawn(seed, methods=METHODS[:2], metrics={"tip": "auc", "late": "auc"})
+        first, second = (f.detectable for f in findings(comparison) if f.task)
+        first_is_larger.add(first > second)
+        assert f"(smaller than {max(first, second):.3f} AUC" in verdict(comparison)
+    assert first_is_larger == {True, False}
+
+
+def test_small_differences_that_add_up_are_said_of_the_mean():
+    metrics = {f"task_{i}": "auc" for i in range(12)}
+    effects = {("PCGrad", task): 0.008 for task in metrics}
+    comparison = drawn(0, effects=effects, metrics=metrics, methods=METHODS[:2])
+    *by_task, overall = findings(comparison)
+    assert not any(finding.is_significant for finding in by_task)
+    assert overall.is_significant
+    assert "; but on the mean over the tasks (+0.00" in verdict(comparison)
