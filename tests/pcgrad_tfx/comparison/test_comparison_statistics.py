@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import integrate, stats
 
 from comparisons import METHODS, METRICS, drawn
 from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS
-from pcgrad_tfx.comparison.statistics import LEVEL, POWER, findings, paired
+from pcgrad_tfx.comparison.statistics import LEVEL, POWER, detectable_effect, findings, paired
 from pcgrad_tfx.comparison.wording import sentences, verdict
 
 
@@ -97,6 +97,25 @@ def test_the_detectable_difference_is_seen_with_the_power_that_is_promised(seeds
     shifted = noise + standardized / math.sqrt(seeds)
     seen = stats.ttest_1samp(shifted, 0, axis=1).pvalue < LEVEL
     assert seen.mean() == pytest.approx(POWER, abs=0.015)
+
+
+def power(effect, samples):
+    """Of the t-test, over the quantiles of the standard error that it estimates."""
+    degrees = samples - 1
+    critical = stats.t.isf(LEVEL / 2, degrees)
+
+    def seen(quantile):
+        limit = critical * math.sqrt(stats.chi2.ppf(quantile, degrees) / degrees)
+        mean = effect * math.sqrt(samples)
+        return stats.norm.sf(limit - mean) + stats.norm.cdf(-limit - mean)
+
+    return integrate.quad(seen, 0, 1, epsabs=1e-9)[0]
+
+
+@pytest.mark.parametrize("samples", range(2, 41))
+def test_the_detectable_effect_is_exact_to_six_digits(samples):
+    effect = detectable_effect(samples)
+    assert power(effect * (1 - 1e-6), samples) < POWER < power(effect * (1 + 1e-6), samples)
 
 
 @settings(max_examples=100)
