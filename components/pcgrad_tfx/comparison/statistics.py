@@ -18,7 +18,7 @@ from scipy import optimize, stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
-from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS, Comparison
+from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS, ComparisonOutcome
 
 # Two-sided, of tests and intervals.
 LEVEL = 0.05
@@ -62,7 +62,7 @@ class Finding:
         return self.p_value is not None and self.p_value < LEVEL
 
 
-def findings(comparison: Comparison) -> list[Finding]:
+def compare_methods(comparison: ComparisonOutcome) -> list[Finding]:
     """Compares all methods with equal weights on the test split.
 
     Returns:
@@ -131,7 +131,11 @@ def corrected(family: Sequence[Finding]) -> list[Finding]:
 
 
 def _finding(
-    comparison: Comparison, method: str, tasks: Sequence[str], task: str | None, metric: str | None
+    comparison: ComparisonOutcome,
+    method: str,
+    tasks: Sequence[str],
+    task: str | None,
+    metric: str | None,
 ) -> Finding:
     values = {(run.method, run.seed): _mean(run.test, tasks) for run in comparison.runs}
     differences = []

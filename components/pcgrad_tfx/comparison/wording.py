@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS, Comparison
-from pcgrad_tfx.comparison.statistics import Finding, findings
+from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS, ComparisonOutcome
+from pcgrad_tfx.comparison.statistics import Finding, compare_methods
 
 METRIC_NAMES = {"auc": "AUC", "r_squared": "R²"}
 PCGRAD, PPCGRAD = "PCGrad", "PPCGrad"
@@ -21,9 +21,9 @@ CAVEAT = (
 )
 
 
-def verdict(comparison: Comparison) -> str:
+def verdict(comparison: ComparisonOutcome) -> str:
     """Whether gradient surgery helped, in one sentence; PPCGrad only if it differs."""
-    found = findings(comparison)
+    found = compare_methods(comparison)
     said = _sentence(comparison, PCGRAD, found)
     outcomes = {
         method: {(f.task, f.difference is not None and f.difference > 0)
@@ -35,9 +35,9 @@ def verdict(comparison: Comparison) -> str:
     return said
 
 
-def sentences(comparison: Comparison) -> list[str]:
+def sentences(comparison: ComparisonOutcome) -> list[str]:
     """A sentence about each method, and one about what surgery costs."""
-    found = findings(comparison)
+    found = compare_methods(comparison)
     methods = [method.name for method in comparison.methods if method.name != EQUAL_WEIGHTS]
     said = [_sentence(comparison, method, found) for method in methods]
     prices = [
@@ -51,7 +51,7 @@ def sentences(comparison: Comparison) -> list[str]:
     return said
 
 
-def _sentence(comparison: Comparison, method: str, found: Sequence[Finding]) -> str:
+def _sentence(comparison: ComparisonOutcome, method: str, found: Sequence[Finding]) -> str:
     ours = [finding for finding in found if finding.method == method]
     by_task = [finding for finding in ours if finding.task is not None]
     significant = [finding for finding in by_task if finding.is_significant]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from pcgrad_tfx.comparison.wording import listed
-from pcgrad_tfx.conflict_report.findings import Estimate, PairFinding
+from pcgrad_tfx.conflict_report.verdicts import Estimate, PairFinding
 
 # `pcgrad.keras.ConflictStatistics` gives no standard error of fewer blocks.
 MIN_STEPS = 20

@@ -11,7 +11,13 @@ from scipy import integrate, stats
 
 from comparisons import METHODS, METRICS, drawn
 from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS
-from pcgrad_tfx.comparison.statistics import LEVEL, POWER, detectable_effect, findings, paired
+from pcgrad_tfx.comparison.statistics import (
+    LEVEL,
+    POWER,
+    compare_methods,
+    detectable_effect,
+    paired,
+)
 from pcgrad_tfx.comparison.wording import sentences, verdict
 
 
@@ -30,10 +36,10 @@ def test_null_comparisons_are_rejected_as_often_as_promised():
     trials = 2000
     rejected = {"by task": 0, "overall": 0, "one method": 0}
     for seed in range(trials):
-        found = findings(drawn(seed))
+        found = compare_methods(drawn(seed))
         rejected["by task"] += any(f.is_significant for f in found if f.task)
         rejected["overall"] += any(f.is_significant for f in found if not f.task)
-        alone = findings(drawn(trials + seed, methods=METHODS[:2], metrics={"tip": "auc"}))
+        alone = compare_methods(drawn(trials + seed, methods=METHODS[:2], metrics={"tip": "auc"}))
         rejected["one method"] += any(f.is_significant for f in alone)
     rates = {family: count / trials for family, count in rejected.items()}
     print(rates)
@@ -42,7 +48,7 @@ def test_null_comparisons_are_rejected_as_often_as_promised():
 
 def test_a_built_in_difference_is_found_where_it_is():
     effects = {("PCGrad", "tip"): 0.1, ("PPCGrad", "fare"): -0.1}
-    found = {(f.method, f.task): f for f in findings(drawn(1, effects=effects))}
+    found = {(f.method, f.task): f for f in compare_methods(drawn(1, effects=effects))}
     assert {key for key, f in found.items() if f.is_significant and key[1]} == set(effects)
     for key, effect in effects.items():
         assert found[key].low < effect < found[key].high
@@ -68,7 +74,7 @@ def test_the_p_values_are_scipys_corrected_by_holm():
         [(method, task) for method in methods[1:] for task in metrics],
         [(method, None) for method in methods[1:]],
     ]
-    found = {(finding.method, finding.task): finding for finding in findings(comparison)}
+    found = {(finding.method, finding.task): finding for finding in compare_methods(comparison)}
     for family in families:
         raw = {
             (method, task): raw_tests(comparison, [method], [task] if task else metrics)[method]
@@ -131,8 +137,8 @@ def test_intervals_and_tests_agree(differences):
 
 def test_equal_runs_differ_by_nothing():
     comparison = drawn(0, noise=0.0)
-    assert not any(finding.is_significant for finding in findings(comparison))
-    assert {finding.p_value for finding in findings(comparison)} == {1.0}
+    assert not any(finding.is_significant for finding in compare_methods(comparison))
+    assert {finding.p_value for finding in compare_methods(comparison)} == {1.0}
 
 
 @pytest.mark.parametrize(("seeds", "p_value"), [(3, 0.25), (5, 0.0625), (8, 2**-7)])
@@ -146,7 +152,7 @@ def test_seeds_that_all_differ_by_the_same_are_counted_by_their_signs(seeds, p_v
 def test_undefined_metrics_are_left_out():
     comparison = drawn(3)
     runs = [run.model_copy(update={"test": run.test | {"late": None}}) for run in comparison.runs]
-    found = findings(comparison.model_copy(update={"runs": tuple(runs)}))
+    found = compare_methods(comparison.model_copy(update={"runs": tuple(runs)}))
     assert {(f.task, f.seeds) for f in found if f.method == "PCGrad"} == {
         ("tip", 5), ("late", 0), ("fare", 5), (None, 0),
     }  # fmt: skip
@@ -208,7 +214,8 @@ def test_the_surest_differences_are_said_first():
     effects = {("PCGrad", f"task_{i}"): 0.1 * (i + 1) for i in range(6)}
     comparison = drawn(0, effects=effects, metrics=metrics, methods=METHODS[:2])
     ordered = sorted(
-        (finding for finding in findings(comparison) if finding.task), key=lambda f: f.p_value
+        (finding for finding in compare_methods(comparison) if finding.task),
+        key=lambda f: f.p_value,
     )
     said = verdict(comparison)
     assert all(finding.task in said for finding in ordered[:3])
@@ -219,7 +226,7 @@ def test_what_would_have_been_missed_is_the_largest_of_a_metrics_tasks():
     first_is_larger = set()
     for seed in range(6):
         comparison = drawn(seed, methods=METHODS[:2], metrics={"tip": "auc", "late": "auc"})
-        first, second = (f.detectable for f in findings(comparison) if f.task)
+        first, second = (f.detectable for f in compare_methods(comparison) if f.task)
         first_is_larger.add(first > second)
         assert f"(smaller than {max(first, second):.3f} AUC" in verdict(comparison)
     assert first_is_larger == {True, False}
@@ -229,7 +236,7 @@ def test_small_differences_that_add_up_are_said_of_the_mean():
     metrics = {f"task_{i}": "auc" for i in range(12)}
     effects = {("PCGrad", task): 0.008 for task in metrics}
     comparison = drawn(0, effects=effects, metrics=metrics, methods=METHODS[:2])
-    *by_task, overall = findings(comparison)
+    *by_task, overall = compare_methods(comparison)
     assert not any(finding.is_significant for finding in by_task)
     assert overall.is_significant
     assert "; but on the mean over the tasks (+0.00" in verdict(comparison)

@@ -9,8 +9,8 @@ import pytest
 
 from pcgrad import PCGrad
 from pcgrad.keras import ConflictMonitor, MultiTaskModel
-from pcgrad_tfx.conflict_report.findings import PairMeans, judge, over_blocks, over_seeds, strongest
 from pcgrad_tfx.conflict_report.telemetry import RunPair, read_telemetry
+from pcgrad_tfx.conflict_report.verdicts import PairMeans, judge, over_blocks, over_seeds, strongest
 from pcgrad_tfx.conflict_report.wording import conflict_sentence
 
 
