@@ -32,7 +32,7 @@ from pcgrad_tfx.comparison.methods import Candidate
 from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS, Run, read_comparison
 from pcgrad_tfx.comparison.runs import Trainings
 from pcgrad_tfx.comparison.settings import ComparisonSettings
-from pcgrad_tfx.comparison.statistics import Finding, findings
+from pcgrad_tfx.comparison.statistics import Finding, compare_methods
 
 _REPOSITORY = pathlib.Path(__file__).parents[1]
 _CONFIG = """
@@ -106,7 +106,7 @@ def false_claims(folder: pathlib.Path, comparisons: int, rows: int) -> Iterator[
         pathlib.Path(output.uri).mkdir()
         with _equals(number):
             Executor().Do(inputs, {"comparison": [output]}, properties)
-        found = findings(read_comparison(output.uri))
+        found = compare_methods(read_comparison(output.uri))
         yield [finding for finding in found if finding.task and finding.is_significant]
 
 

@@ -50,7 +50,5 @@ def paired_difference(
     if len(ours) < 2:
         raise ValueError("an interval needs two seeds or more")
     differences = np.asarray(ours, float) - np.asarray(others, float)
-    mean = float(differences.mean())
-    quantile = stats.t.ppf((1 + confidence) / 2, len(differences) - 1)
-    margin = float(quantile * stats.sem(differences))
-    return Difference(mean, mean - margin, mean + margin)
+    interval = stats.ttest_rel(ours, others).confidence_interval(confidence)
+    return Difference(float(differences.mean()), float(interval.low), float(interval.high))

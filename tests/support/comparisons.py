@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS, Comparison, Method, Run, StepTime
+from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS, ComparisonOutcome, Method, Run, StepTime
 
 METHODS = (EQUAL_WEIGHTS, "PCGrad", "PPCGrad", "static weights")
 METRICS = {"tip": "auc", "late": "auc", "fare": "r_squared"}
@@ -19,7 +19,7 @@ def drawn(seed, *, effects=None, noise=0.01, seeds=5, metrics=METRICS, methods=M
                 for task in metrics
             }
             runs.append(Run(method=method, seed=number, eval=values, test=values))
-    return Comparison(
+    return ComparisonOutcome(
         metrics=dict(metrics),
         methods=tuple(Method(name=name) for name in methods),
         seeds=tuple(range(seeds)),

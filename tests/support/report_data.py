@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from pcgrad_tfx.comparison.results import Comparison, Method, Run, StepTime
+from pcgrad_tfx.comparison.results import ComparisonOutcome, Method, Run, StepTime
 
 METHODS = ("equal weights", "PCGrad", "PPCGrad", "static weights", "single task")
 STEPS = 50  # of an epoch
@@ -88,7 +88,7 @@ def comparison(tasks, gain=0.02, cosines=None, seeds=5):
             pairs = run_pairs(tasks, noisy)
         runs.append(Run(method=method, seed=seed, eval=values, test=values, pairs=tuple(pairs)))
     weights = dict.fromkeys(tasks, 1.0)
-    return Comparison(
+    return ComparisonOutcome(
         metrics={task: ("auc", "r_squared")[i % 2] for i, task in enumerate(tasks)},
         methods=tuple(
             Method(name=name, loss_weights=weights if name == "static weights" else None)

@@ -21,7 +21,7 @@ from tfx.utils import io_utils
 from tfx_bsl.public import tfxio
 
 from pcgrad_tfx.comparison.methods import SINGLE_TASK, STATIC_WEIGHTS, Candidate, candidates
-from pcgrad_tfx.comparison.results import Comparison, Method, Run, write_comparison
+from pcgrad_tfx.comparison.results import ComparisonOutcome, Method, Run, write_comparison
 from pcgrad_tfx.comparison.runs import FinishedRuns, Trainings, in_order
 from pcgrad_tfx.comparison.settings import ComparisonSettings
 from pcgrad_tfx.config.training_config import DEFAULT_EPOCHS, TrainerConfig, trainer_config
@@ -83,7 +83,7 @@ class Executor(base_executor.BaseExecutor):
         runs = _train(trainings, todo, settings.seeds, finished)
         joint = [c for c in todo if c.weights is None and c.task is None]
         methods, kept = _choose(todo, runs)
-        comparison = Comparison(
+        comparison = ComparisonOutcome(
             metrics={task.name: task.primary_metric.name for task in config.tasks},
             methods=methods,
             seeds=tuple(range(settings.seeds)),

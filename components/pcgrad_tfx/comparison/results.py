@@ -70,7 +70,7 @@ class StepTime(BaseModel):
     high: float
 
 
-class Comparison(BaseModel):
+class ComparisonOutcome(BaseModel):
     """The content of `comparison.json`.
 
     Attributes:
@@ -94,13 +94,13 @@ class Comparison(BaseModel):
     settings: dict[str, Any]
 
 
-def write_comparison(comparison: Comparison, folder: str) -> None:
+def write_comparison(comparison: ComparisonOutcome, folder: str) -> None:
     """Writes `comparison.json` into a folder, local or remote."""
     with tf.io.gfile.GFile(os.path.join(folder, RESULTS_FILE), "w") as file:
         file.write(comparison.model_dump_json(indent=1))
 
 
-def read_comparison(folder: str) -> Comparison:
+def read_comparison(folder: str) -> ComparisonOutcome:
     """Reads what `write_comparison` wrote."""
     with tf.io.gfile.GFile(os.path.join(folder, RESULTS_FILE)) as file:
-        return Comparison.model_validate_json(file.read())
+        return ComparisonOutcome.model_validate_json(file.read())

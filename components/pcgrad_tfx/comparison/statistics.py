@@ -14,10 +14,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy import integrate, optimize, stats
+from scipy import optimize, stats
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import TTestPower
 
-from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS, Comparison
+from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS, ComparisonOutcome
 
 # Two-sided, of tests and intervals.
 LEVEL = 0.05
@@ -61,7 +62,7 @@ class Finding:
         return self.p_value is not None and self.p_value < LEVEL
 
 
-def findings(comparison: Comparison) -> list[Finding]:
+def compare_methods(comparison: ComparisonOutcome) -> list[Finding]:
     """Compares all methods with equal weights on the test split.
 
     Returns:
@@ -94,29 +95,47 @@ def paired(differences: Iterable[float]) -> tuple[float, float, float, float, fl
     values: npt.NDArray[np.float64] = np.asarray(list(differences), np.float64)
     if len(values) < 2:
         return None
-    mean, error = float(values.mean()), float(values.std(ddof=1)) / math.sqrt(len(values))
-    degrees = len(values) - 1
-    half = float(stats.t.ppf(1 - LEVEL / 2, degrees)) * error
-    if error <= 1e-9 * abs(mean):
+    mean, deviation = float(values.mean()), float(values.std(ddof=1))
+    if deviation / math.sqrt(len(values)) <= 1e-9 * abs(mean):
         # All seeds differ by the same, up to rounding, as with a coarse metric on few rows: that
         # tells nothing of the noise's size, so only the signs count.
         return mean, mean, mean, 0.5 ** (len(values) - 1) if mean else 1.0, 0.0
-    p_value = 2 * float(stats.t.sf(abs(mean) / error, degrees))
-    return mean, mean - half, mean + half, p_value, _standardized_detectable(degrees) * error
+    test = stats.ttest_1samp(values, 0.0)
+    low, high = map(float, test.confidence_interval(1 - LEVEL))
+    return mean, low, high, float(test.pvalue), detectable_effect(len(values)) * deviation
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Holm's correction over a family of tests; None stays, and does not count."""
+    tested = [p_value for p_value in p_values if p_value is not None]
+    if not tested:
+        return list(p_values)
+    adjusted = map(float, multipletests(tested, method="holm")[1])
+    return [None if p_value is None else next(adjusted) for p_value in p_values]
+
+
+@functools.cache
+def detectable_effect(samples: int) -> float:
+    """The mean, in standard deviations, that a t-test of so many samples sees with `POWER`."""
+    # `solve_power` stops within 1e-5.
+    return float(optimize.brentq(lambda d: TTestPower().power(d, samples, LEVEL) - POWER, 0, 20))
 
 
 def corrected(family: Sequence[Finding]) -> list[Finding]:
     """With Holm's correction over a family of findings; undefined ones do not count."""
-    tested = [finding for finding in family if finding.p_value is not None]
-    if not tested:
-        return list(family)
-    _, adjusted, _, _ = multipletests([finding.p_value for finding in tested], method="holm")
-    by_finding = dict(zip(map(id, tested), map(float, adjusted), strict=True))
-    return [dataclasses.replace(finding, p_value=by_finding.get(id(finding))) for finding in family]
+    adjusted = holm([finding.p_value for finding in family])
+    return [
+        dataclasses.replace(finding, p_value=p_value)
+        for finding, p_value in zip(family, adjusted, strict=True)
+    ]
 
 
 def _finding(
-    comparison: Comparison, method: str, tasks: Sequence[str], task: str | None, metric: str | None
+    comparison: ComparisonOutcome,
+    method: str,
+    tasks: Sequence[str],
+    task: str | None,
+    metric: str | None,
 ) -> Finding:
     values = {(run.method, run.seed): _mean(run.test, tasks) for run in comparison.runs}
     differences = []
@@ -138,20 +157,3 @@ def _mean(values: Mapping[str, float | None], tasks: Sequence[str]) -> float | N
     """The mean over tasks, None if it is undefined for one of them."""
     known = [value for task in tasks if (value := values.get(task)) is not None]
     return sum(known) / len(known) if len(known) == len(tasks) else None
-
-
-@functools.cache
-def _standardized_detectable(degrees: int) -> float:
-    """The smallest detectable mean, in units of its standard error."""
-    critical = float(stats.t.ppf(1 - LEVEL / 2, degrees))
-
-    def lacking(mean: float) -> float:
-        # Over the estimated standard error's quantiles: SciPy's own noncentral t is undefined at
-        # some values with one degree of freedom.
-        def seen(quantile: float) -> float:
-            limit = critical * math.sqrt(stats.chi2.ppf(quantile, degrees) / degrees)
-            return float(stats.norm.sf(limit - mean) + stats.norm.cdf(-limit - mean))
-
-        return float(integrate.quad(seen, 0.0, 1.0)[0]) - POWER
-
-    return float(optimize.brentq(lacking, 1.0, critical + 4.0, xtol=1e-6))

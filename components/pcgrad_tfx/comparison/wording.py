@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS, Comparison
-from pcgrad_tfx.comparison.statistics import Finding, findings
+from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS, ComparisonOutcome
+from pcgrad_tfx.comparison.statistics import Finding, compare_methods
 
 METRIC_NAMES = {"auc": "AUC", "r_squared": "R²"}
 PCGRAD, PPCGRAD = "PCGrad", "PPCGrad"
@@ -21,9 +21,9 @@ CAVEAT = (
 )
 
 
-def verdict(comparison: Comparison) -> str:
+def verdict(comparison: ComparisonOutcome) -> str:
     """Whether gradient surgery helped, in one sentence; PPCGrad only if it differs."""
-    found = findings(comparison)
+    found = compare_methods(comparison)
     said = _sentence(comparison, PCGRAD, found)
     outcomes = {
         method: {(f.task, f.difference is not None and f.difference > 0)
@@ -35,9 +35,9 @@ def verdict(comparison: Comparison) -> str:
     return said
 
 
-def sentences(comparison: Comparison) -> list[str]:
+def sentences(comparison: ComparisonOutcome) -> list[str]:
     """A sentence about each method, and one about what surgery costs."""
-    found = findings(comparison)
+    found = compare_methods(comparison)
     methods = [method.name for method in comparison.methods if method.name != EQUAL_WEIGHTS]
     said = [_sentence(comparison, method, found) for method in methods]
     prices = [
@@ -47,16 +47,16 @@ def sentences(comparison: Comparison) -> list[str]:
     ]
     if prices:
         plain = f"a plain step with {EQUAL_WEIGHTS}, which makes one backward pass"
-        said.append(f"A step takes {_listed(prices)} as {plain}.")
+        said.append(f"A step takes {listed(prices)} as {plain}.")
     return said
 
 
-def _sentence(comparison: Comparison, method: str, found: Sequence[Finding]) -> str:
+def _sentence(comparison: ComparisonOutcome, method: str, found: Sequence[Finding]) -> str:
     ours = [finding for finding in found if finding.method == method]
     by_task = [finding for finding in ours if finding.task is not None]
     significant = [finding for finding in by_task if finding.is_significant]
     parts = [
-        f"{word} on {_listed(_strongest(kind))}"
+        f"{word} on {listed(_strongest(kind))}"
         for word, kind in (
             ("better", [f for f in significant if f.difference is not None and f.difference > 0]),
             ("worse", [f for f in significant if f.difference is not None and f.difference < 0]),
@@ -73,11 +73,11 @@ def _sentence(comparison: Comparison, method: str, found: Sequence[Finding]) -> 
         where = _where(rest, by_task)
         parts.append(
             f"no difference larger than the noise between {len(comparison.seeds)} seeds{where} "
-            f"({_listed(_detectable(rest), ' or ')} would not have been seen)"
+            f"({listed(_detectable(rest), ' or ')} would not have been seen)"
         )
     undefined = [f.task for f in by_task if f.detectable is None and f.task]
     if undefined:
-        parts.append(f"no answer on {_listed(undefined)}, whose metric is undefined on this split")
+        parts.append(f"no answer on {listed(undefined)}, whose metric is undefined on this split")
     overall = [f for f in ours if f.task is None and f.is_significant]
     for finding in () if significant else overall:
         # Small differences on several tasks may add up to more than noise.
@@ -90,7 +90,7 @@ def _where(some: Sequence[Finding], by_task: Sequence[Finding]) -> str:
     names = [finding.task for finding in some if finding.task]
     if len(some) == len(by_task):
         return ""
-    return f" on {_listed(names) if len(names) <= _MOST else f'the other {len(names)} tasks'}"
+    return f" on {listed(names) if len(names) <= _MOST else f'the other {len(names)} tasks'}"
 
 
 def _strongest(kind: Sequence[Finding]) -> list[str]:
@@ -133,6 +133,7 @@ def _digits(value: float) -> int:
     return next((digits for digits in (3, 4) if abs(value) >= 10.0**-digits), _MOST_DIGITS)
 
 
-def _listed(texts: Iterable[str], last: str = " and ") -> str:
+def listed(texts: Iterable[str], last: str = " and ") -> str:
+    """A list as it stands in a sentence: "a, b and c"."""
     texts = list(texts)
     return last.join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)

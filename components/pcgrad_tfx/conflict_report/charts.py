@@ -22,8 +22,8 @@ from pcgrad_tfx.conflict_report.drawing import (
     Chart,
     dots,
 )
-from pcgrad_tfx.conflict_report.findings import PairFinding, strongest
 from pcgrad_tfx.conflict_report.telemetry import Epoch, History
+from pcgrad_tfx.conflict_report.verdicts import PairFinding, strongest
 
 # As many as a chart stays readable with.
 MAX_DOTS = 12

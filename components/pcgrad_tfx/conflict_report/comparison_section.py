@@ -6,8 +6,8 @@ import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS, Comparison
-from pcgrad_tfx.comparison.statistics import Finding, findings
+from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS, ComparisonOutcome
+from pcgrad_tfx.comparison.statistics import Finding, compare_methods
 from pcgrad_tfx.comparison.wording import CAVEAT, METRIC_NAMES, sentences
 from pcgrad_tfx.conflict_report import comparison_charts
 from pcgrad_tfx.conflict_report.drawing import Figure
@@ -39,9 +39,9 @@ class ComparisonSection:
     metrics: Sequence[tuple[str, str, Sequence[float | None]]]
 
 
-def comparison_section(comparison: Comparison) -> ComparisonSection:
+def comparison_section(comparison: ComparisonOutcome) -> ComparisonSection:
     """Makes the section's content; within `drawing.style()`."""
-    found = findings(comparison)
+    found = compare_methods(comparison)
     methods = [method.name for method in comparison.methods]
     return ComparisonSection(
         sentences=sentences(comparison),
@@ -61,7 +61,7 @@ def metric_name(metric: str | None) -> str:
     return "mean of the metrics" if metric is None else METRIC_NAMES.get(metric, metric)
 
 
-def _figures(comparison: Comparison, found: Sequence[Finding]) -> Iterator[Figure]:
+def _figures(comparison: ComparisonOutcome, found: Sequence[Finding]) -> Iterator[Figure]:
     by_task = [finding for finding in found if finding.task is not None]
     overall = [finding for finding in found if finding.task is None]
     if len(comparison.metrics) <= _MAX_CHARTS_OF_TASKS:
@@ -91,7 +91,7 @@ def _differences(
     return Figure(f"{title}: {metric_name(metric)}" if metric else title, chart)
 
 
-def _mean(comparison: Comparison, method: str, task: str) -> float | None:
+def _mean(comparison: ComparisonOutcome, method: str, task: str) -> float | None:
     """Over the seeds for which the metric is defined."""
     values = [run.test.get(task) for run in comparison.runs if run.method == method]
     known = [value for value in values if value is not None]

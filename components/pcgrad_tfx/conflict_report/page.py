@@ -8,12 +8,12 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
-from pcgrad_tfx.comparison.results import Comparison
+from pcgrad_tfx.comparison.results import ComparisonOutcome
 from pcgrad_tfx.conflict_report import charts, wording
 from pcgrad_tfx.conflict_report.comparison_section import comparison_section, metric_name
 from pcgrad_tfx.conflict_report.drawing import Figure, style
-from pcgrad_tfx.conflict_report.findings import MODERATE, STRONG, PairFinding, strongest
 from pcgrad_tfx.conflict_report.report import Report
+from pcgrad_tfx.conflict_report.verdicts import MODERATE, STRONG, PairFinding, strongest
 
 # More pairs than this are in report.json only.
 _MAX_ROWS = 40
@@ -150,7 +150,7 @@ def _settings(report: Report) -> dict[str, dict[str, str]]:
     return found
 
 
-def _comparison_settings(comparison: Comparison) -> dict[str, str]:
+def _comparison_settings(comparison: ComparisonOutcome) -> dict[str, str]:
     found = {
         "methods": _plain([method.name for method in comparison.methods]),
         "seeds": _plain(list(comparison.seeds)),

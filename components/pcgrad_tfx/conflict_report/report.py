@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
-from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS, Comparison
-from pcgrad_tfx.comparison.statistics import findings as comparison_findings
+from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS, ComparisonOutcome
+from pcgrad_tfx.comparison.statistics import compare_methods
 from pcgrad_tfx.comparison.wording import verdict as comparison_verdict
 from pcgrad_tfx.conflict_report import wording
 from pcgrad_tfx.conflict_report.artifact import REPORT_FILE
-from pcgrad_tfx.conflict_report.findings import (
+from pcgrad_tfx.conflict_report.telemetry import RunPair, Telemetry
+from pcgrad_tfx.conflict_report.verdicts import (
     MIN_SEEDS,
     PairFinding,
     PairMeans,
@@ -22,7 +23,6 @@ from pcgrad_tfx.conflict_report.findings import (
     over_blocks,
     over_seeds,
 )
-from pcgrad_tfx.conflict_report.telemetry import RunPair, Telemetry
 
 # The comparison's name of a Trainer's `surgery`.
 _METHODS = {"pcgrad": "PCGrad", "ppcgrad": "PPCGrad", "none": EQUAL_WEIGHTS}
@@ -46,14 +46,14 @@ class Report:
     name: str
     data: Mapping[str, str]
     telemetry: Telemetry
-    comparison: Comparison | None
+    comparison: ComparisonOutcome | None
     findings: tuple[PairFinding, ...]
     basis: str
     verdict: tuple[str, ...]
 
 
 def make_report(
-    name: str, data: Mapping[str, str], telemetry: Telemetry, comparison: Comparison | None
+    name: str, data: Mapping[str, str], telemetry: Telemetry, comparison: ComparisonOutcome | None
 ) -> Report:
     """Judges what a training, and a comparison if there is one, have left."""
     means, basis = _means(telemetry, comparison)
@@ -77,7 +77,7 @@ def make_report(
 def write_report(report: Report, folder: str) -> None:
     """Writes `report.json`: the verdict and the numbers behind it."""
     tf.io.gfile.makedirs(folder)
-    differences = comparison_findings(report.comparison) if report.comparison else []
+    differences = compare_methods(report.comparison) if report.comparison else []
     content = {
         "verdict": report.verdict,
         "tasks": report.telemetry.tasks,
@@ -102,7 +102,9 @@ def read_verdict(folder: str) -> tuple[str, ...]:
         return tuple(json.loads(file.read())["verdict"])
 
 
-def _means(telemetry: Telemetry, comparison: Comparison | None) -> tuple[Sequence[PairMeans], str]:
+def _means(
+    telemetry: Telemetry, comparison: ComparisonOutcome | None
+) -> tuple[Sequence[PairMeans], str]:
     """From several seeds if there are enough, else from the blocks of the one training."""
     surgery = telemetry.record.settings.get("surgery") if telemetry.record else None
     wanted = [_METHODS[surgery]] if surgery in _METHODS else []
@@ -113,7 +115,7 @@ def _means(telemetry: Telemetry, comparison: Comparison | None) -> tuple[Sequenc
     return over_blocks(telemetry.run_pairs), "blocks of steps of this training"
 
 
-def _pairs_by_seed(comparison: Comparison | None, method: str) -> list[list[RunPair]]:
+def _pairs_by_seed(comparison: ComparisonOutcome | None, method: str) -> list[list[RunPair]]:
     runs = comparison.runs if comparison else ()
     return [
         [RunPair.model_validate(pair) for pair in run.pairs]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from pcgrad_tfx.conflict_report.findings import Estimate, PairFinding
+from pcgrad_tfx.comparison.wording import listed
+from pcgrad_tfx.conflict_report.verdicts import Estimate, PairFinding
 
 # `pcgrad.keras.ConflictStatistics` gives no standard error of fewer blocks.
 MIN_STEPS = 20
@@ -72,7 +73,7 @@ def _sentence_of_many(findings: Sequence[PairFinding], judged: Sequence[PairFind
         extreme = f"{pair} conflict most, {_ADVERBS[lowest.strength]}"
     else:
         extreme = f"the lowest is that of {pair}"
-    said = f"Of {len(findings)} pairs of tasks {_listed(counts)}"
+    said = f"Of {len(findings)} pairs of tasks {listed(counts)}"
     if nothing == len(findings):
         said = f"There is no evidence that any of {nothing} pairs of tasks conflicts"
     evidence = _evidence(lowest)
@@ -92,10 +93,6 @@ def _evidence(finding: PairFinding) -> str:
         f"mean cosine of the gradients {cosine(finding.cosine)}, "
         f"95% interval {cosine_interval(finding.cosine)}"
     )
-
-
-def _listed(parts: Sequence[str]) -> str:
-    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
 def _count(number_of: int, one: str, many: str | None = None) -> str:

@@ -235,34 +235,6 @@ def test_a_killed_comparison_goes_on_where_it_was(transformed_data, test_example
     assert not list(checkpoints.rglob("run-*"))
 
 
-@pytest.mark.parametrize("change", [{"surgery": "none"}, {"seed": 7}, {"settings": {"seeds": 3}}])
-def test_what_changes_no_single_training_forgets_none(
-    transformed_data, test_examples, tmp_path, monkeypatch, change
-):
-    trained = []
-
-    def run(self, candidate, seed):
-        if len(trained) == 4:
-            raise KeyboardInterrupt
-        trained.append((candidate.method, seed))
-        scores = dict.fromkeys(NAMES, 0.5)
-        return runs.Run(method=candidate.method, seed=seed, eval=scores, test=scores)
-
-    monkeypatch.setattr(runs.Trainings, "run", run)
-    common = {"checkpoint_root": str(tmp_path / "checkpoints")}
-
-    def first_trained(folder, **config):
-        trained.clear()
-        with pytest.raises(KeyboardInterrupt):
-            compare(transformed_data, test_examples, tmp_path / folder, **common | config)
-        return trained[0]
-
-    assert first_trained("interrupted") == (EQUAL_WEIGHTS, 0)
-    # The four that are finished are not repeated.
-    assert first_trained("again", **change) == ("static weights", 0)
-    assert first_trained("other", learning_rate=0.1) == (EQUAL_WEIGHTS, 0)
-
-
 @pytest.mark.parametrize("model_fn", ["trips.dropout_model", "test_comparison.subclassed_model"])
 def test_a_model_of_the_users_own_is_compared(transformed_data, test_examples, tmp_path, model_fn):
     """One of named outputs in a list, and one that cannot be cut to a single task."""

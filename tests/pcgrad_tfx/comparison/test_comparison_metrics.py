@@ -38,3 +38,20 @@ def test_missing_labels_do_not_count(kind):
 def test_a_metric_is_undefined_without_labels_that_vary(kind, labels):
     scores = RNG.random((len(labels), OF_KIND[kind].units))
     assert primary_metric(OF_KIND[kind], np.array(labels), scores) is None
+
+
+def test_the_metric_of_a_regression_is_scikit_learns_r_squared():
+    labels = RNG.normal(size=40)
+    predictions = 0.5 * labels + 0.1 * RNG.normal(size=40)
+    expected = metrics.r2_score(labels, predictions)
+    # It is not symmetric.
+    assert abs(expected - metrics.r2_score(predictions, labels)) > 0.1
+    found = primary_metric(OF_KIND["regression"], labels, predictions[:, np.newaxis])
+    assert found == pytest.approx(expected)
+
+
+def test_a_class_without_rows_does_not_count_in_the_mean():
+    labels = np.repeat([0.0, 1.0], 20)
+    scores = RNG.dirichlet([1, 1, 1], 40)
+    expected = np.mean([metrics.roc_auc_score(labels == c, scores[:, c]) for c in (0, 1)])
+    assert primary_metric(OF_KIND["multiclass"], labels, scores) == pytest.approx(expected)

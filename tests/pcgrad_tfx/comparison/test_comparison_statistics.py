@@ -7,11 +7,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import integrate, stats
 
 from comparisons import METHODS, METRICS, drawn
 from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS
-from pcgrad_tfx.comparison.statistics import LEVEL, POWER, findings, paired
+from pcgrad_tfx.comparison.statistics import (
+    LEVEL,
+    POWER,
+    compare_methods,
+    detectable_effect,
+    paired,
+)
 from pcgrad_tfx.comparison.wording import sentences, verdict
 
 
@@ -30,10 +36,10 @@ def test_null_comparisons_are_rejected_as_often_as_promised():
     trials = 2000
     rejected = {"by task": 0, "overall": 0, "one method": 0}
     for seed in range(trials):
-        found = findings(drawn(seed))
+        found = compare_methods(drawn(seed))
         rejected["by task"] += any(f.is_significant for f in found if f.task)
         rejected["overall"] += any(f.is_significant for f in found if not f.task)
-        alone = findings(drawn(trials + seed, methods=METHODS[:2], metrics={"tip": "auc"}))
+        alone = compare_methods(drawn(trials + seed, methods=METHODS[:2], metrics={"tip": "auc"}))
         rejected["one method"] += any(f.is_significant for f in alone)
     rates = {family: count / trials for family, count in rejected.items()}
     print(rates)
@@ -42,27 +48,49 @@ def test_null_comparisons_are_rejected_as_often_as_promised():
 
 def test_a_built_in_difference_is_found_where_it_is():
     effects = {("PCGrad", "tip"): 0.1, ("PPCGrad", "fare"): -0.1}
-    found = {(f.method, f.task): f for f in findings(drawn(1, effects=effects))}
+    found = {(f.method, f.task): f for f in compare_methods(drawn(1, effects=effects))}
     assert {key for key, f in found.items() if f.is_significant and key[1]} == set(effects)
     for key, effect in effects.items():
         assert found[key].low < effect < found[key].high
         assert found[key].difference == pytest.approx(effect, abs=0.03)
 
 
+def raw_tests(comparison, methods, tasks):
+    """SciPy's paired tests of the mean over tasks."""
+
+    def values(method):
+        runs = [run for run in comparison.runs if run.method == method]
+        return [np.mean([run.test[task] for task in tasks]) for run in runs]
+
+    return {method: stats.ttest_rel(values(method), values(EQUAL_WEIGHTS)) for method in methods}
+
+
 def test_the_p_values_are_scipys_corrected_by_holm():
-    comparison = drawn(2, methods=METHODS[:3], metrics={"tip": "auc"})
-    values = {
-        method: [run.test["tip"] for run in comparison.runs if run.method == method]
-        for method in METHODS[:3]
-    }
-    raw = {m: stats.ttest_rel(values[m], values[EQUAL_WEIGHTS]) for m in METHODS[1:3]}
-    smaller, larger = sorted(raw, key=lambda method: raw[method].pvalue)
-    found = {finding.method: finding for finding in findings(comparison)}
-    assert found[smaller].p_value == pytest.approx(min(1, 2 * raw[smaller].pvalue))
-    expected = max(2 * raw[smaller].pvalue, raw[larger].pvalue)
-    assert found[larger].p_value == pytest.approx(min(1, expected))
-    interval = raw[larger].confidence_interval(1 - LEVEL)
-    assert (found[larger].low, found[larger].high) == pytest.approx(tuple(interval))
+    """Of k tests the smallest p-value counts k times, the next k - 1 times, and so on."""
+    methods, metrics = METHODS[:3], {"tip": "auc", "fare": "r_squared"}
+    effects = {("PCGrad", "tip"): 0.03, ("PPCGrad", "tip"): 0.02, ("PCGrad", "fare"): 0.015}
+    comparison = drawn(2, methods=methods, metrics=metrics, effects=effects)
+    families = [
+        [(method, task) for method in methods[1:] for task in metrics],
+        [(method, None) for method in methods[1:]],
+    ]
+    found = {(finding.method, finding.task): finding for finding in compare_methods(comparison)}
+    for family in families:
+        raw = {
+            (method, task): raw_tests(comparison, [method], [task] if task else metrics)[method]
+            for method, task in family
+        }
+        least = 0.0
+        ordered = sorted(raw, key=lambda key: raw[key].pvalue)
+        for factor, key in zip(range(len(family), 0, -1), ordered, strict=True):
+            least = max(least, factor * raw[key].pvalue)
+            assert least < 1
+            assert found[key].p_value == pytest.approx(least, rel=1e-9)
+            # Intervals are not corrected.
+            interval = raw[key].confidence_interval(1 - LEVEL)
+            assert (found[key].low, found[key].high) == pytest.approx(tuple(interval))
+        # Holm differs from Bonferroni, which always takes the largest factor.
+        assert least < len(family) * raw[ordered[-1]].pvalue
 
 
 @pytest.mark.parametrize("seeds", [2, 5, 10])
@@ -75,6 +103,25 @@ def test_the_detectable_difference_is_seen_with_the_power_that_is_promised(seeds
     shifted = noise + standardized / math.sqrt(seeds)
     seen = stats.ttest_1samp(shifted, 0, axis=1).pvalue < LEVEL
     assert seen.mean() == pytest.approx(POWER, abs=0.015)
+
+
+def power(effect, samples):
+    """Of the t-test, over the quantiles of the standard error that it estimates."""
+    degrees = samples - 1
+    critical = stats.t.isf(LEVEL / 2, degrees)
+
+    def seen(quantile):
+        limit = critical * math.sqrt(stats.chi2.ppf(quantile, degrees) / degrees)
+        mean = effect * math.sqrt(samples)
+        return stats.norm.sf(limit - mean) + stats.norm.cdf(-limit - mean)
+
+    return integrate.quad(seen, 0, 1, epsabs=1e-9)[0]
+
+
+@pytest.mark.parametrize("samples", range(2, 41))
+def test_the_detectable_effect_is_exact_to_six_digits(samples):
+    effect = detectable_effect(samples)
+    assert power(effect * (1 - 1e-6), samples) < POWER < power(effect * (1 + 1e-6), samples)
 
 
 @settings(max_examples=100)
@@ -90,8 +137,8 @@ def test_intervals_and_tests_agree(differences):
 
 def test_equal_runs_differ_by_nothing():
     comparison = drawn(0, noise=0.0)
-    assert not any(finding.is_significant for finding in findings(comparison))
-    assert {finding.p_value for finding in findings(comparison)} == {1.0}
+    assert not any(finding.is_significant for finding in compare_methods(comparison))
+    assert {finding.p_value for finding in compare_methods(comparison)} == {1.0}
 
 
 @pytest.mark.parametrize(("seeds", "p_value"), [(3, 0.25), (5, 0.0625), (8, 2**-7)])
@@ -105,7 +152,7 @@ def test_seeds_that_all_differ_by_the_same_are_counted_by_their_signs(seeds, p_v
 def test_undefined_metrics_are_left_out():
     comparison = drawn(3)
     runs = [run.model_copy(update={"test": run.test | {"late": None}}) for run in comparison.runs]
-    found = findings(comparison.model_copy(update={"runs": tuple(runs)}))
+    found = compare_methods(comparison.model_copy(update={"runs": tuple(runs)}))
     assert {(f.task, f.seeds) for f in found if f.method == "PCGrad"} == {
         ("tip", 5), ("late", 0), ("fare", 5), (None, 0),
     }  # fmt: skip
@@ -160,3 +207,36 @@ def test_what_is_the_same_with_every_seed_is_called_so():
     said = verdict(comparison.model_copy(update={"runs": runs}))
     assert said.startswith("PCGrad against equal weights: the same on tip; no difference larger")
     assert "on late and fare (smaller than" in said
+
+
+def test_the_surest_differences_are_said_first():
+    metrics = {f"task_{i}": "auc" for i in range(6)}
+    effects = {("PCGrad", f"task_{i}"): 0.1 * (i + 1) for i in range(6)}
+    comparison = drawn(0, effects=effects, metrics=metrics, methods=METHODS[:2])
+    ordered = sorted(
+        (finding for finding in compare_methods(comparison) if finding.task),
+        key=lambda f: f.p_value,
+    )
+    said = verdict(comparison)
+    assert all(finding.task in said for finding in ordered[:3])
+    assert not any(finding.task in said for finding in ordered[3:])
+
+
+def test_what_would_have_been_missed_is_the_largest_of_a_metrics_tasks():
+    first_is_larger = set()
+    for seed in range(6):
+        comparison = drawn(seed, methods=METHODS[:2], metrics={"tip": "auc", "late": "auc"})
+        first, second = (f.detectable for f in compare_methods(comparison) if f.task)
+        first_is_larger.add(first > second)
+        assert f"(smaller than {max(first, second):.3f} AUC" in verdict(comparison)
+    assert first_is_larger == {True, False}
+
+
+def test_small_differences_that_add_up_are_said_of_the_mean():
+    metrics = {f"task_{i}": "auc" for i in range(12)}
+    effects = {("PCGrad", task): 0.008 for task in metrics}
+    comparison = drawn(0, effects=effects, metrics=metrics, methods=METHODS[:2])
+    *by_task, overall = compare_methods(comparison)
+    assert not any(finding.is_significant for finding in by_task)
+    assert overall.is_significant
+    assert "; but on the mean over the tasks (+0.00" in verdict(comparison)

@@ -13,8 +13,8 @@ from typing import Literal
 
 import numpy as np
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
+from pcgrad_tfx.comparison.statistics import holm
 from pcgrad_tfx.conflict_report.telemetry import RunPair
 
 CONFIDENCE = 0.95
@@ -133,13 +133,8 @@ def judge(pairs: Sequence[PairMeans]) -> tuple[PairFinding, ...]:
     Returns:
         The findings, in the order of the pairs.
     """
-    p_values = [_p_value(pair) for pair in pairs]
-    tested = [i for i, p_value in enumerate(p_values) if p_value is not None]
-    adjusted: dict[int, float] = {}
-    if tested:
-        corrected = multipletests([p_values[i] for i in tested], method="holm")[1]
-        adjusted = dict(zip(tested, map(float, corrected), strict=True))
-    return tuple(_finding(pair, adjusted.get(i)) for i, pair in enumerate(pairs))
+    adjusted = holm([_p_value(pair) for pair in pairs])
+    return tuple(_finding(pair, p_value) for pair, p_value in zip(pairs, adjusted, strict=True))
 
 
 def _mean_over_seeds(pairs: Sequence[RunPair]) -> PairMeans:

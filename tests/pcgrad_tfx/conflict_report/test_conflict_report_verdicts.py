@@ -9,8 +9,8 @@ import pytest
 
 from pcgrad import PCGrad
 from pcgrad.keras import ConflictMonitor, MultiTaskModel
-from pcgrad_tfx.conflict_report.findings import PairMeans, judge, over_blocks, over_seeds, strongest
 from pcgrad_tfx.conflict_report.telemetry import RunPair, read_telemetry
+from pcgrad_tfx.conflict_report.verdicts import PairMeans, judge, over_blocks, over_seeds, strongest
 from pcgrad_tfx.conflict_report.wording import conflict_sentence
 
 
@@ -82,6 +82,10 @@ def test_an_interval_stays_within_what_is_possible():
     finding = judge_one(-0.99, 0.1)
     assert finding.cosine.low == -1.0
     assert finding.cosine.high == pytest.approx(-0.99 + 0.2093, abs=1e-4)
+    for share, interval in ((0.005, (0.0, 0.0259)), (0.995, (0.9741, 1.0))):
+        (finding,) = judge([PairMeans(("a", "b"), 1000, 20, 0.1, 0.1, share, 0.01)])
+        ends = (finding.conflicting.low, finding.conflicting.high)
+        assert ends == pytest.approx(interval, abs=1e-4)
 
 
 def run_pair(cosine, conflicting=0.5):
