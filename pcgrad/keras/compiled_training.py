@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from pcgrad.keras.conflict_statistics import ConflictStatistics
@@ -135,7 +136,6 @@ class CompiledTraining:
         Returns:
             The results.
         """
-        is_eager = tf.executing_eagerly()
         counted = {name: _is_positive(mean.count) for name, mean in self._weighted_means.items()}
         total = self._regularization.result()
         for name, mean in self._weighted_means.items():
@@ -148,11 +148,11 @@ class CompiledTraining:
         # Within an epoch, labels may be still to come: NaN would end the training.
         if not self._is_in_step:
             total = _or_nan(tf.reduce_any(list(counted.values())), total)
-            if is_eager:
+            if tf.executing_eagerly():
                 self._undefined[self._is_evaluating] = self.undefined_now()
                 self._warn()
         results["loss"] = total
-        return {name: float(value) for name, value in results.items()} if is_eager else results
+        return without_tensors(results) if tf.executing_eagerly() else results
 
     def undefined_now(self) -> set[str]:
         """The losses of the tasks that have had no label in this epoch."""
@@ -191,10 +191,20 @@ class CompiledTraining:
                 )
 
 
+def without_tensors(logs: Mapping[str, Any]) -> dict[str, Any]:
+    """Numbers as floats; metrics of several values as arrays."""
+    return {
+        name: np.array(value) if np.ndim(value) else float(value) for name, value in logs.items()
+    }
+
+
 def _is_positive(count: keras.Variable) -> tf.Tensor:
     return tf.convert_to_tensor(count) > 0  # Of all replicas, where it is not read in one.
 
 
 def _or_nan(is_defined: tf.Tensor, value: Any) -> tf.Tensor:
+    """Of a metric's value, which may be an integer or a vector."""
     value = tf.convert_to_tensor(value)
-    return tf.where(is_defined, value, tf.constant(float("nan"), value.dtype))
+    if not value.dtype.is_floating:
+        value = tf.cast(value, keras.config.floatx())
+    return tf.where(is_defined, value, float("nan"))

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import keras
 import tensorflow as tf
 
+from pcgrad.keras.compiled_training import without_tensors
 from pcgrad.keras.model import MultiTaskModel
 
 DatasetFn: TypeAlias = Callable[[tf.distribute.InputContext], tf.data.Dataset]
@@ -81,10 +82,10 @@ def distributed_fit(
         called.on_epoch_begin(epoch)
         for step in range(steps_per_epoch):
             called.on_train_batch_begin(step)
-            called.on_train_batch_end(step, _floats(train_step(rest)))
+            called.on_train_batch_end(step, without_tensors(train_step(rest)))
             if model.stop_training:
                 break
-        logs = _floats(model.get_metrics_result())
+        logs = without_tensors(model.get_metrics_result())
         if validation is not None:
             with model.evaluating():
                 model.reset_metrics()
@@ -94,7 +95,7 @@ def distributed_fit(
                     called.on_test_batch_begin(step)
                     test_step(held_out)
                     called.on_test_batch_end(step)
-                found = _floats(model.get_metrics_result())
+                found = without_tensors(model.get_metrics_result())
                 called.on_test_end(found)
             logs |= {f"val_{name}": value for name, value in found.items()}
         called.on_epoch_end(epoch, logs)
@@ -146,7 +147,3 @@ def _mean(strategy: tf.distribute.Strategy, logs: dict[str, Any]) -> dict[str, t
         name: strategy.reduce(tf.distribute.ReduceOp.MEAN, value, axis=None)
         for name, value in logs.items()
     }
-
-
-def _floats(logs: dict[str, Any]) -> dict[str, float]:
-    return {name: float(value) for name, value in logs.items()}

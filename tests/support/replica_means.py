@@ -69,7 +69,7 @@ def length(y_true: Any, y_pred: Any) -> Any:
 def trained_on_numbers(
     strategy: tf.distribute.Strategy,
 ) -> tuple[list[np.ndarray], dict[str, list[float]]]:
-    """Losses of one number, vectors that are partly NaN, and a weight that is a variable.
+    """Losses of one number, sums, vectors that are partly NaN, and a weight that is a variable.
 
     Returns:
         The variables after training, and the history.
@@ -87,6 +87,7 @@ def trained_on_numbers(
     y["c"][gaps] = np.nan
     y["a"][rows % BATCH == 0] = np.nan
     y["d"][rows % BATCH > 1] = np.nan
+    y["e"] = y["c"]
     weight = tf.Variable(1.0, dtype=tf.float64)
     change = keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda batch, logs: weight.assign_add(1.0)
@@ -96,13 +97,19 @@ def trained_on_numbers(
             keras.utils.set_random_seed(0)
             inputs = keras.Input((POSITIONS,))
             trunk = keras.layers.Dense(4, "tanh")(inputs)
-            widths = {"a": 1, "b": 1, "c": POSITIONS, "d": 1}
+            widths = {"a": 1, "b": 1, "c": POSITIONS, "d": 1, "e": POSITIONS}
             outputs = {task: keras.layers.Dense(w, name=task)(trunk) for task, w in widths.items()}
             model = MultiTaskModel(inputs, outputs)
             model.compile(
                 keras.optimizers.SGD(0.05),
-                loss={"a": mean_of_squares, "b": sum_of_squares, "c": "mse", "d": "mae"},
-                loss_weights={"a": 1.0, "b": 0.1, "c": weight, "d": 1.0},
+                loss={
+                    "a": mean_of_squares,
+                    "b": sum_of_squares,
+                    "c": "mse",
+                    "d": "mae",
+                    "e": keras.losses.MeanSquaredError(reduction="sum"),
+                },
+                loss_weights={"a": 1.0, "b": 0.1, "c": weight, "d": 1.0, "e": 0.1},
                 metrics={"c": ["mae"], "a": ["mse"], "d": ["mae", "cosine_similarity"]},
                 surgery=PCGrad("sum", seed=3),
                 jit_compile=False,

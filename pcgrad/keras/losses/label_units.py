@@ -210,9 +210,9 @@ def _is_mean_over(axes: int, measure: Measure, labels: tf.Tensor, predictions: t
         parts = _units(axes, *sample)
         try:
             found = [measure(*sample), measure(*parts)]
-        except Exception:  # Whatever a user's function raises, it is not element-wise.
+            means = [float(tf.reduce_mean(tf.cast(one, tf.float64))) for one in found]
+        except Exception:  # Whatever a user's function raises or returns, it is not element-wise.
             return False
-        means = [float(tf.reduce_mean(tf.cast(one, tf.float64))) for one in found]
         if np.isfinite(means).all():
             return bool(np.isclose(means[0], means[1], rtol=1e-3, atol=0))
     return False

@@ -38,7 +38,8 @@ class TaskLoss(keras.losses.Loss):
         """The reduced loss, by Keras's rules; by its own if the class has some."""
         with tf.name_scope("task_losses"):
             if type(self._loss).__call__ is not keras.losses.Loss.__call__:
-                return self._loss(y_true, y_pred, sample_weight)
+                reduced = tf.convert_to_tensor(self._loss(y_true, y_pred, sample_weight))
+                return tf.reduce_sum(_one_if_any_row(reduced, y_true))
             return super().__call__(y_true, y_pred, sample_weight)
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:

@@ -149,12 +149,7 @@ class TaskLosses:
     def weighted(self, losses: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Each task's loss times its weight, as a variable holds it in this step."""
         return {
-            name: loss
-            * (
-                self.weights[name]
-                if isinstance(self.weights[name], float)
-                else tf.cast(self.weights[name], loss.dtype)
-            )
+            name: loss * keras.ops.convert_to_tensor(self.weights[name], loss.dtype)
             for name, loss in losses.items()
         }
 

@@ -163,6 +163,32 @@ def test_integer_labels_are_never_missing():
     np.testing.assert_allclose(step_of(model, y), [1, 2])
 
 
+def test_integer_labels_are_exact_beside_predictions_in_half_precision():
+    """2049 is no number of float16."""
+    inputs = keras.Input((2,), dtype="float16")
+    output = keras.layers.Softmax(dtype="float16")(
+        keras.layers.Dense(2050, dtype="float16")(inputs)
+    )
+    model = MultiTaskModel(inputs, {"a": output})
+    model.compile(loss="sparse_categorical_crossentropy", run_eagerly=True)
+    found = model.evaluate(UNIT_ROWS, {"a": np.array([2049, 2047])}, verbose=0)
+    predicted = model(UNIT_ROWS)["a"].numpy().astype(np.float32)
+    expected = -np.log(predicted[[0, 1], [2049, 2047]]).mean()
+    assert found == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_cross_entropy_that_has_saturated():
+    """It is taken of the logits, also where labels are missing."""
+    inputs = keras.Input((1,))
+    heads = {"a": keras.layers.Dense(1, "sigmoid", kernel_initializer="ones", use_bias=False)}
+    found = []
+    for y in (np.array([[0.0], [1.0]]), np.array([[0.0], [NAN]])):
+        model = MultiTaskModel(inputs, {name: layer(inputs) for name, layer in heads.items()})
+        model.compile(loss="binary_crossentropy", jit_compile=False)
+        found.append(model.evaluate(np.array([[50.0], [50.0]]), {"a": y}, verbose=0))
+    assert found == pytest.approx([25.0, 50.0])
+
+
 @pytest.mark.parametrize("shape", [(2,), (2, 1)])
 def test_labels_with_and_without_a_last_dimension(shape):
     model = linear_model(loss=dict.fromkeys("ab", "mse"))

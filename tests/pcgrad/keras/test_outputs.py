@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from multitask_models import UNIT_ROWS, labels, linear_model
 from pcgrad import PCGrad
@@ -189,6 +190,18 @@ def test_an_added_loss_counts_as_its_sum():
     np.testing.assert_allclose(ours["loss"], theirs["loss"], rtol=1e-5)
 
 
+def test_the_total_loss_has_the_regularization_of_its_own_phase():
+    y = labels(a=[1, 2], b=[3, 4])
+    model = linear_model(loss="mse", regularizer="l2", optimizer="sgd", surgery=PCGrad("sum"))
+    model.fit(UNIT_ROWS, y, verbose=0)  # From zero: without a penalty.
+    logs = model.evaluate(UNIT_ROWS, y, verbose=0, return_dict=True)
+    penalty = float(sum(model.losses))
+    assert penalty > 0
+    assert logs["loss"] == pytest.approx(logs["a_loss"] + logs["b_loss"] + penalty, rel=1e-6)
+    total = model.compute_loss(UNIT_ROWS, y, model(UNIT_ROWS))
+    assert float(total) == pytest.approx(logs["loss"], rel=1e-6)
+
+
 def test_the_total_loss_in_float64():
     keras.config.set_floatx("float64")
     try:
@@ -200,3 +213,44 @@ def test_the_total_loss_in_float64():
         assert float(loss) == pytest.approx(model.evaluate(X, y, verbose=0)[0], rel=1e-6)
     finally:
         keras.config.set_floatx("float32")
+
+
+class Rows(keras.metrics.Metric):
+    """An integer."""
+
+    def __init__(self) -> None:
+        super().__init__(name="rows")
+        self.count = self.add_weight(shape=(), dtype="int32", initializer="zeros", name="count")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        self.count.assign_add(tf.shape(y_true)[0])
+
+    def result(self):
+        return tf.convert_to_tensor(self.count)
+
+
+@pytest.mark.parametrize("make", [keras.metrics.F1Score, Rows])
+@pytest.mark.parametrize("run_eagerly", [True, False])
+def test_a_metric_of_several_values_or_an_integer(make, run_eagerly):
+    y = np.eye(3, dtype=np.float32)[np.arange(ROWS) % 3]
+    found = []
+    for cls in (MultiTaskModel, keras.Model):
+        keras.utils.set_random_seed(0)
+        inputs = keras.Input((3,))
+        outputs = {"a": keras.layers.Dense(1), "b": keras.layers.Dense(3, "softmax")}
+        model = cls(inputs, {name: layer(inputs) for name, layer in outputs.items()})
+        model.compile(
+            "sgd",
+            {"a": "mse", "b": "categorical_crossentropy"},
+            metrics={"b": [make()]},
+            run_eagerly=run_eagerly,
+            jit_compile=False,
+        )
+        data = X, {"a": A, "b": y}
+        history = model.fit(*data, validation_data=data, verbose=0).history
+        found.append((history, model.evaluate(*data, verbose=0), make().name))
+    (ours, our_list, name), (theirs, their_list, _) = found
+    for key in (f"b_{name}", f"val_b_{name}"):
+        np.testing.assert_allclose(ours[key], theirs[key], rtol=1e-5)
+    for one, other in zip(our_list, their_list, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5)

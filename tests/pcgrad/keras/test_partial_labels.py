@@ -67,6 +67,8 @@ def cross_entropies(y, p):
         ("binary_crossentropy", cross_entropies),
         (lambda y, p: keras.ops.square(y - p), squares),
         (lambda y, p: tf.reduce_mean((y - p) ** 2), squares),
+        # Not finite for labels that are classes.
+        (lambda y, p: tf.square(tf.math.log(y) - p), lambda y, p: (np.log(y) - p) ** 2),
     ],
 )
 def test_an_element_wise_loss_is_the_mean_over_the_known_values(loss, by_hand):
@@ -168,8 +170,8 @@ def test_a_loss_may_ask_for_the_whole_batch():
         return Whole().call(y, p)
 
     whole.supports_nan_labels = True
-    for loss in (Whole(), whole):
-        for logs, predicted in trained_and_evaluated(loss):
+    for loss, gaps in ((Whole(), GAPS), (whole, GAPS), (Whole(), GAPS[:, :1])):
+        for logs, predicted in trained_and_evaluated(loss, gaps):
             assert float(logs["b_loss"]) == pytest.approx(predicted.mean() + ROWS, rel=1e-5)
 
 
@@ -264,6 +266,19 @@ def test_masked_positions_with_gaps_and_weights_of_rows():
     values = np.where((x != 0).any(-1, keepdims=True), squares(y, model(x)["a"].numpy()), np.nan)
     # Keras adds 1e-7 to the number of positions that are not masked.
     expected = over_known(values, weight[:, np.newaxis, np.newaxis])
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_weights_of_positions_count_for_each_of_their_values():
+    rng = np.random.default_rng(6)
+    x, y = rng.normal(size=(2, 4, 3, 2)).astype(np.float32)
+    y[rng.uniform(size=y.shape) < 0.4] = np.nan
+    inputs = keras.Input((3, 2))
+    model = MultiTaskModel(inputs, {"a": keras.layers.Dense(2)(inputs)})
+    model.compile(loss="mse", run_eagerly=True)
+    weight = rng.uniform(size=(4, 3)).astype(np.float32)
+    found = model.evaluate(x, {"a": y}, sample_weight={"a": weight}, verbose=0)
+    expected = over_known(squares(y, model(x)["a"].numpy()), weight[..., np.newaxis])
     assert found == pytest.approx(expected, rel=1e-5)
 
 
