@@ -102,7 +102,7 @@ def test_no_row():
     dataset = tf.data.Dataset.from_tensor_slices((features, labels)).batch(4)
     rows, statistics = label_statistics(dataset, TASKS[1:])
     assert rows == 0
-    assert (statistics["fare"].mean, statistics["fare"].deviation) == (0, 1)
+    assert (statistics["fare"].mean, statistics["fare"].std) == (0, 1)
 
 
 def test_on_a_logarithmic_scale_the_statistics_are_those_of_the_logarithms():
