@@ -146,3 +146,10 @@ def test_with_only_tensorflow_installed(wheel, tmp_path):
         stdout=subprocess.PIPE,
     )  # fmt: skip
     assert found.stdout == "conflict removed: [0.5, 1.5]\n"
+
+
+def test_the_image_gets_all_that_it_copies():
+    """`.dockerignore` leaves out all but what it names."""
+    copies = re.findall(r"^COPY (?!--from)(.*) \S+$", (ROOT / "Dockerfile").read_text(), re.M)
+    allowed = re.findall(r"^!([\w.]+)", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
+    assert {name for line in copies for name in line.split()} <= set(allowed)

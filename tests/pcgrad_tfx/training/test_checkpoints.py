@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import pcgrad_tfx.training.serving
+import pcgrad_tfx.training.trainer
 from transformed import TransformedData, op_determinism
 from trips import STEPS_PER_EPOCH, trainer_config
 
@@ -172,7 +172,7 @@ def test_another_training_starts_anew_and_leaves_the_checkpoint(
     transformed_data, with_checkpoint, tmp_path, monkeypatch, changes, arguments
 ):
     # There is no base model; what matters is that one is named.
-    monkeypatch.setattr(pcgrad_tfx.training.serving, "load_weights", lambda *_: None)
+    monkeypatch.setattr(pcgrad_tfx.training.trainer, "load_weights", lambda *_: None)
     before = checkpoints(with_checkpoint)
     config = config_of(with_checkpoint, **changes)
     begun = interrupt(transformed_data, tmp_path, config, _Crash(0, 0), **arguments)
