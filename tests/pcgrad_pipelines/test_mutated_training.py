@@ -31,7 +31,7 @@ def outcome_of(case: Mutated, folder) -> str:
         *wrong_examples(case, inspection.config, chain),
         *wrong_labels(inspection.config, chain),
     ]
-    faults += [*wrong_features(inspection.config, chain), *not_finite(chain)]
+    faults += [*wrong_features(inspection.config, chain), *not_finite(inspection.config, chain)]
     return "; ".join(faults[:3]) or "trained right"
 
 
@@ -151,9 +151,16 @@ def wrong_ids(name: str, chain: Chain):
             yield f"{name}: {raws} all became {found}"
 
 
-def not_finite(chain: Chain):
+def not_finite(config: PipelineConfig, chain: Chain):
+    """Losses and predictions that are no numbers; a loss is none where its task has no label."""
+    unlabelled = {
+        f"{prefix}{task.name}_loss"
+        for prefix, split in (("", "train"), ("val_", "eval"))
+        for task in config.tasks
+        if not any(row[task.mask_key] for row in chain.transformed[split])
+    }
     for name, loss in chain.step.losses.items():
-        if not math.isfinite(loss):
+        if math.isfinite(loss) == (name in unlabelled):
             yield f"{name} is {loss}"
     for name, values in chain.step.predictions.items():
         if not np.isfinite(values).all():

@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import math
 import pathlib
+import warnings
 
 import apache_beam as beam
 import keras
@@ -188,7 +189,9 @@ def train_one_step(
     model.run_eagerly = True
     validation = batch("eval") if transformed["eval"] else None
     data = {"x": batch("train"), "validation_data": validation}
-    history = model.fit(**data, shuffle=False, verbose=0).history
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"task '\w+' had no label", UserWarning)
+        history = model.fit(**data, shuffle=False, verbose=0).history
     losses = {name: values[0] for name, values in history.items() if name.endswith("loss")}
     ((features, _),) = batch("train")
     answers = model(features, training=False)
