@@ -18,8 +18,8 @@ from tfx.orchestration.pipeline import RunOptions
 from pcgrad_pipelines.beam_options import IN_PROCESS_RUNNER
 from pcgrad_pipelines.config import load_config
 from pcgrad_pipelines.local.runner import DEFAULT_CONFIG
-from pcgrad_pipelines.pipeline import create_pipeline
-from pcgrad_tfx.data.csv_checks import csv_location
+from pcgrad_pipelines.pipeline import RunSettings, create_pipeline
+from pcgrad_tfx.data.files import find_data
 from pcgrad_tfx.transform.vocabularies import read_vocabularies
 
 WORKER = "apache_beam.runners.worker.sdk_worker_main"
@@ -83,22 +83,15 @@ def job_service(tmp_path_factory):
 def run_data_steps(folder, beam_arguments):
     """Runs what comes before the Trainer on the taxi trips, and returns where its results are."""
     config = load_config(DEFAULT_CONFIG)
-    data_root, pattern = csv_location(config.data.location)
-    pipeline = create_pipeline(
-        pipeline_name="taxi",
+    settings = RunSettings(
         pipeline_root=str(folder / "root"),
-        data_root=data_root,
-        data_pattern=pattern,
-        tasks=config.tasks,
-        features=config.features,
-        training=config.training,
-        schema=config.schema_text,
         push_destination=str(folder / "pushed"),
         metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
             str(folder / "metadata.sqlite")
         ),
         beam_pipeline_args=beam_arguments,
     )
+    pipeline = create_pipeline(config, find_data(config.data.location), settings)
     until_transform = RunOptions(to_nodes=["Transform"])
     tfx.orchestration.LocalDagRunner().run(pipeline, run_options=until_transform)
 

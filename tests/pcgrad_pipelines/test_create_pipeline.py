@@ -3,30 +3,28 @@
 import json
 
 import pytest
+from tfx import v1 as tfx
 from tfx.dsl.compiler.compiler import Compiler
 from tfx.v1.dsl.experimental import RuntimeParameter
 
+from pcgrad_pipelines import stages
 from pcgrad_pipelines.config import load_config
 from pcgrad_pipelines.local.runner import DEFAULT_CONFIG
-from pcgrad_pipelines.pipeline import create_pipeline
+from pcgrad_pipelines.pipeline import RunSettings, create_pipeline
 from pcgrad_tfx.comparison.settings import ComparisonSettings
+from pcgrad_tfx.data.files import SPLITS, DataFiles
 from pcgrad_tfx.kubeflow.last_pushed import LastPushedModel
 from pcgrad_tfx.kubeflow.training_parameters import TrainingParameters
 
 CONFIG = load_config(DEFAULT_CONFIG)
+FILES = DataFiles("data", {"all": "*.csv"}, "csv")
 
 
-def create(**options):
-    defaults = {
-        "pipeline_name": "trips",
-        "pipeline_root": "root",
-        "data_root": "data",
-        "tasks": CONFIG.tasks,
-        "features": CONFIG.features,
-        "training": CONFIG.training,
-        "push_destination": "pushed",
-    }
-    pipeline = create_pipeline(**(defaults | options))
+def create(files=FILES, run=None, **changes):
+    """The nodes of a pipeline: of the taxi trips without a schema, but for what is changed."""
+    config = CONFIG.model_copy(update={"name": "trips", "schema_text": None} | changes)
+    settings = RunSettings(**{"pipeline_root": "root", "push_destination": "pushed"} | (run or {}))
+    pipeline = create_pipeline(config, files, settings)
     Compiler().compile(pipeline)
     return {node.id: node for node in pipeline.components}
 
@@ -48,7 +46,7 @@ def test_by_default_the_schema_is_inferred_and_the_baseline_is_in_ml_metadata():
 
 
 def test_a_curated_schema_is_part_of_the_pipeline():
-    nodes = create(schema=CONFIG.schema_text)
+    nodes = create(schema_text=CONFIG.schema_text)
     assert set(nodes) == ALWAYS | {"CuratedSchema", "LatestBlessedModel"}
     assert nodes["CuratedSchema"].exec_properties["text"] == CONFIG.schema_text
     for name in ("ExampleValidator", "Transform", "Trainer", "Evaluator"):
@@ -57,13 +55,15 @@ def test_a_curated_schema_is_part_of_the_pipeline():
 
 def test_an_empty_schema_is_no_missing_one():
     with pytest.raises(ValueError, match="describes no feature"):
-        create(schema="")
+        create(schema_text="")
 
 
 def test_nodes_of_the_callers_are_wired_in():
     nodes = create(
-        parameters=TrainingParameters(epochs=3),
-        baseline=LastPushedModel("pushed", CONFIG.tasks),
+        run={
+            "parameters": TrainingParameters(epochs=3),
+            "baseline": LastPushedModel("pushed", CONFIG.tasks),
+        }
     )
     assert set(nodes) == ALWAYS | {"SchemaGen", "TrainingParameters", "LastPushedModel"}
     assert producer(nodes["Trainer"], "hyperparameters") == "TrainingParameters"
@@ -72,7 +72,7 @@ def test_nodes_of_the_callers_are_wired_in():
 
 def test_a_comparison_is_run_where_one_is_asked_for():
     settings = ComparisonSettings(seeds=3, single_task=False)
-    nodes = create(comparison=settings, checkpoint_root="checkpoints")
+    nodes = create(run={"checkpoint_root": "checkpoints"}, comparison=settings)
     assert set(nodes) == ALWAYS | {"SchemaGen", "LatestBlessedModel", "Comparison"}
     assert producer(nodes["ConflictReport"], "comparison") == "Comparison"
     assert producer(nodes["Comparison"], "examples") == "CsvExampleGen"
@@ -86,7 +86,7 @@ def test_a_comparison_is_run_where_one_is_asked_for():
 def test_places_may_be_runtime_parameters():
     data_root = RuntimeParameter("data_root", ptype=str, default="/data")
     push_destination = RuntimeParameter("push_destination", ptype=str)
-    nodes = create(data_root=data_root, push_destination=push_destination)
+    nodes = create(run={"data_root": data_root, "push_destination": push_destination})
     assert nodes["CsvExampleGen"].exec_properties["input_base"] is data_root
     assert nodes["Pusher"].exec_properties["push_destination"] is push_destination
 
@@ -119,12 +119,35 @@ def test_ten_percent_each_are_held_out_and_transform_learns_from_the_rest():
 
 
 @pytest.mark.parametrize(
-    ("options", "source"),
+    ("files", "source"),
     [
-        ({"data_root": "gs://trips", "data_pattern": "2024.csv"}, "gs://trips/2024.csv"),
-        ({"data_splits": dict.fromkeys(("train", "eval", "test"), "*.csv")}, "data"),
+        (DataFiles("gs://trips", {"all": "2024.csv"}, "csv"), "gs://trips/2024.csv"),
+        (DataFiles("data", dict.fromkeys(SPLITS, "*.csv"), "csv"), "data"),
     ],
 )
-def test_the_report_says_what_it_is_about(options, source):
-    nodes = create(**options)
+def test_the_report_says_what_it_is_about(files, source):
+    nodes = create(files)
     assert json.loads(nodes["ConflictReport"].exec_properties["data"]) == {"Source": source}
+
+
+def test_the_report_does_not_name_what_only_a_run_knows():
+    nodes = create(run={"data_root": RuntimeParameter("data_root", ptype=str, default="/data")})
+    assert json.loads(nodes["ConflictReport"].exec_properties["data"]) == {}
+
+
+def test_stages_stand_in_a_pipeline_of_ones_own():
+    config = CONFIG.model_copy(update={"comparison": None})
+    ingestion = stages.ingest(config, FILES)
+    statistics = ingestion.statistics_gen.outputs["statistics"]
+    validation = stages.validate(config, statistics)
+    own = tfx.components.Trainer(
+        run_fn="mine.run_fn",
+        examples=ingestion.example_gen.outputs["examples"],
+        schema=validation.schema_gen.outputs["schema"],
+        train_args=tfx.proto.TrainArgs(splits=["train"]),
+        eval_args=tfx.proto.EvalArgs(splits=["eval"]),
+    )
+    own.add_upstream_node(validation.validation_gate)
+    pipeline = tfx.dsl.Pipeline("mine", "root", components=[*ingestion, *validation, own])
+    compiled = Compiler().compile(pipeline)
+    assert len(compiled.nodes) == 6

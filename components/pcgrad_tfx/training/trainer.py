@@ -8,7 +8,6 @@ as `module_file`. The keys of `custom_config` are those of
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -41,6 +40,7 @@ from pcgrad_tfx.training.distribution import (
     training_strategy,
     wait_for_workers,
 )
+from pcgrad_tfx.training.epoch_lines import EpochLines
 from pcgrad_tfx.training.label_statistics import label_statistics
 from pcgrad_tfx.training.record import TrainingRecord
 from pcgrad_tfx.training.serving import ServedModel, load_weights, save_model
@@ -108,7 +108,8 @@ def run_fn(fn_args: tfx.components.FnArgs) -> None:
         if is_chief(strategy):
             for remark in served.remarks():
                 print(remark, flush=True)
-        _fit(model, strategy, config, data, fn_args, log_dir, rows, checkpoint)
+        with EpochLines(config.tasks, statistics, log_dir) as lines:
+            _fit(model, strategy, config, data, fn_args, log_dir, rows, checkpoint, lines)
         _check_user_model(model, config, data, fn_args.eval_files)
         # All workers save: some variables are read from all of them.
         save_model(served, model_dir)
@@ -137,12 +138,14 @@ def _fit(
     log_dir: str,
     rows: int,
     checkpoint: EpochCheckpoint | None,
+    lines: EpochLines,
 ) -> None:
     steps_per_epoch = math.ceil(rows / config.batch_size)
     epochs = config.epochs or DEFAULT_EPOCHS
     callbacks = [RaiseOnDivergence()]
     if is_chief(strategy):
         callbacks += [
+            lines,
             keras.callbacks.TensorBoard(log_dir, write_graph=False),
             ConflictMonitor(log_dir),
             TrainingRecord(log_dir, config.model_dump(mode="json"), {"train": rows}),
@@ -157,15 +160,12 @@ def _fit(
     validation_steps = sum(1 for _ in data.batches(fn_args.eval_files))
     if fn_args.eval_steps:
         validation_steps = min(validation_steps, fn_args.eval_steps)
-    verbose = 0
-    if is_chief(strategy):
-        verbose = 1 if sys.stdout.isatty() else 2
     settings: dict[str, Any] = {
         "initial_epoch": first,
         "epochs": epochs,
         "steps_per_epoch": steps_per_epoch,
         "callbacks": callbacks,
-        "verbose": verbose,
+        "verbose": 0,
     }
     if strategy.num_replicas_in_sync > 1:
         distributed_fit(

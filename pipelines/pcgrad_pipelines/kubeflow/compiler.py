@@ -17,10 +17,10 @@ from pcgrad_pipelines.config import ConfigError, Data
 from pcgrad_pipelines.kubeflow import spec as kubeflow_spec
 from pcgrad_pipelines.kubeflow.options import KFP, Settings
 from pcgrad_pipelines.kubeflow.submit import push_destination
-from pcgrad_pipelines.pipeline import create_pipeline
+from pcgrad_pipelines.pipeline import RunSettings, create_pipeline
 from pcgrad_tfx.config.training_config import DEFAULT_EPOCHS
 from pcgrad_tfx.data.csv_checks import csv_location
-from pcgrad_tfx.data.files import find_data
+from pcgrad_tfx.data.files import DataFiles, find_data
 from pcgrad_tfx.errors import DataError
 from pcgrad_tfx.kubeflow.last_pushed import LastPushedModel
 from pcgrad_tfx.kubeflow.training_parameters import TrainingParameters
@@ -93,28 +93,20 @@ def _runtime_parameters(settings: Settings) -> dict[str, RuntimeParameter]:
 def _create_pipeline(
     settings: Settings, parameters: dict[str, RuntimeParameter]
 ) -> tfx.dsl.Pipeline:
-    config = settings.config
     training = dict(parameters)
     data_root, destination = training.pop("data_root"), training.pop("push_destination")
-    return create_pipeline(
-        pipeline_name=config.name,
+    base, pattern = csv_location(settings.data)
+    run = RunSettings(
         pipeline_root=settings.pipeline_root,
-        data_root=data_root,
-        data_pattern=csv_location(settings.data)[1],
-        missing_values=config.data.missing,
-        tasks=config.tasks,
-        features=config.features,
-        training=config.training,
-        comparison=config.comparison,
-        schema=config.schema_text,
-        slices=config.evaluation.slices,
         push_destination=destination,
+        data_root=data_root,
         checkpoint_root=settings.checkpoint_root,
         parameters=TrainingParameters(**training),
         baseline=_baseline(settings, destination),
         enable_cache=settings.enable_cache,
         beam_pipeline_args=settings.beam_args,
     )
+    return create_pipeline(settings.config, DataFiles(base, {"all": pattern}, "csv"), run)
 
 
 def _baseline(settings: Settings, destination: RuntimeParameter) -> BaseNode:

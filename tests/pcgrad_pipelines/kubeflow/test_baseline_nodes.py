@@ -10,7 +10,7 @@ from tfx.utils import path_utils
 from tfx.v1.dsl.components import InputArtifact, OutputArtifact, Parameter
 from tfx.v1.types.standard_artifacts import Model, ModelBlessing
 
-from pcgrad_pipelines.pipeline import latest_blessed_model
+from pcgrad_pipelines.stages import latest_blessed_model
 from pcgrad_tfx.config.tasks import parse_tasks
 from pcgrad_tfx.kubeflow.last_pushed import LastPushedModel, is_absent
 from pcgrad_tfx.pushing.pusher import Pusher

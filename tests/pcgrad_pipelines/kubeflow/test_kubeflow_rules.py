@@ -11,7 +11,8 @@ from kfp_rules import RULES, broken_rules
 from kubeflow_runs import documents, spec, write_houses
 from pcgrad_pipelines.config import load_config
 from pcgrad_pipelines.kubeflow.runner import DEFAULT_CONFIG
-from pcgrad_pipelines.pipeline import create_pipeline
+from pcgrad_pipelines.pipeline import RunSettings, create_pipeline
+from pcgrad_tfx.data.files import DataFiles
 
 KFP_OPTIONS = [
     [],
@@ -43,16 +44,14 @@ def stock():
         model=tfx.dsl.Channel(type=tfx.types.standard_artifacts.Model),
         model_blessing=tfx.dsl.Channel(type=tfx.types.standard_artifacts.ModelBlessing),
     ).with_id("LatestBlessedModel")
-    pipeline = create_pipeline(
-        pipeline_name="taxi",
+    settings = RunSettings(
         pipeline_root="minio://mlpipeline/v2",
-        data_root=RuntimeParameter("data_root", str, default="/data"),
-        tasks=config.tasks,
-        features=config.features,
-        training=config.training,
         push_destination="/pushed",
+        data_root=RuntimeParameter("data_root", str, default="/data"),
         baseline=baseline,
     )
+    config = config.model_copy(update={"schema_text": None, "comparison": None})
+    pipeline = create_pipeline(config, DataFiles("/data", {"all": "*.csv"}, "csv"), settings)
     runner = kubeflow_v2_dag_runner.KubeflowV2DagRunner(
         kubeflow_v2_dag_runner.KubeflowV2DagRunnerConfig(default_image="image")
     )

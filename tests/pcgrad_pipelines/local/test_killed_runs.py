@@ -85,9 +85,9 @@ def ended(tmp_path_factory):
     shutil.rmtree(output)
     (folder / "copy").rename(output)
 
-    kill_at(arguments, "Epoch 3/")
-    shown = kill_at(arguments, "Epoch 6/")
-    assert "Epoch 1/" not in shown
+    kill_at(arguments, "epoch 3/")
+    shown = kill_at(arguments, "epoch 6/")
+    assert "epoch 1/" not in shown
     kill_when_made(arguments, output, "Trainer/model/*/Format-Serving")
     assert not (output / "pushed_model").exists()
     for component in AFTER_TRAINING:

@@ -142,7 +142,7 @@ def interrupted(arguments, beginning, number):
 )
 def test_an_interrupted_run_keeps_what_is_finished(tmp_path, capfd, number, code, said):
     command = [*write(tmp_path, GOOD_ROWS), "--epochs", "10000"]
-    exit_code, shown = interrupted(command, "Epoch 2/", number)
+    exit_code, shown = interrupted(command, f"  epoch {2:>5}/10000", number)
     assert exit_code == code, shown
     assert shown[-1].startswith(f"{said} Finished components and epochs")
 
