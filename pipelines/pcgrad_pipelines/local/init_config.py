@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import tomlkit
+from tomlkit.items import AoT, Array, Table
+
 from pcgrad_pipelines.config import ConfigError, load_config
 from pcgrad_tfx.config.tasks import Task
+from pcgrad_tfx.config.training_config import Training
 from pcgrad_tfx.errors import shown
 from pcgrad_tfx.inspection.proposal import Proposal, propose
 
 _WIDTH = 100
 _NO_TASK = """\
-# What is to be predicted is yours to say: take the # away from one or more of these tasks,
-# and remove their columns from the features."""
-_NO_CANDIDATE = "# What is to be predicted is yours to say: no column looks like a label."
+What is to be predicted is yours to say: take the # away from one or more of these tasks,
+and remove their columns from the features."""
+_NO_CANDIDATE = "What is to be predicted is yours to say: no column looks like a label."
 
 
 def init_config(data: str, path: str | None, labels: Sequence[str]) -> Path:
@@ -64,48 +67,67 @@ def toml_text(proposal: Proposal, name: str, location: str) -> str:
         name: The pipeline's name.
         location: Where the data are, as it stands in the file.
     """
-    blocks = [
-        [f"# Proposed by looking at {proposal.rows:,} rows; all of it may be changed."],
-        [f"name = {quoted(name)}"],
-        ["[data]", f"path = {quoted(location)}", *_missing(proposal)],
-        *([*_task(task, proposal)] for task in proposal.tasks),
-        [] if proposal.tasks else [_NO_TASK if proposal.candidates else _NO_CANDIDATE],
-        *([*map(_commented, _task(task, proposal))] for task in proposal.candidates),
-        [*_features(proposal)],
-        [*_left_out(proposal)],
-        [*_training(proposal)],
-    ]
-    return "\n\n".join("\n".join(lines) for lines in blocks if lines) + "\n"
-
-
-def quoted(text: str) -> str:
-    """A text as a TOML string: JSON's escapes are TOML's, too."""
-    # All that TOML wants escaped and JSON does not.
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _missing(proposal: Proposal) -> Iterator[str]:
+    document = tomlkit.document()
+    _comment(document, f"Proposed by looking at {proposal.rows:,} rows; all of it may be changed.")
+    document.add(tomlkit.nl())
+    document.add("name", tomlkit.string(name))
+    data = tomlkit.table().add("path", tomlkit.string(location))
     if proposal.missing:
-        yield "# Texts that seem to stand for a missing value."
-        yield f"missing = {_list(proposal.missing)}"
+        _comment(data, "Texts that seem to stand for a missing value.")
+        data.add("missing", _array(proposal.missing))
+    document.add("data", data)
+    if proposal.tasks:
+        document.add("tasks", _tasks(proposal.tasks, proposal))
+    else:
+        document.add(tomlkit.nl())
+        _comment(document, _NO_TASK if proposal.candidates else _NO_CANDIDATE)
+    if proposal.candidates:
+        document.add(tomlkit.nl())
+        tasks = tomlkit.document().add("tasks", _tasks(proposal.candidates, proposal))
+        _comment(document, tasks.as_string().rstrip())
+    document.add("features", _features(proposal))
+    document.add("training", _training(proposal.training))
+    return document.as_string()
 
 
-def _task(task: Task, proposal: Proposal) -> Iterator[str]:
-    yield "[[tasks]]"
-    yield f"name = {quoted(task.name)}"
-    yield f'kind = "{task.kind}"'
-    yield f"column = {quoted(task.column)}"
+def _comment(container: tomlkit.TOMLDocument | Table, text: str) -> None:
+    for line in text.split("\n"):
+        # A comment must not hold control characters, which a column's name may.
+        container.add(tomlkit.comment(re.sub(r"[\x00-\x1f\x7f]", " ", line)))
+
+
+def _array(texts: Iterable[str]) -> Array:
+    """A list of texts, on one line if it fits."""
+    array = tomlkit.array()
+    array.extend(map(tomlkit.string, texts))
+    return array.multiline(len(array.as_string()) > _WIDTH - len("categorical = "))
+
+
+def _tasks(tasks: Iterable[Task], proposal: Proposal) -> AoT:
+    array = tomlkit.aot()
+    array.extend(_task(task, proposal) for task in tasks)
+    return array
+
+
+def _task(task: Task, proposal: Proposal) -> Table:
+    table = tomlkit.table()
+    for key in ("name", "kind", "column"):
+        table.add(key, tomlkit.string(getattr(task, key)))
     if task.positive is not None:
-        yield f"positive = {quoted(task.positive)}  # the label is 1 here, else 0"
+        positive = tomlkit.string(task.positive)
+        table.add("positive", positive.comment("the label is 1 here, else 0"))
     if task.classes is not None:
         if no_classes := _no_classes(task, proposal):
-            yield f"# {no_classes}; list it if it is a class."
-        yield f"classes = {_list(task.classes)}"
+            _comment(table, f"{no_classes}; list it if it is a class.")
+        table.add("classes", _array(task.classes))
         is_text = task.column in proposal.text_columns
         if not is_text and all(re.fullmatch(r"-?\d+", name) for name in task.classes):
-            yield '# kind = "regression"  # if these are amounts; without `classes` then'
+            _comment(table, 'kind = "regression"  # if these are amounts; without `classes` then')
     if task.kind == "regression":
-        yield "# log_scale = true  # for amounts from small to very large ones, never negative"
+        _comment(
+            table, "log_scale = true  # for amounts from small to very large ones, never negative"
+        )
+    return table
 
 
 def _no_classes(task: Task, proposal: Proposal) -> str:
@@ -113,54 +135,29 @@ def _no_classes(task: Task, proposal: Proposal) -> str:
     return f"Without {', '.join(map(shown, texts))}: taken for a missing value" if texts else ""
 
 
-def _features(proposal: Proposal) -> Iterator[str]:
-    features = proposal.features
-    yield "[features]"
-    yield "# Only what is known when a prediction is wanted may be a feature."
+def _features(proposal: Proposal) -> Table:
+    table = tomlkit.table()
+    _comment(table, "Only what is known when a prediction is wanted may be a feature.")
     for leak in proposal.leaks:
-        yield f"# Possible leak: {_one_line(str(leak))}"
-    for group, columns in (
-        ("numeric", features.numeric),
-        ("categorical", features.categorical),
-    ):
-        yield f"{group} = {_list(columns)}"
+        _comment(table, f"Possible leak: {leak}")
+    table.add("numeric", _array(proposal.features.numeric))
+    table.add("categorical", _array(proposal.features.categorical))
     if proposal.leaks:
-        yield "# To leave one of these out: remove it above, and say why below."
-
-
-def _left_out(proposal: Proposal) -> Iterator[str]:
+        _comment(table, "To leave one of these out: remove it above, and say why below.")
     if proposal.left_out:
-        yield "[features.exclude]"
-        for name, reason in proposal.left_out.items():
-            key = name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else quoted(name)
-            yield f"{key} = {quoted(reason)}"
+        table.add("exclude", {k: tomlkit.string(v) for k, v in proposal.left_out.items()})
+    return table
 
 
-def _training(proposal: Proposal) -> Iterator[str]:
-    training = proposal.training
-    yield "[training]"
-    yield f'surgery = "{training.surgery}"  # or "ppcgrad", or "none"'
-    yield f"epochs = {training.epochs}  # fewer if the eval losses in the report rise again"
-    yield f"batch_size = {training.batch_size}"
-    yield f"learning_rate = {training.learning_rate}"
-
-
-def _list(texts: Iterable[str]) -> str:
-    """A list of texts, on one line if it fits."""
-    items = [quoted(text) for text in texts]
-    line = f"[{', '.join(items)}]"
-    if len(line) <= _WIDTH - len("categorical = "):
-        return line
-    return "[\n" + "".join(f"    {item},\n" for item in items) + "]"
-
-
-def _commented(line: str) -> str:
-    return "\n".join(f"# {part}" for part in line.split("\n"))
-
-
-def _one_line(text: str) -> str:
-    # A comment must not hold control characters, which a column's name may.
-    return re.sub(r"[\x00-\x1f\x7f]", " ", text)
+def _training(training: Training) -> Table:
+    table = tomlkit.table()
+    surgery = tomlkit.string(training.surgery)
+    table.add("surgery", surgery.comment('or "ppcgrad", or "none"'))
+    epochs = tomlkit.item(training.epochs)
+    table.add("epochs", epochs.comment("fewer if the eval losses in the report rise again"))
+    table.add("batch_size", training.batch_size)
+    table.add("learning_rate", training.learning_rate)
+    return table
 
 
 def _slug(name: str) -> str:
