@@ -1,5 +1,6 @@
 """What other people install."""
 
+import email
 import importlib.metadata
 import os
 import pathlib
@@ -37,6 +38,20 @@ def test_three_packages_and_nothing_else(wheel):
         for file in (root / package).rglob("*.py")
     }
     assert packaged == sources
+
+
+def test_an_index_shows_a_readme_without_dead_links(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith("/METADATA")]
+        metadata = email.message_from_bytes(archive.read(name))
+    shown = metadata.get_payload()
+    targets = re.findall(r"\]\(([^)]*)\)", shown)
+    assert targets
+    assert all(target.startswith("https://") for target in targets), targets
+    assert len(shown) > 0.8 * (ROOT / "README.md").stat().st_size
+    assert "does it help" in shown.lower()
+    assert metadata["Project-URL"].startswith("Paper, https://")
+    assert metadata["Author"]
 
 
 def test_the_source_distribution_makes_the_same_wheel(wheel, tmp_path):
