@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_transform as tft
 from pydantic import ValidationError
-from rich.progress import track
+from rich.progress import Progress
 from tfx import v1 as tfx
 from tfx.components.util import tfxio_utils
 from tfx.dsl.components.base import base_executor
@@ -169,15 +169,21 @@ def _train(
     begun = time.monotonic()
     order = list(in_order(todo, seeds))
     watched = sys.stdout.isatty()
-    for index, seed in track(order, "  Trainings", transient=True, disable=not watched):
-        run = finished.read(index, seed)
-        if run is None:
-            run = trainings.run(todo[index], seed)
-            finished.write(index, seed, run)
-        runs[index, seed] = run
-        if not watched and index == len(todo) - 1:
-            seconds = time.monotonic() - begun
-            print(f"Comparison: {len(runs)} of {len(order)} trainings, {seconds:.0f} s", flush=True)
+    # Standard error is a log's, which rich would bring to the terminal.
+    progress = Progress(transient=True, redirect_stderr=False, disable=not watched)
+    with progress:
+        for index, seed in progress.track(order, description="  Trainings"):
+            run = finished.read(index, seed)
+            if run is None:
+                run = trainings.run(todo[index], seed)
+                finished.write(index, seed, run)
+            runs[index, seed] = run
+            if not watched and index == len(todo) - 1:
+                seconds = time.monotonic() - begun
+                print(
+                    f"Comparison: {len(runs)} of {len(order)} trainings, {seconds:.0f} s",
+                    flush=True,
+                )
     return runs
 
 
