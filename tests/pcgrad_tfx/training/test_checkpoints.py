@@ -209,7 +209,7 @@ def train_until_killed(data, folder):
 
 @pytest.mark.slow
 def test_a_killed_process(transformed_data, uninterrupted, tmp_path):
-    program = "import sys, test_resuming; test_resuming.train_until_killed(*sys.argv[1:])"
+    program = "import sys, test_checkpoints; test_checkpoints.train_until_killed(*sys.argv[1:])"
     command = [sys.executable, "-c", program, str(transformed_data.folder), str(tmp_path)]
     killed = subprocess.run(command, cwd=pathlib.Path(__file__).parent, check=False)
     assert killed.returncode == -signal.SIGKILL
