@@ -6,40 +6,25 @@ import hashlib
 import importlib.resources
 import json
 from collections.abc import Mapping
-from typing import ClassVar
 
 from tfx import v1 as tfx
-from tfx.dsl.components.base import base_component, executor_spec
-from tfx.types import component_spec
+from tfx.types import standard_artifacts
 
+from pcgrad_tfx import component
 from pcgrad_tfx.code_version import code_version
 from pcgrad_tfx.comparison.component import ComparisonResults
 from pcgrad_tfx.conflict_report import executor
 from pcgrad_tfx.conflict_report.artifact import ConflictReportPage
 
 
-class ConflictReportSpec(component_spec.ComponentSpec):
-    """A training, a comparison if there is one, and the page made of them."""
-
-    PARAMETERS: ClassVar[dict[str, component_spec.ExecutionParameter]] = {
-        executor.NAME_KEY: component_spec.ExecutionParameter(type=str),
-        executor.DATA_KEY: component_spec.ExecutionParameter(type=str),
-        executor.CODE_VERSION_KEY: component_spec.ExecutionParameter(type=str),
-    }
-    INPUTS: ClassVar[dict[str, component_spec.ChannelParameter]] = {
-        executor.MODEL_RUN_KEY: component_spec.ChannelParameter(
-            type=tfx.types.standard_artifacts.ModelRun
-        ),
-        executor.COMPARISON_KEY: component_spec.ChannelParameter(
-            type=ComparisonResults, optional=True
-        ),
-    }
-    OUTPUTS: ClassVar[dict[str, component_spec.ChannelParameter]] = {
-        executor.REPORT_KEY: component_spec.ChannelParameter(type=ConflictReportPage)
-    }
-
-
-class ConflictReport(base_component.BaseComponent):
+class ConflictReport(
+    component.Component,
+    executor=executor.Executor,
+    parameters={"name": str, "data": str, "code_version": str},
+    inputs={"model_run": standard_artifacts.ModelRun, "comparison": ComparisonResults},
+    outputs={"report": ConflictReportPage},
+    optional={"comparison"},
+):
     """Tells whether the tasks conflict and, after a comparison, whether surgery helps.
 
     The Trainer must have used `pcgrad.keras.ConflictMonitor` with `fn_args.model_run_dir`, as
@@ -50,9 +35,6 @@ class ConflictReport(base_component.BaseComponent):
 
     - `report`: Channel of type `ConflictReportPage`: `report.html` and `report.json`.
     """
-
-    SPEC_CLASS = ConflictReportSpec
-    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
 
     def __init__(
         self,
@@ -71,14 +53,11 @@ class ConflictReport(base_component.BaseComponent):
             comparison: Channel of type `ComparisonResults`, of a Comparison on the same data.
         """
         super().__init__(
-            spec=ConflictReportSpec(
-                model_run=model_run,
-                comparison=comparison,
-                name=name,
-                data=json.dumps(dict(data or {})),
-                code_version=_code_version(),
-                report=tfx.dsl.Channel(type=ConflictReportPage),
-            )
+            model_run=model_run,
+            comparison=comparison,
+            name=name,
+            data=json.dumps(dict(data or {})),
+            code_version=_code_version(),
         )
 
 

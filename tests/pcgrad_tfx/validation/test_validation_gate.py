@@ -18,7 +18,7 @@ from pcgrad_tfx.errors import DataError
 from pcgrad_tfx.example_gen.csv_example_gen import CsvExampleGen
 from pcgrad_tfx.example_gen.csv_example_gen.executor import Executor
 from pcgrad_tfx.validation.validation_gate import ValidationGate
-from pcgrad_tfx.validation.validation_gate.executor import Executor as Gate
+from pcgrad_tfx.validation.validation_gate import ValidationGate_Executor as Gate
 from transformed import artifact
 
 TAXI_SCHEMA = Path(pcgrad_pipelines.__file__).with_name("taxi_schema.pbtxt")
