@@ -14,7 +14,7 @@ from pcgrad_tfx.errors import DataError, brief, shown
 from pcgrad_tfx.inspection.column_kinds import ColumnKind, column_kinds, missing_texts
 from pcgrad_tfx.inspection.completion import complete_features, complete_task
 from pcgrad_tfx.inspection.label_checks import label_problems, rare_values
-from pcgrad_tfx.inspection.label_values import columns_with_texts
+from pcgrad_tfx.inspection.label_values import columns_with_texts, label_values
 from pcgrad_tfx.inspection.leakage import Leak, find_leaks
 
 
@@ -93,12 +93,13 @@ def inspect_data(
         check_data(files, required=required, numeric=numeric, missing=missing)
     # The sample may lack the one word that makes a column text.
     texts |= columns_with_texts(sample.values)
-    problems = [f"{source}: {problem}" for problem in label_problems(frame, tasks, texts)]
+    labels = label_values(frame, tasks, texts)
+    problems = [f"{source}: {problem}" for problem in label_problems(frame, labels, tasks)]
     if problems and len(frame) == sample.rows:
         raise DataError(problems[0])
     # Of a sample it is no more than likely.
-    remarks += [*problems, *rare_values(frame, tasks, texts)]
-    remarks += map(possible_leak, find_leaks(frame, features, tasks, texts))
+    remarks += [*problems, *rare_values(labels, tasks)]
+    remarks += map(possible_leak, find_leaks(frame, labels, features, tasks))
     return Inspection(tasks, features, files, tuple(remarks))
 
 
