@@ -24,6 +24,7 @@ from pcgrad_tfx.comparison.methods import SINGLE_TASK, STATIC_WEIGHTS, Candidate
 from pcgrad_tfx.comparison.results import ComparisonOutcome, Method, Run, write_comparison
 from pcgrad_tfx.comparison.runs import FinishedRuns, Trainings, in_order
 from pcgrad_tfx.comparison.settings import ComparisonSettings
+from pcgrad_tfx.comparison.statistics import mean_defined
 from pcgrad_tfx.component import Artifacts
 from pcgrad_tfx.config.training_config import DEFAULT_EPOCHS, TrainerConfig, trainer_config
 from pcgrad_tfx.config.validation_messages import problem_lines
@@ -55,12 +56,12 @@ class Executor(component.Executor):
         folder = None
         if config.checkpoint_root:
             # Not what changes no single training: more seeds go on from those that are there.
-            determinants = (
+            key = (
                 config.model_dump(mode="json", exclude={"checkpoint_root", "surgery", "seed"}),
                 settings.model_dump(mode="json", exclude={"seeds", "epochs"}),
                 {key: artifact.uri for key, artifact in inputs.items()},
             )
-            folder = checkpoint_folder(config.checkpoint_root, "comparison", *determinants)
+            folder = checkpoint_folder(config.checkpoint_root, "comparison", *key)
         finished = FinishedRuns(folder)
         runs = _train(trainings, todo, settings.seeds, finished)
         joint = [c for c in todo if c.weights is None and c.task is None]
@@ -194,5 +195,5 @@ def _choose(
 
 def _mean_on_eval(runs: Sequence[Run]) -> float:
     """Over tasks and seeds, of what is defined."""
-    values = [value for run in runs for value in run.eval.values() if value is not None]
-    return sum(values) / len(values) if values else float("-inf")
+    mean = mean_defined(value for run in runs for value in run.eval.values())
+    return float("-inf") if mean is None else mean

@@ -10,6 +10,8 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
 
+from pcgrad_tfx import formatting
+from pcgrad_tfx.comparison.statistics import mean_defined
 from pcgrad_tfx.conflict_report import wording
 from pcgrad_tfx.conflict_report.drawing import (
     BETTER,
@@ -74,7 +76,7 @@ def heat_map(tasks: Sequence[str], findings: Sequence[PairFinding]) -> Markup:
     bar = chart.figure.colorbar(
         mesh, ax=axes, orientation="horizontal", extend="both", ticks=ticks, aspect=40, pad=0.03
     )
-    bar.set_ticklabels([wording.number(tick, 1) for tick in ticks])
+    bar.set_ticklabels([formatting.number(tick, 1) for tick in ticks])
     bar.set_label("conflict  ←  mean cosine  →  aligned")
     bar.outline.set_visible(False)  # type: ignore[operator]  # a container, by the stubs
     assert bar.solids is not None
@@ -122,7 +124,7 @@ def conflicting_shares(findings: Sequence[PairFinding]) -> Markup:
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.set_xlabel("steps with a negative cosine")
     words = [
-        f"{' and '.join(f.tasks)}: {wording.percent(f.conflicting.mean)}"
+        f"{formatting.listed(f.tasks)}: {formatting.percent(f.conflicting.mean)}"
         for f in shown
         if f.conflicting
     ]
@@ -144,9 +146,7 @@ def cosine_over_training(epochs: Sequence[Epoch], findings: Sequence[PairFinding
         ys = _plottable([pairs.get(finding.tasks) for pairs in by_epoch])
         axes.plot(xs, ys, marker=marker, color=color, label=label, markersize=4)
     if len(findings) > len(chosen):
-        means = [
-            _mean([value for value in pairs.values() if value is not None]) for pairs in by_epoch
-        ]
+        means = [mean_defined(pairs.values()) for pairs in by_epoch]
         axes.plot(
             xs, _plottable(means), marker=marker, color=INK, linestyle="--", markersize=4,
             label=f"mean of all {len(findings)} pairs",
@@ -159,7 +159,8 @@ def cosine_over_training(epochs: Sequence[Epoch], findings: Sequence[PairFinding
     return chart.svg(
         "Lines of each epoch's mean cosine. Last epoch: "
         + "; ".join(
-            f"{' and '.join(f.tasks)} {wording.number(by_epoch[-1].get(f.tasks))}" for f in chosen
+            f"{formatting.listed(f.tasks)} {formatting.number(by_epoch[-1].get(f.tasks))}"
+            for f in chosen
         )
         + "."
     )
@@ -170,7 +171,7 @@ def gradient_norms(epochs: Sequence[Epoch], tasks: Sequence[str]) -> Markup:
     labels = wording.chart_labels(tasks)
     norms = {task: [epoch.gradient_norms.get(task) for epoch in epochs] for task in tasks}
     last = {task: values[-1] for task, values in norms.items()}
-    words = "; ".join(f"{task} {wording.significant(value)}" for task, value in last.items())
+    words = "; ".join(f"{task} {formatting.significant(value)}" for task, value in last.items())
     if len(tasks) > MAX_TASKS_WITH_COLORS:
         chart = Chart("gradient norms", height=70 + 17 * len(tasks))
         axes = chart.figure.subplots()
@@ -212,7 +213,7 @@ def learning_curve(history: Sequence[History], task: str, small: bool) -> Markup
     axes.locator_params("y", nbins=4)
     _epochs_below(axes)
     words = ", ".join(
-        f"{split} {wording.significant(values[-1])}" for split, values in curves.items()
+        f"{split} {formatting.significant(values[-1])}" for split, values in curves.items()
     )
     return chart.svg(f"Loss of {task} over the epochs; in the last one: {words}.")
 
@@ -251,7 +252,8 @@ def _pair_labels(findings: Sequence[PairFinding]) -> list[str]:
 
 def _in_words(findings: Sequence[PairFinding]) -> str:
     return "; ".join(
-        f"{' and '.join(finding.tasks)}: {wording.cosine(finding.cosine)}" for finding in findings
+        f"{formatting.listed(finding.tasks)}: {wording.cosine(finding.cosine)}"
+        for finding in findings
     )
 
 
@@ -277,10 +279,6 @@ def _marker(epochs: Sequence[object]) -> str:
 
 def _plottable(values: Sequence[float | None]) -> list[float]:
     return [np.nan if value is None else value for value in values]
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return float(np.mean(values)) if values else None
 
 
 def _ends(values: Sequence[float | None]) -> tuple[float | None, float | None]:

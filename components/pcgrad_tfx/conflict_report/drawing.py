@@ -13,7 +13,7 @@ import matplotlib as mpl
 from markupsafe import Markup, escape
 from matplotlib import figure
 
-from pcgrad_tfx.conflict_report.wording import one_line
+from pcgrad_tfx.formatting import one_line
 
 # In units of the SVG's coordinates: CSS pixels where there is room for its natural width.
 WIDTH = 380

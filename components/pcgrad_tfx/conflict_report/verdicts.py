@@ -210,9 +210,9 @@ def _estimate(
         return None
     if error is None:
         return Estimate(mean)
-    half = error * float(stats.t.ppf((1 + CONFIDENCE) / 2, samples - 1))
+    low, high = (mean + error * float(end) for end in stats.t.interval(CONFIDENCE, samples - 1))
     # Rounding may put the mean itself beyond 1.
-    return Estimate(mean, min(mean, max(least, mean - half)), max(mean, min(1.0, mean + half)))
+    return Estimate(mean, min(mean, max(least, low)), max(mean, min(1.0, high)))
 
 
 def strongest(findings: Sequence[PairFinding], count: int) -> tuple[PairFinding, ...]:

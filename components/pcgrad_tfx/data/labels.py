@@ -6,15 +6,15 @@ on the values that it has read.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias
 
 import tensorflow as tf
 
 from pcgrad_tfx.config.tasks import Task
+from pcgrad_tfx.config.validation_messages import nearest
 from pcgrad_tfx.data.row_checks import number_fault
-from pcgrad_tfx.errors import brief, shown
+from pcgrad_tfx.errors import shown
 
 # A SparseTensor with at most one value per row, or a dense tensor [N] or [N, 1].
 RawColumn: TypeAlias = tf.Tensor | tf.SparseTensor
@@ -119,10 +119,7 @@ def _number_to_text(values: tf.Tensor) -> tf.Tensor:
 
 def _find(inputs: Mapping[str, RawColumn], column: str) -> RawColumn:
     if column not in inputs:
-        similar = difflib.get_close_matches(column, inputs, n=1)
-        near = f"did you mean {shown(similar[0])}?" if similar else ""
-        hint = near or f"there are: {', '.join(map(brief, inputs))}"
-        raise ValueError(f"column {shown(column)} is not in the data; {hint}")
+        raise ValueError(f"column {shown(column)} is not in the data; {nearest(column, inputs)}")
     return inputs[column]
 
 

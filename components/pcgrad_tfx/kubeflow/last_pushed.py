@@ -18,6 +18,7 @@ from tfx.v1.dsl.experimental import RuntimeParameter
 from pcgrad_tfx import component
 from pcgrad_tfx.component import Artifacts
 from pcgrad_tfx.config.tasks import Task
+from pcgrad_tfx.formatting import one_line
 from pcgrad_tfx.pushing.versions import loading_problem, versions
 from pcgrad_tfx.training.task_definitions import definitions, learned_same_tasks
 
@@ -103,10 +104,9 @@ def _pushed_to(destination: str) -> str:
         try:
             message = json_format.Parse(destination, tfx.proto.PushDestination())
         except json_format.ParseError as error:
-            problem = " ".join(str(error).split())
             raise ValueError(
-                f"push_destination: {destination!r} is no PushDestination: {problem}; write "
-                'it as {"filesystem": {"base_directory": "…"}}'
+                f"push_destination: {destination!r} is no PushDestination: {one_line(error)}; "
+                'write it as {"filesystem": {"base_directory": "…"}}'
             ) from None
         folder = message.filesystem.base_directory
     if not folder:

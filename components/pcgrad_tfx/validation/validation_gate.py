@@ -13,6 +13,7 @@ from tfx.utils import io_utils
 from tfx.v1.dsl.components import InputArtifact
 
 from pcgrad_tfx.errors import DataError, brief, shown
+from pcgrad_tfx.formatting import one_line
 
 # The table stays readable, however wide the data are.
 _MAX_ROWS = 30
@@ -75,16 +76,17 @@ def _read_anomalies(artifact: tfx.dsl.Artifact) -> list[Anomaly]:
         if anomalies.HasField("dataset_anomaly_info"):
             infos.insert(0, ("(all)", anomalies.dataset_anomaly_info))
         found += [
-            Anomaly(split, column, reason.short_description, _one_line(reason.description))
+            # TFDV's descriptions cite values from the data, which must not break the table.
+            Anomaly(
+                split,
+                column,
+                reason.short_description,
+                brief(one_line(reason.description), _MAX_DETAIL),
+            )
             for column, info in infos
             for reason in info.reason
         ]
     return found
-
-
-def _one_line(description: str) -> str:
-    """TFDV's description, which cites values from the data, without what would break the table."""
-    return brief(" ".join(description.split()), _MAX_DETAIL)
 
 
 def _report(found: list[Anomaly]) -> str:
