@@ -26,7 +26,7 @@ def differences(
         metric: Its name as people read it.
     """
     chart = Chart(f"differences {title}", height=78 + 22 * len(findings))
-    axes = chart.figure.subplots()
+    axes = chart.axes
     values = [(finding.difference, finding.low, finding.high) for finding in findings]
     labels = wording.chart_labels(rows)
     dots(axes, [labels[row] for row in rows], values, [_color(finding) for finding in findings])
@@ -46,7 +46,7 @@ def differences(
 def step_times(times: Sequence[StepTime]) -> Markup:
     """What a step costs, in units of the plain step."""
     chart = Chart("step times", height=78 + 22 * len(times))
-    axes = chart.figure.subplots()
+    axes = chart.axes
     values = [(time.ratio, time.low, time.high) for time in times]
     dots(axes, [time.method for time in times], values, [INK] * len(times))
     axes.axvline(1, color=QUIET, linewidth=0.8)
