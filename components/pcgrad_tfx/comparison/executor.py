@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import json
+import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -22,7 +23,7 @@ from tfx_bsl.public import tfxio
 from pcgrad_tfx import component
 from pcgrad_tfx.comparison.methods import SINGLE_TASK, STATIC_WEIGHTS, Candidate, candidates
 from pcgrad_tfx.comparison.results import ComparisonOutcome, Method, Run, write_comparison
-from pcgrad_tfx.comparison.runs import FinishedRuns, Trainings, in_order
+from pcgrad_tfx.comparison.runs import FinishedRuns, Trainings
 from pcgrad_tfx.comparison.settings import ComparisonSettings
 from pcgrad_tfx.comparison.statistics import mean_defined
 from pcgrad_tfx.component import Artifacts
@@ -56,12 +57,12 @@ class Executor(component.Executor):
         folder = None
         if config.checkpoint_root:
             # Not what changes no single training: more seeds go on from those that are there.
-            key = (
+            cache_key = (
                 config.model_dump(mode="json", exclude={"checkpoint_root", "surgery", "seed"}),
                 settings.model_dump(mode="json", exclude={"seeds", "epochs"}),
                 {key: artifact.uri for key, artifact in inputs.items()},
             )
-            folder = checkpoint_folder(config.checkpoint_root, "comparison", *key)
+            folder = checkpoint_folder(config.checkpoint_root, "comparison", *cache_key)
         finished = FinishedRuns(folder)
         runs = _train(trainings, todo, settings.seeds, finished)
         joint = [c for c in todo if c.weights is None and c.task is None]
@@ -148,7 +149,8 @@ def _train(
 ) -> dict[tuple[int, int], Run]:
     runs = {}
     begun = time.monotonic()
-    order = list(in_order(todo, seeds))
+    # Seed by seed, so that early results are complete.
+    order = [(index, seed) for seed in range(seeds) for index in range(len(todo))]
     watched = sys.stdout.isatty()
     for index, seed in track(order, "  Trainings", transient=True, disable=not watched):
         run = finished.read(index, seed)
@@ -196,4 +198,4 @@ def _choose(
 def _mean_on_eval(runs: Sequence[Run]) -> float:
     """Over tasks and seeds, of what is defined."""
     mean = mean_defined(value for run in runs for value in run.eval.values())
-    return float("-inf") if mean is None else mean
+    return -math.inf if mean is None else mean

@@ -7,7 +7,7 @@ import math
 import os
 import statistics
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -192,8 +192,3 @@ class FinishedRuns:
     def _path(self, candidate: int, seed: int) -> str:
         assert self._folder is not None
         return os.path.join(self._folder, f"run-{candidate}-{seed}.json")
-
-
-def in_order(candidates: Sequence[Candidate], seeds: int) -> Iterator[tuple[int, int]]:
-    """The (candidate, seed) to train: seed by seed, so that early results are complete."""
-    return ((index, seed) for seed in range(seeds) for index in range(len(candidates)))

@@ -145,19 +145,11 @@ def _finding(
     metric: str | None,
 ) -> Finding:
     values = {(run.method, run.seed): _mean(run.test, tasks) for run in comparison.runs}
-    differences = []
-    for seed in comparison.seeds:
-        ours, equal = values.get((method, seed)), values.get((EQUAL_WEIGHTS, seed))
-        if ours is not None and equal is not None:
-            differences.append(ours - equal)
-    found = Finding(method, task, metric, seeds=len(differences))
-    test = paired(differences)
-    if test is None:
-        return found
-    difference, low, high, p_value, detectable = test
-    return dataclasses.replace(
-        found, difference=difference, low=low, high=high, p_value=p_value, detectable=detectable
-    )
+    of_seeds = [
+        (values.get((method, seed)), values.get((EQUAL_WEIGHTS, seed))) for seed in comparison.seeds
+    ]
+    differences = [a - b for a, b in of_seeds if a is not None and b is not None]
+    return Finding(method, task, metric, len(differences), *(paired(differences) or ()))
 
 
 def _mean(values: Mapping[str, float | None], tasks: Sequence[str]) -> float | None:

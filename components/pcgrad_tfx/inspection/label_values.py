@@ -69,7 +69,7 @@ def _label_values(
     for start in range(0, len(frame), _ROWS):
         rows = slice(start, start + _ROWS)
         values, valid = label({name: raw[rows].to_sparse() for name, raw in columns.items()}, task)
-        found[rows] = np.where(valid, values, np.nan)
+        found[rows] = np.where(valid.numpy(), values.numpy(), np.nan)
     return found
 
 
