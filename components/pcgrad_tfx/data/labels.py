@@ -124,10 +124,7 @@ def _find(inputs: Mapping[str, RawColumn], column: str) -> RawColumn:
 
 
 def _dense(
-    name: str,
-    column: RawColumn,
-    convert: Callable[[tf.Tensor], tf.Tensor],
-    missing: float | str,
+    name: str, column: RawColumn, convert: Callable[[tf.Tensor], tf.Tensor], missing: float | str
 ) -> tf.Tensor:
     if isinstance(column, tf.SparseTensor):
         message = f"column {shown(name)} has several values in one row; only one can be used"

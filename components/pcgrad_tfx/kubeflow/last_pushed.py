@@ -82,11 +82,7 @@ class LastPushedModel(
     - `model_blessing`: Channel of type `standard_artifacts.ModelBlessing`: always blessed.
     """
 
-    def __init__(
-        self,
-        push_destination: str | RuntimeParameter,
-        tasks: Sequence[Task],
-    ) -> None:
+    def __init__(self, push_destination: str | RuntimeParameter, tasks: Sequence[Task]) -> None:
         """Constructs the component.
 
         Args:
