@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-import numpy as np
-from scipy import stats
+from pcgrad_tfx.comparison.statistics import paired
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,26 +28,22 @@ class Difference:
         return self.low > 0 or self.high < 0
 
 
-def paired_difference(
-    ours: Sequence[float], others: Sequence[float], confidence: float = 0.95
-) -> Difference:
-    """Estimates the mean of `ours - others` with Student's t-interval.
+def paired_difference(ours: Sequence[float], others: Sequence[float]) -> Difference:
+    """Estimates the mean of `ours - others` as the comparison in the pipeline does.
 
     Args:
         ours: One value for each seed.
         others: The other method's values for the same seeds, in the same order.
-        confidence: Coverage of the interval, not adjusted for the number of comparisons.
 
     Returns:
-        The difference.
+        The difference; its 95% interval is not adjusted for the number of comparisons.
 
     Raises:
         ValueError: There are fewer than two pairs, or the numbers of values differ.
     """
     if len(ours) != len(others):
         raise ValueError(f"{len(ours)} and {len(others)} values make no pairs")
-    if len(ours) < 2:
+    found = paired(a - b for a, b in zip(ours, others, strict=True))
+    if found is None:
         raise ValueError("an interval needs two seeds or more")
-    differences = np.asarray(ours, float) - np.asarray(others, float)
-    interval = stats.ttest_rel(ours, others).confidence_interval(confidence)
-    return Difference(float(differences.mean()), float(interval.low), float(interval.high))
+    return Difference(*found[:3])

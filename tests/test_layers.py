@@ -19,7 +19,7 @@ STAGES = [
 ]  # fmt: skip
 # Above and below all stages: the doors, and what knows none of them.
 DOORS = {"__init__", "trainer", "preprocessing", "tasks", "features"}
-COMMON = {"errors", "code_version"}
+COMMON = {"errors", "code_version", "component", "formatting"}
 
 
 def modules(package):

@@ -15,7 +15,7 @@ for _needed in ("tfx", "pydantic"):
 # for which TFX allows one dot only: it must be found here, wherever it is defined.
 _ARTIFACT_TYPES = {
     "ComparisonResults": "pcgrad_tfx.comparison.component",
-    "ConflictReportPage": "pcgrad_tfx.conflict_report.artifact",
+    "ConflictReportPage": "pcgrad_tfx.conflict_report.component",
 }
 
 

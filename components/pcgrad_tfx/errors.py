@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import textwrap
+from collections.abc import Iterable
 
 
 class DataError(ValueError):
@@ -29,6 +31,11 @@ def brief(text: str, width: int = _MAX_SHOWN) -> str:
     """A name as it stands in a list: like `shown`, without the quotes where it needs none."""
     cut = text if len(text) <= width else f"{text[:width]}…"
     return cut if cut.isprintable() else repr(cut)
+
+
+def brief_list(names: Iterable[str]) -> str:
+    """Names in a list that is not too long."""
+    return textwrap.shorten(", ".join(map(brief, names)), 300, placeholder=" …")
 
 
 def root_message(error: BaseException) -> str:

@@ -26,7 +26,7 @@ from pcgrad_tfx.config.features import required_columns
 from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.conflict_report import ConflictReport
 from pcgrad_tfx.data.files import DataFiles
-from pcgrad_tfx.evaluation.baseline import LatestComparableModelStrategy
+from pcgrad_tfx.evaluation.baseline import SameTasksModelStrategy
 from pcgrad_tfx.evaluation.eval_config import eval_config
 from pcgrad_tfx.example_gen.csv_example_gen import CsvExampleGen
 from pcgrad_tfx.example_gen.import_example_gen import ImportExampleGen
@@ -233,7 +233,7 @@ def latest_blessed_model(tasks: Sequence[Task], trained: tfx.dsl.Channel) -> tfx
         trained: The model that it is the baseline of, which is not compared with itself.
     """
     return tfx.dsl.Resolver(
-        strategy_class=LatestComparableModelStrategy,
+        strategy_class=SameTasksModelStrategy,
         config={"tasks": json.dumps(definitions(tasks))},
         model=tfx.dsl.Channel(type=tfx.types.standard_artifacts.Model),
         model_blessing=tfx.dsl.Channel(type=tfx.types.standard_artifacts.ModelBlessing),

@@ -13,7 +13,7 @@ from csv_tables import Mutated, as_number
 from pcgrad_pipelines.config import load_config
 from pcgrad_pipelines.local.data_check import check_config_data
 from pcgrad_tfx.data.csv_reading import read_header, read_rows
-from pcgrad_tfx.example_gen.csv_example_gen.reading import ColumnTypeInferrer, to_example
+from pcgrad_tfx.example_gen.csv_decoding import ColumnTypeInferrer, to_example
 
 CASES = 500
 

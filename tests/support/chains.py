@@ -27,8 +27,7 @@ from pcgrad_pipelines.config import PipelineConfig
 from pcgrad_pipelines.local.data_check import CheckedData
 from pcgrad_tfx.config.features import required_columns
 from pcgrad_tfx.config.training_config import trainer_config
-from pcgrad_tfx.example_gen.csv_example_gen import CsvExampleGen
-from pcgrad_tfx.example_gen.csv_example_gen.executor import Executor
+from pcgrad_tfx.example_gen.csv_example_gen import CsvExampleGen, Executor
 from pcgrad_tfx.training.building import build, compile_model
 from pcgrad_tfx.training.label_statistics import label_statistics
 from pcgrad_tfx.transform.preprocessing import preprocessing_fn

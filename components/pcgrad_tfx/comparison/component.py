@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 from tfx import v1 as tfx
-from tfx.dsl.components.base import base_component, executor_spec
-from tfx.types import artifact, component_spec
+from tfx.types import artifact, standard_artifacts
 
+from pcgrad_tfx import component
 from pcgrad_tfx.comparison import executor
 
 
@@ -20,29 +20,17 @@ class ComparisonResults(artifact.Artifact):
     TYPE_NAME = "pcgrad_tfx.ComparisonResults"
 
 
-class ComparisonSpec(component_spec.ComponentSpec):
-    """Data, the transform graph, a configuration, and the results."""
-
-    PARAMETERS: ClassVar[dict[str, component_spec.ExecutionParameter]] = {
-        executor.CUSTOM_CONFIG_KEY: component_spec.ExecutionParameter(type=str),
-    }
-    INPUTS: ClassVar[dict[str, component_spec.ChannelParameter]] = {
-        executor.EXAMPLES_KEY: component_spec.ChannelParameter(
-            type=tfx.types.standard_artifacts.Examples
-        ),
-        executor.TRANSFORMED_EXAMPLES_KEY: component_spec.ChannelParameter(
-            type=tfx.types.standard_artifacts.Examples
-        ),
-        executor.TRANSFORM_GRAPH_KEY: component_spec.ChannelParameter(
-            type=tfx.types.standard_artifacts.TransformGraph
-        ),
-    }
-    OUTPUTS: ClassVar[dict[str, component_spec.ChannelParameter]] = {
-        executor.COMPARISON_KEY: component_spec.ChannelParameter(type=ComparisonResults)
-    }
-
-
-class Comparison(base_component.BaseComponent):
+class Comparison(
+    component.Component,
+    executor=executor.Executor,
+    parameters={"custom_config": str},
+    inputs={
+        "examples": standard_artifacts.Examples,
+        "transformed_examples": standard_artifacts.Examples,
+        "transform_graph": standard_artifacts.TransformGraph,
+    },
+    outputs={"comparison": ComparisonResults},
+):
     """Trains the same model in several ways, with several seeds, and scores it on the test split.
 
     Equal weights, PCGrad, PPCGrad, a grid of static loss weights of which the best on the eval
@@ -53,9 +41,6 @@ class Comparison(base_component.BaseComponent):
 
     - `comparison`: Channel of type `ComparisonResults`.
     """
-
-    SPEC_CLASS = ComparisonSpec
-    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
 
     def __init__(
         self,
@@ -80,11 +65,8 @@ class Comparison(base_component.BaseComponent):
         """
         executor.parse_config(custom_config)
         super().__init__(
-            spec=ComparisonSpec(
-                examples=examples,
-                transformed_examples=transformed_examples,
-                transform_graph=transform_graph,
-                custom_config=json.dumps(dict(custom_config), sort_keys=True),
-                comparison=tfx.dsl.Channel(type=ComparisonResults),
-            )
+            examples=examples,
+            transformed_examples=transformed_examples,
+            transform_graph=transform_graph,
+            custom_config=json.dumps(dict(custom_config), sort_keys=True),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import json
+import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -15,15 +16,17 @@ from pydantic import ValidationError
 from rich.progress import Progress
 from tfx import v1 as tfx
 from tfx.components.util import tfxio_utils
-from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 from tfx.utils import io_utils
 from tfx_bsl.public import tfxio
 
+from pcgrad_tfx import component
 from pcgrad_tfx.comparison.methods import SINGLE_TASK, STATIC_WEIGHTS, Candidate, candidates
 from pcgrad_tfx.comparison.results import ComparisonOutcome, Method, Run, write_comparison
-from pcgrad_tfx.comparison.runs import FinishedRuns, Trainings, in_order
+from pcgrad_tfx.comparison.runs import FinishedRuns, Trainings
 from pcgrad_tfx.comparison.settings import ComparisonSettings
+from pcgrad_tfx.comparison.statistics import mean_defined
+from pcgrad_tfx.component import Artifacts
 from pcgrad_tfx.config.training_config import DEFAULT_EPOCHS, TrainerConfig, trainer_config
 from pcgrad_tfx.config.validation_messages import problem_lines
 from pcgrad_tfx.data.example_files import check_whole, example_files
@@ -31,54 +34,35 @@ from pcgrad_tfx.training.checkpoints import checkpoint_folder
 from pcgrad_tfx.training.dataset import InputData
 from pcgrad_tfx.training.label_statistics import label_statistics
 
-EXAMPLES_KEY = "examples"
-TRANSFORMED_EXAMPLES_KEY = "transformed_examples"
-TRANSFORM_GRAPH_KEY = "transform_graph"
-COMPARISON_KEY = "comparison"
-CUSTOM_CONFIG_KEY = "custom_config"
-SETTINGS_KEY = "comparison"
+_SETTINGS_KEY = "comparison"
 
 TRAIN, EVAL, TEST = "train", "eval", "test"
 
 
-class Executor(base_executor.BaseExecutor):
+class Executor(component.Executor):
     """Trains every method with every seed, and writes down how each did."""
 
-    def Do(
-        self,
-        input_dict: dict[str, list[tfx.dsl.Artifact]],
-        output_dict: dict[str, list[tfx.dsl.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
+    def run(self, inputs: Artifacts, outputs: Artifacts, properties: Mapping[str, Any]) -> None:
         """Runs the comparison, or what is left of an interrupted one.
 
-        Args:
-            input_dict: `examples`, of whose test split nothing but scores is taken;
-                `transformed_examples` with train and eval; `transform_graph`. One artifact each.
-            output_dict: `comparison`, one artifact.
-            exec_properties: `custom_config`, JSON.
+        Of the test split of `examples` nothing but scores is taken.
 
         Raises:
             ValueError: The configuration is wrong, or a split is empty.
             FloatingPointError: A training diverged.
         """
-        self._log_startup(input_dict, output_dict, exec_properties)
-        config, settings = parse_config(json.loads(exec_properties[CUSTOM_CONFIG_KEY]))
-        inputs = {
-            key: artifact_utils.get_single_instance(artifacts)
-            for key, artifacts in input_dict.items()
-        }
+        config, settings = parse_config(json.loads(properties["custom_config"]))
         trainings, rows = _prepare(config, inputs)
         todo = candidates(settings, config.tasks)
         folder = None
         if config.checkpoint_root:
             # Not what changes no single training: more seeds go on from those that are there.
-            determinants = (
+            cache_key = (
                 config.model_dump(mode="json", exclude={"checkpoint_root", "surgery", "seed"}),
                 settings.model_dump(mode="json", exclude={"seeds", "epochs"}),
                 {key: artifact.uri for key, artifact in inputs.items()},
             )
-            folder = checkpoint_folder(config.checkpoint_root, "comparison", *determinants)
+            folder = checkpoint_folder(config.checkpoint_root, "comparison", *cache_key)
         finished = FinishedRuns(folder)
         runs = _train(trainings, todo, settings.seeds, finished)
         joint = [c for c in todo if c.weights is None and c.task is None]
@@ -94,10 +78,10 @@ class Executor(base_executor.BaseExecutor):
                 **config.model_dump(
                     mode="json", exclude={"checkpoint_root", "code_version", "surgery", "seed"}
                 ),
-                SETTINGS_KEY: settings.model_dump(mode="json", exclude_none=True),
+                _SETTINGS_KEY: settings.model_dump(mode="json", exclude_none=True),
             },
         )
-        write_comparison(comparison, artifact_utils.get_single_uri(output_dict[COMPARISON_KEY]))
+        write_comparison(comparison, outputs["comparison"].uri)
         finished.delete()
 
 
@@ -112,28 +96,26 @@ def parse_config(custom_config: Mapping[str, Any]) -> tuple[TrainerConfig, Compa
     """
     given = dict(custom_config)
     try:
-        settings = ComparisonSettings.model_validate(given.pop(SETTINGS_KEY, {}))
+        settings = ComparisonSettings.model_validate(given.pop(_SETTINGS_KEY, {}))
     except ValidationError as error:
         lines = problem_lines(error, ComparisonSettings)
-        raise ValueError("\n".join(f"{SETTINGS_KEY}: {line}" for line in lines)) from None
+        raise ValueError("\n".join(f"{_SETTINGS_KEY}: {line}" for line in lines)) from None
     config = trainer_config(given)
     settings.grid(config.tasks)
     epochs = settings.epochs or config.epochs or DEFAULT_EPOCHS
     return config.model_copy(update={"epochs": epochs}), settings
 
 
-def _prepare(
-    config: TrainerConfig, inputs: Mapping[str, tfx.dsl.Artifact]
-) -> tuple[Trainings, dict[str, int]]:
-    tft_output = tft.TFTransformOutput(inputs[TRANSFORM_GRAPH_KEY].uri)
-    transformed = inputs[TRANSFORMED_EXAMPLES_KEY]
+def _prepare(config: TrainerConfig, inputs: Artifacts) -> tuple[Trainings, dict[str, int]]:
+    tft_output = tft.TFTransformOutput(inputs["transform_graph"].uri)
+    transformed = inputs["transformed_examples"]
     data = InputData(tft_output, config.tasks, config.batch_size)
     train_files = _files(transformed, TRAIN)
-    others = [*_files(transformed, EVAL), *_files(inputs[EXAMPLES_KEY], TEST)]
+    others = [*_files(transformed, EVAL), *_files(inputs["examples"], TEST)]
     check_whole(example_files([*train_files, *others]))
     # Both are small beside the training split, and read once for every run.
     eval_split = data.batches(_files(transformed, EVAL)).cache()
-    test_split = _test_split(inputs[EXAMPLES_KEY], tft_output, data, config.batch_size).cache()
+    test_split = _test_split(inputs["examples"], tft_output, data, config.batch_size).cache()
     rows, statistics = label_statistics(data.batches(train_files), config.tasks)
     counts = {TRAIN: rows}
     for name, split in ((EVAL, eval_split), (TEST, test_split)):
@@ -167,7 +149,8 @@ def _train(
 ) -> dict[tuple[int, int], Run]:
     runs = {}
     begun = time.monotonic()
-    order = list(in_order(todo, seeds))
+    # Seed by seed, so that early results are complete.
+    order = [(index, seed) for seed in range(seeds) for index in range(len(todo))]
     watched = sys.stdout.isatty()
     # Standard error is a log's, which rich would bring to the terminal.
     progress = Progress(transient=True, redirect_stderr=False, disable=not watched)
@@ -220,5 +203,5 @@ def _choose(
 
 def _mean_on_eval(runs: Sequence[Run]) -> float:
     """Over tasks and seeds, of what is defined."""
-    values = [value for run in runs for value in run.eval.values() if value is not None]
-    return sum(values) / len(values) if values else float("-inf")
+    mean = mean_defined(value for run in runs for value in run.eval.values())
+    return -math.inf if mean is None else mean

@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 import tensorflow as tf
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 RESULTS_FILE = "comparison.json"
 
@@ -14,7 +14,7 @@ RESULTS_FILE = "comparison.json"
 EQUAL_WEIGHTS = "equal weights"
 
 
-class Method(BaseModel):
+class Method(BaseModel, frozen=True, extra="forbid"):
     """A way of training.
 
     Attributes:
@@ -23,13 +23,11 @@ class Method(BaseModel):
         loss_weights: Factors of the losses, by task, that were chosen for "static weights".
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     name: str
     loss_weights: dict[str, float] | None = None
 
 
-class Run(BaseModel):
+class Run(BaseModel, frozen=True, extra="forbid"):
     """One method trained with one seed.
 
     Attributes:
@@ -40,8 +38,6 @@ class Run(BaseModel):
         pairs: `pcgrad.keras.ConflictStatistics.run_pairs` of the training, where it was followed.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     method: str
     seed: int
     eval: dict[str, float | None]
@@ -49,7 +45,7 @@ class Run(BaseModel):
     pairs: tuple[dict[str, Any], ...] = ()
 
 
-class StepTime(BaseModel):
+class StepTime(BaseModel, frozen=True, extra="forbid"):
     """What a training step costs, in units of the plain one.
 
     The plain step is that of equal weights as any framework does it: one backward pass of the
@@ -62,15 +58,13 @@ class StepTime(BaseModel):
         high: Upper quartile.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     method: str
     ratio: float
     low: float
     high: float
 
 
-class ComparisonOutcome(BaseModel):
+class ComparisonOutcome(BaseModel, frozen=True, extra="forbid"):
     """The content of `comparison.json`.
 
     Attributes:
@@ -82,8 +76,6 @@ class ComparisonOutcome(BaseModel):
         rows: Number of rows of each split.
         settings: How all were trained, plain JSON values.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     metrics: dict[str, str]
     methods: tuple[Method, ...]

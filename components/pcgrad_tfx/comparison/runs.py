@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import functools
-import json
 import math
 import os
 import statistics
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -21,6 +20,7 @@ from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS, Run, StepTime
 from pcgrad_tfx.comparison.scores import score
 from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.config.training_config import TrainerConfig
+from pcgrad_tfx.formatting import without_nan
 from pcgrad_tfx.training.building import build, compile_model
 from pcgrad_tfx.training.dataset import InputData
 from pcgrad_tfx.training.label_statistics import LabelStatistics
@@ -94,7 +94,7 @@ class Trainings:
             seed=seed,
             eval=score(model, self._eval_split, tasks),
             test=score(model, self._test_split, tasks),
-            pairs=tuple(map(_json, model.conflicts(whole_run=True))),
+            pairs=tuple(map(without_nan, model.conflicts(whole_run=True))),
         )
 
     def step_times(self, candidates: Sequence[Candidate], seed: int) -> list[StepTime]:
@@ -192,14 +192,3 @@ class FinishedRuns:
     def _path(self, candidate: int, seed: int) -> str:
         assert self._folder is not None
         return os.path.join(self._folder, f"run-{candidate}-{seed}.json")
-
-
-def _json(pair: Mapping[str, Any]) -> dict[str, Any]:
-    """With None for NaN, which is not JSON."""
-    finite = json.loads(json.dumps(pair), parse_constant=lambda _: None)
-    return dict(finite)
-
-
-def in_order(candidates: Sequence[Candidate], seeds: int) -> Iterator[tuple[int, int]]:
-    """The (candidate, seed) to train: seed by seed, so that early results are complete."""
-    return ((index, seed) for seed in range(seeds) for index in range(len(candidates)))

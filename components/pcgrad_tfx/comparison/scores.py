@@ -12,6 +12,7 @@ import tensorflow as tf
 from sklearn import metrics
 
 from pcgrad.keras import MultiTaskModel
+from pcgrad_tfx.comparison.statistics import mean_defined
 from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.training.model import outputs_by_task
 
@@ -66,9 +67,7 @@ def primary_metric(task: Task, labels: Values, predictions: Values) -> float | N
     known = np.isfinite(labels)
     labels, predictions = labels[known].astype(np.float64), predictions[known].astype(np.float64)
     if task.per_class:
-        by_class = [_auc(labels == c, predictions[:, c]) for c in range(task.units)]
-        defined = [value for value in by_class if value is not None]
-        return sum(defined) / len(defined) if defined else None
+        return mean_defined(_auc(labels == c, predictions[:, c]) for c in range(task.units))
     predictions = predictions.reshape(len(labels))
     if task.primary_metric.name == "auc":
         return _auc(labels > 0, predictions)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.config.validation_messages import nearest
@@ -16,7 +16,7 @@ LossWeight = Annotated[float, Field(gt=0)]
 _EMPHASIS = 4.0
 
 
-class ComparisonSettings(BaseModel):
+class ComparisonSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """How methods are compared.
 
     Attributes:
@@ -27,8 +27,6 @@ class ComparisonSettings(BaseModel):
         single_task: Whether each task is also trained alone.
         epochs: Passes over the training data; as many as the Trainer makes by default.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     seeds: int = Field(5, ge=2, description="how often each method is trained")
     static_weights: tuple[dict[str, LossWeight], ...] | None = Field(

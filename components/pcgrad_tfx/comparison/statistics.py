@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
 
 import numpy as np
 import numpy.typing as npt
@@ -95,14 +96,14 @@ def paired(differences: Iterable[float]) -> tuple[float, float, float, float, fl
     values: npt.NDArray[np.float64] = np.asarray(list(differences), np.float64)
     if len(values) < 2:
         return None
-    mean, deviation = float(values.mean()), float(values.std(ddof=1))
-    if deviation / math.sqrt(len(values)) <= 1e-9 * abs(mean):
+    mean, std = float(values.mean()), float(values.std(ddof=1))
+    if std / math.sqrt(len(values)) <= 1e-9 * abs(mean):
         # All seeds differ by the same, up to rounding, as with a coarse metric on few rows: that
         # tells nothing of the noise's size, so only the signs count.
         return mean, mean, mean, 0.5 ** (len(values) - 1) if mean else 1.0, 0.0
     test = stats.ttest_1samp(values, 0.0)
     low, high = map(float, test.confidence_interval(1 - LEVEL))
-    return mean, low, high, float(test.pvalue), detectable_effect(len(values)) * deviation
+    return mean, low, high, float(test.pvalue), detectable_effect(len(values)) * std
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -112,6 +113,12 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
         return list(p_values)
     adjusted = map(float, multipletests(tested, method="holm")[1])
     return [None if p_value is None else next(adjusted) for p_value in p_values]
+
+
+def mean_defined(values: Iterable[float | None]) -> float | None:
+    """The mean of those values that are defined; None without any."""
+    defined = [value for value in values if value is not None]
+    return fmean(defined) if defined else None
 
 
 @functools.cache
@@ -138,22 +145,14 @@ def _finding(
     metric: str | None,
 ) -> Finding:
     values = {(run.method, run.seed): _mean(run.test, tasks) for run in comparison.runs}
-    differences = []
-    for seed in comparison.seeds:
-        ours, equal = values.get((method, seed)), values.get((EQUAL_WEIGHTS, seed))
-        if ours is not None and equal is not None:
-            differences.append(ours - equal)
-    found = Finding(method, task, metric, seeds=len(differences))
-    test = paired(differences)
-    if test is None:
-        return found
-    difference, low, high, p_value, detectable = test
-    return dataclasses.replace(
-        found, difference=difference, low=low, high=high, p_value=p_value, detectable=detectable
-    )
+    of_seeds = [
+        (values.get((method, seed)), values.get((EQUAL_WEIGHTS, seed))) for seed in comparison.seeds
+    ]
+    differences = [a - b for a, b in of_seeds if a is not None and b is not None]
+    return Finding(method, task, metric, len(differences), *(paired(differences) or ()))
 
 
 def _mean(values: Mapping[str, float | None], tasks: Sequence[str]) -> float | None:
     """The mean over tasks, None if it is undefined for one of them."""
-    known = [value for task in tasks if (value := values.get(task)) is not None]
-    return sum(known) / len(known) if len(known) == len(tasks) else None
+    of_tasks = [values.get(task) for task in tasks]
+    return None if None in of_tasks else mean_defined(of_tasks)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS, ComparisonOutcome
 from pcgrad_tfx.comparison.statistics import Finding, compare_methods
+from pcgrad_tfx.formatting import listed, signed
 
 METRIC_NAMES = {"auc": "AUC", "r_squared": "R²"}
 PCGRAD, PPCGRAD = "PCGrad", "PPCGrad"
@@ -105,7 +106,7 @@ def _with_numbers(finding: Finding) -> str:
     name = f"{finding.task} " if finding.task else ""
     values = [finding.difference, finding.low, finding.high]
     digits = _digits(min(abs(value) for value in values if value))
-    difference, low, high = (_signed(value or 0.0, digits) for value in values)
+    difference, low, high = (signed(value or 0.0, digits) for value in values)
     unit = f" {metric}" if metric else ""
     return f"{name}({difference}{unit}, 95% CI {low} to {high})"
 
@@ -124,16 +125,6 @@ def _detectable(rest: Iterable[Finding]) -> list[str]:
     ]
 
 
-def _signed(value: float, digits: int) -> str:
-    return f"{value:+.{digits}f}".replace("-", "−")
-
-
 def _digits(value: float) -> int:
     """So many decimals that a value shows its first digit, three at least, five at most."""
     return next((digits for digits in (3, 4) if abs(value) >= 10.0**-digits), _MOST_DIGITS)
-
-
-def listed(texts: Iterable[str], last: str = " and ") -> str:
-    """A list as it stands in a sentence: "a, b and c"."""
-    texts = list(texts)
-    return last.join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import BaseModel, Field, ValidationInfo, model_validator
 
 from pcgrad_tfx.config.tasks import Column, Task, first_repeated, is_draft
 from pcgrad_tfx.errors import shown
@@ -19,7 +19,7 @@ def transformed_name(column: str) -> str:
     return f"{column}_xf"
 
 
-class Features(BaseModel):
+class Features(BaseModel, frozen=True, extra="forbid"):
     """The columns the model may see: a whitelist, each column in one group.
 
     A configuration file need not list them: see `pcgrad_tfx.inspection.completion`.
@@ -32,8 +32,6 @@ class Features(BaseModel):
         vocabulary_size: How many of its most frequent values a vocabulary holds at most.
         oov_buckets: How many ids the values outside a vocabulary share.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     numeric: tuple[Column, ...] = Field((), description="columns of numbers")
     categorical: tuple[Column, ...] = Field((), description="columns of texts or integers")

@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
-    ConfigDict,
     Field,
     ValidationInfo,
     field_validator,
@@ -24,7 +23,7 @@ from pcgrad_tfx.errors import shown
 Column = Annotated[str, Field(min_length=1)]
 
 
-class Gate(BaseModel):
+class Gate(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """When a model may be pushed, judged on the whole test split.
 
     Attributes:
@@ -33,13 +32,11 @@ class Gate(BaseModel):
         max_drop: The primary metric may be at most this much below the last blessed model's.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
     min_gain: float = Field(0.0, description="gain over a constant prediction that is required")
     max_drop: float = Field(0.02, ge=0, description="drop from the last blessed model allowed")
 
 
-class Task(BaseModel):
+class Task(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """One thing that the model learns to predict.
 
     A label is missing where `column` (or `divide_by`) is missing or not finite, where
@@ -65,8 +62,6 @@ class Task(BaseModel):
         gate: When a model may be pushed.
         label_key: The name of the transformed label, by default the task's with "_label".
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str = Field(
         pattern=r"^[A-Za-z][A-Za-z0-9_]*$",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from pcgrad_tfx.config.features import Features
 from pcgrad_tfx.config.tasks import Task, check_tasks
@@ -24,7 +24,7 @@ _LISTS_OF_WIDTHS = {"hidden_units", "head_units"}
 _OF_TUNERS = "tuner/"
 
 
-class Training(BaseModel):
+class Training(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """How to train; a Tuner's hyperparameters may override every field.
 
     Attributes:
@@ -39,8 +39,6 @@ class Training(BaseModel):
         hidden_units: Widths of the layers that all tasks share.
         head_units: Widths of the hidden layers of each task's own head.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     surgery: Literal["pcgrad", "ppcgrad", "none"] = "pcgrad"
     gramian: Literal["tape", "layerwise", "auto"] = "tape"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import json
 import re
-import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, get_args
 
@@ -13,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from pcgrad_tfx.errors import brief, shown
+from pcgrad_tfx.errors import brief, brief_list, shown
 
 
 def problem_lines(error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
@@ -110,4 +109,4 @@ def nearest(given: Any, choices: Iterable[str]) -> str:
     if near:
         # In TOML's quotes, as it would be written.
         return f"did you mean {brief(json.dumps(near[0], ensure_ascii=False))}?"
-    return f"there are: {textwrap.shorten(', '.join(map(brief, names)), 300, placeholder=' …')}"
+    return f"there are: {brief_list(names)}"

@@ -10,6 +10,8 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
 
+from pcgrad_tfx import formatting
+from pcgrad_tfx.comparison.statistics import mean_defined
 from pcgrad_tfx.conflict_report import wording
 from pcgrad_tfx.conflict_report.drawing import (
     BETTER,
@@ -23,7 +25,7 @@ from pcgrad_tfx.conflict_report.drawing import (
     dots,
 )
 from pcgrad_tfx.conflict_report.telemetry import Epoch, History
-from pcgrad_tfx.conflict_report.verdicts import PairFinding, strongest
+from pcgrad_tfx.conflict_report.verdicts import Estimate, PairFinding, strongest
 
 # As many as a chart stays readable with.
 MAX_DOTS = 12
@@ -47,7 +49,7 @@ def heat_map(tasks: Sequence[str], findings: Sequence[PairFinding]) -> Markup:
     labels = _numbered(tasks) if size > MAX_TASKS_WITH_NUMBERS else wording.chart_labels(tasks, 12)
     cells = np.full((size, size), np.nan)
     chart = Chart("heat map", height={2: 210, 3: 260}.get(size, 330 if size < 12 else 380))
-    axes = chart.figure.subplots()
+    axes = chart.axes
     for finding in findings:
         if finding.cosine is None:
             continue
@@ -74,7 +76,7 @@ def heat_map(tasks: Sequence[str], findings: Sequence[PairFinding]) -> Markup:
     bar = chart.figure.colorbar(
         mesh, ax=axes, orientation="horizontal", extend="both", ticks=ticks, aspect=40, pad=0.03
     )
-    bar.set_ticklabels([wording.number(tick, 1) for tick in ticks])
+    bar.set_ticklabels([formatting.number(tick, 1) for tick in ticks])
     bar.set_label("conflict  ←  mean cosine  →  aligned")
     bar.outline.set_visible(False)  # type: ignore[operator]  # a container, by the stubs
     assert bar.solids is not None
@@ -88,13 +90,12 @@ def heat_map(tasks: Sequence[str], findings: Sequence[PairFinding]) -> Markup:
 def cosines(findings: Sequence[PairFinding]) -> Markup:
     """The mean cosines with their intervals, of the strongest pairs."""
     shown = strongest(findings, MAX_DOTS)
-    chart = Chart("cosines", height=90 + 24 * len(shown))
-    axes = chart.figure.subplots()
-    values = [(f.cosine.mean, f.cosine.low, f.cosine.high) for f in shown if f.cosine]
-    colors = [_VERDICT_COLORS.get(finding.verdict, QUIET) for finding in shown]
-    dots(axes, _pair_labels(shown), values, colors)
+    estimates = [finding.cosine for finding in shown if finding.cosine]
+    chart = _dots_of_pairs("cosines", shown, estimates)
+    axes = chart.axes
     axes.axvline(0, color=INK, linewidth=0.8)
-    farthest = max(abs(end) for ends in values for end in ends if end is not None)
+    ends = [end for one in estimates for end in (one.mean, one.low, one.high)]
+    farthest = max(abs(end) for end in ends if end is not None)
     # Not narrower than what is weak, so that noise does not look large.
     limit = min(1.05, max(0.12, 1.1 * farthest))
     axes.set_xlim(-limit, limit)
@@ -106,13 +107,9 @@ def cosines(findings: Sequence[PairFinding]) -> Markup:
 def conflicting_shares(findings: Sequence[PairFinding]) -> Markup:
     """The shares of conflicting steps of the strongest pairs, around those of unrelated tasks."""
     shown = [f for f in strongest(findings, MAX_DOTS) if f.conflicting]
-    chart = Chart("shares", height=90 + 24 * len(shown))
-    axes = chart.figure.subplots()
-    values = [
-        (f.conflicting.mean, f.conflicting.low, f.conflicting.high) for f in shown if f.conflicting
-    ]
-    colors = [_VERDICT_COLORS.get(finding.verdict, QUIET) for finding in shown]
-    dots(axes, _pair_labels(shown), values, colors)
+    shares = [finding.conflicting for finding in shown if finding.conflicting]
+    chart = _dots_of_pairs("shares", shown, shares)
+    axes = chart.axes
     axes.axvline(0.5, color=INK, linewidth=0.8, linestyle="--")
     axes.annotate(
         "unrelated gradients", (0.5, 1), (0, 3), xycoords=("data", "axes fraction"),
@@ -122,9 +119,8 @@ def conflicting_shares(findings: Sequence[PairFinding]) -> Markup:
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.set_xlabel("steps with a negative cosine")
     words = [
-        f"{' and '.join(f.tasks)}: {wording.percent(f.conflicting.mean)}"
-        for f in shown
-        if f.conflicting
+        f"{formatting.listed(finding.tasks)}: {formatting.percent(share.mean)}"
+        for finding, share in zip(shown, shares, strict=True)
     ]
     return chart.svg("Shares of conflicting steps. " + "; ".join(words) + ".")
 
@@ -133,33 +129,26 @@ def cosine_over_training(epochs: Sequence[Epoch], findings: Sequence[PairFinding
     """Each epoch's mean cosine: of all pairs, or of the strongest and the mean of all."""
     chosen = strongest(findings, MAX_LINES if len(findings) <= MAX_LINES else MAX_LINES - 1)
     chart = Chart("cosine over training", height=210 + 16 * (len(chosen) + 1))
-    axes = chart.figure.subplots()
-    xs = [epoch.epoch + 1 for epoch in epochs]
+    axes = chart.axes
     by_epoch = [{pair.tasks: pair.mean_cosine for pair in epoch.pairs} for epoch in epochs]
-    marker = _marker(epochs)
     axes.axhline(0, color=INK, linewidth=0.8)
-    lowest = -0.12
-    highest = 0.12
     for finding, label, color in zip(chosen, _pair_labels(chosen), COLORS, strict=False):
-        ys = _plottable([pairs.get(finding.tasks) for pairs in by_epoch])
-        axes.plot(xs, ys, marker=marker, color=color, label=label, markersize=4)
+        values = [pairs.get(finding.tasks) for pairs in by_epoch]
+        _line(axes, epochs, values, color=color, label=label)
     if len(findings) > len(chosen):
-        means = [
-            _mean([value for value in pairs.values() if value is not None]) for pairs in by_epoch
-        ]
-        axes.plot(
-            xs, _plottable(means), marker=marker, color=INK, linestyle="--", markersize=4,
-            label=f"mean of all {len(findings)} pairs",
-        )  # fmt: skip
+        means = [mean_defined(pairs.values()) for pairs in by_epoch]
+        label = f"mean of all {len(findings)} pairs"
+        _line(axes, epochs, means, color=INK, label=label, linestyle="--")
     low, high = axes.get_ylim()
-    axes.set_ylim(max(-1.05, min(low, lowest)), min(1.05, max(high, highest)))
+    axes.set_ylim(max(-1.05, min(low, -0.12)), min(1.05, max(high, 0.12)))
     _epochs_below(axes)
     axes.set_ylabel("mean cosine")
     chart.figure.legend(loc="outside lower left", handlelength=1.5)
     return chart.svg(
         "Lines of each epoch's mean cosine. Last epoch: "
         + "; ".join(
-            f"{' and '.join(f.tasks)} {wording.number(by_epoch[-1].get(f.tasks))}" for f in chosen
+            f"{formatting.listed(f.tasks)} {formatting.number(by_epoch[-1].get(f.tasks))}"
+            for f in chosen
         )
         + "."
     )
@@ -170,10 +159,10 @@ def gradient_norms(epochs: Sequence[Epoch], tasks: Sequence[str]) -> Markup:
     labels = wording.chart_labels(tasks)
     norms = {task: [epoch.gradient_norms.get(task) for epoch in epochs] for task in tasks}
     last = {task: values[-1] for task, values in norms.items()}
-    words = "; ".join(f"{task} {wording.significant(value)}" for task, value in last.items())
+    words = "; ".join(f"{task} {formatting.significant(value)}" for task, value in last.items())
     if len(tasks) > MAX_TASKS_WITH_COLORS:
         chart = Chart("gradient norms", height=70 + 17 * len(tasks))
-        axes = chart.figure.subplots()
+        axes = chart.axes
         ordered = sorted(tasks, key=lambda task: -(last[task] or 0))
         values = [(last[task], *_ends(norms[task])) for task in ordered]
         dots(axes, [labels[task] for task in ordered], values, [COLORS[0]] * len(tasks))
@@ -181,11 +170,9 @@ def gradient_norms(epochs: Sequence[Epoch], tasks: Sequence[str]) -> Markup:
         axes.set_xlabel("gradient norm: last epoch, range over all")
     else:
         chart = Chart("gradient norms", height=210 + 16 * len(tasks))
-        axes = chart.figure.subplots()
-        xs = [epoch.epoch + 1 for epoch in epochs]
+        axes = chart.axes
         for task, color in zip(tasks, COLORS, strict=False):
-            ys = _plottable(norms[task])
-            axes.plot(xs, ys, marker=_marker(epochs), color=color, label=labels[task], markersize=4)
+            _line(axes, epochs, norms[task], color=color, label=labels[task])
         _logarithmic(axes, "y")
         _epochs_below(axes)
         axes.set_ylabel("gradient norm")
@@ -204,15 +191,13 @@ def learning_curve(history: Sequence[History], task: str, small: bool) -> Markup
         return None
     width, height = (SMALL_WIDTH, 130) if small else (WIDTH, 220)
     chart = Chart(f"learning curve of {task}", height, width)
-    axes = chart.figure.subplots()
-    xs = [line.epoch + 1 for line in history]
+    axes = chart.axes
     for split, values in curves.items():
-        color = CURVE_COLORS[split]
-        axes.plot(xs, _plottable(values), marker=_marker(history), color=color, markersize=3)
+        _line(axes, history, values, color=CURVE_COLORS[split], markersize=3)
     axes.locator_params("y", nbins=4)
     _epochs_below(axes)
     words = ", ".join(
-        f"{split} {wording.significant(values[-1])}" for split, values in curves.items()
+        f"{split} {formatting.significant(values[-1])}" for split, values in curves.items()
     )
     return chart.svg(f"Loss of {task} over the epochs; in the last one: {words}.")
 
@@ -243,6 +228,16 @@ def _numbered(tasks: Sequence[str]) -> dict[str, str]:
     return {task: f"{labels[task]}  {i}" for i, task in enumerate(tasks, 1)}
 
 
+def _dots_of_pairs(
+    name: str, findings: Sequence[PairFinding], estimates: Sequence[Estimate]
+) -> Chart:
+    chart = Chart(name, height=90 + 24 * len(findings))
+    values = [(estimate.mean, estimate.low, estimate.high) for estimate in estimates]
+    colors = [_VERDICT_COLORS.get(finding.verdict, QUIET) for finding in findings]
+    dots(chart.axes, _pair_labels(findings), values, colors)
+    return chart
+
+
 def _pair_labels(findings: Sequence[PairFinding]) -> list[str]:
     tasks = list(dict.fromkeys(task for finding in findings for task in finding.tasks))
     labels = wording.chart_labels(tasks, 12)
@@ -251,7 +246,8 @@ def _pair_labels(findings: Sequence[PairFinding]) -> list[str]:
 
 def _in_words(findings: Sequence[PairFinding]) -> str:
     return "; ".join(
-        f"{' and '.join(finding.tasks)}: {wording.cosine(finding.cosine)}" for finding in findings
+        f"{formatting.listed(finding.tasks)}: {wording.cosine(finding.cosine)}"
+        for finding in findings
     )
 
 
@@ -270,17 +266,17 @@ def _logarithmic(axes: mpl.axes.Axes, which: str) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def _marker(epochs: Sequence[object]) -> str:
-    """A line of one epoch would not be seen without."""
-    return "o" if len(epochs) <= 15 else ""
-
-
-def _plottable(values: Sequence[float | None]) -> list[float]:
-    return [np.nan if value is None else value for value in values]
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return float(np.mean(values)) if values else None
+def _line(
+    axes: mpl.axes.Axes,
+    epochs: Sequence[Epoch | History],
+    values: Sequence[float | None],
+    markersize: float = 4,
+    **style: Any,
+) -> None:
+    """Draws a line over the epochs; one of few epochs has dots, or a single one were not seen."""
+    xs = [epoch.epoch + 1 for epoch in epochs]
+    ys = [np.nan if value is None else value for value in values]
+    axes.plot(xs, ys, marker="o" if len(xs) <= 15 else "", markersize=markersize, **style)
 
 
 def _ends(values: Sequence[float | None]) -> tuple[float | None, float | None]:

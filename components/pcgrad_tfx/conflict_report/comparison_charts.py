@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 from matplotlib.ticker import MaxNLocator
 
+from pcgrad_tfx import formatting
 from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS, StepTime
 from pcgrad_tfx.comparison.statistics import Finding
 from pcgrad_tfx.conflict_report import wording
@@ -25,7 +26,7 @@ def differences(
         metric: Its name as people read it.
     """
     chart = Chart(f"differences {title}", height=78 + 22 * len(findings))
-    axes = chart.figure.subplots()
+    axes = chart.axes
     values = [(finding.difference, finding.low, finding.high) for finding in findings]
     labels = wording.chart_labels(rows)
     dots(axes, [labels[row] for row in rows], values, [_color(finding) for finding in findings])
@@ -36,7 +37,7 @@ def differences(
     axes.xaxis.set_major_locator(MaxNLocator(6, symmetric=True))
     axes.set_xlabel(f"worse  ←  difference of {metric}  →  better")
     words = "; ".join(
-        f"{row} {wording.number(finding.difference, 4)}"
+        f"{row} {formatting.number(finding.difference, 4)}"
         for row, finding in zip(rows, findings, strict=True)
     )
     return chart.svg(f"{title}, difference of {metric} to {EQUAL_WEIGHTS}: {words}.")
@@ -45,14 +46,14 @@ def differences(
 def step_times(times: Sequence[StepTime]) -> Markup:
     """What a step costs, in units of the plain step."""
     chart = Chart("step times", height=78 + 22 * len(times))
-    axes = chart.figure.subplots()
+    axes = chart.axes
     values = [(time.ratio, time.low, time.high) for time in times]
     dots(axes, [time.method for time in times], values, [INK] * len(times))
     axes.axvline(1, color=QUIET, linewidth=0.8)
     axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.set_xlim(0, 1.1 * max(1.0, *(time.high for time in times)))
     axes.set_xlabel("time of a step ÷ time of a plain step")
-    words = "; ".join(f"{time.method} {wording.number(time.ratio)}" for time in times)
+    words = "; ".join(f"{time.method} {formatting.number(time.ratio)}" for time in times)
     return chart.svg(f"Step times in units of a plain step: {words}.")
 
 

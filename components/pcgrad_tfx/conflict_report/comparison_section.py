@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS, ComparisonOutcome
-from pcgrad_tfx.comparison.statistics import Finding, compare_methods
+from pcgrad_tfx.comparison.statistics import Finding, compare_methods, mean_defined
 from pcgrad_tfx.comparison.wording import CAVEAT, METRIC_NAMES, sentences
 from pcgrad_tfx.conflict_report import comparison_charts
 from pcgrad_tfx.conflict_report.drawing import Figure
@@ -93,6 +92,4 @@ def _differences(
 
 def _mean(comparison: ComparisonOutcome, method: str, task: str) -> float | None:
     """Over the seeds for which the metric is defined."""
-    values = [run.test.get(task) for run in comparison.runs if run.method == method]
-    known = [value for value in values if value is not None]
-    return statistics.fmean(known) if known else None
+    return mean_defined(run.test.get(task) for run in comparison.runs if run.method == method)

@@ -5,41 +5,69 @@ from __future__ import annotations
 import hashlib
 import importlib.resources
 import json
+import os
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from absl import logging
 from tfx import v1 as tfx
-from tfx.dsl.components.base import base_component, executor_spec
-from tfx.types import component_spec
+from tfx.types import artifact, standard_artifacts
+from tfx.utils import io_utils
 
+from pcgrad_tfx import component
 from pcgrad_tfx.code_version import code_version
 from pcgrad_tfx.comparison.component import ComparisonResults
-from pcgrad_tfx.conflict_report import executor
-from pcgrad_tfx.conflict_report.artifact import ConflictReportPage
+from pcgrad_tfx.comparison.results import read_comparison
+from pcgrad_tfx.component import Artifacts
+from pcgrad_tfx.conflict_report.page import render
+from pcgrad_tfx.conflict_report.report import make_report, write_report
+from pcgrad_tfx.conflict_report.telemetry import read_telemetry
+
+PAGE_FILE = "report.html"
 
 
-class ConflictReportSpec(component_spec.ComponentSpec):
-    """A training, a comparison if there is one, and the page made of them."""
+class ConflictReportPage(artifact.Artifact):
+    """A folder with `report.html`, which needs no other file, and `report.json`, its numbers.
 
-    PARAMETERS: ClassVar[dict[str, component_spec.ExecutionParameter]] = {
-        executor.NAME_KEY: component_spec.ExecutionParameter(type=str),
-        executor.DATA_KEY: component_spec.ExecutionParameter(type=str),
-        executor.CODE_VERSION_KEY: component_spec.ExecutionParameter(type=str),
-    }
-    INPUTS: ClassVar[dict[str, component_spec.ChannelParameter]] = {
-        executor.MODEL_RUN_KEY: component_spec.ChannelParameter(
-            type=tfx.types.standard_artifacts.ModelRun
-        ),
-        executor.COMPARISON_KEY: component_spec.ChannelParameter(
-            type=ComparisonResults, optional=True
-        ),
-    }
-    OUTPUTS: ClassVar[dict[str, component_spec.ChannelParameter]] = {
-        executor.REPORT_KEY: component_spec.ChannelParameter(type=ConflictReportPage)
-    }
+    Attributes:
+        HTML_FILE: What to show of it; see `pcgrad_tfx.kubeflow.pages`.
+    """
+
+    # Also the name of this class in the package; see `pcgrad_tfx.__init__`.
+    TYPE_NAME = "pcgrad_tfx.ConflictReportPage"
+    HTML_FILE: ClassVar[str] = PAGE_FILE
 
 
-class ConflictReport(base_component.BaseComponent):
+class Executor(component.Executor):
+    """Writes `report.html` and `report.json`."""
+
+    def run(self, inputs: Artifacts, outputs: Artifacts, properties: Mapping[str, Any]) -> None:
+        """Reads the training's logs, and the comparison if there is one.
+
+        Raises:
+            ValueError: The training has left no telemetry.
+        """
+        report = make_report(
+            properties["name"],
+            json.loads(properties["data"]),
+            read_telemetry(inputs["model_run"].uri),
+            read_comparison(inputs["comparison"].uri) if "comparison" in inputs else None,
+        )
+        folder = outputs["report"].uri
+        write_report(report, folder)
+        io_utils.write_string_file(os.path.join(folder, PAGE_FILE), render(report))
+        for sentence in report.verdict:
+            logging.info(sentence)
+
+
+class ConflictReport(
+    component.Component,
+    executor=Executor,
+    parameters={"name": str, "data": str, "code_version": str},
+    inputs={"model_run": standard_artifacts.ModelRun, "comparison": ComparisonResults},
+    outputs={"report": ConflictReportPage},
+    optional={"comparison"},
+):
     """Tells whether the tasks conflict and, after a comparison, whether surgery helps.
 
     The Trainer must have used `pcgrad.keras.ConflictMonitor` with `fn_args.model_run_dir`, as
@@ -50,9 +78,6 @@ class ConflictReport(base_component.BaseComponent):
 
     - `report`: Channel of type `ConflictReportPage`: `report.html` and `report.json`.
     """
-
-    SPEC_CLASS = ConflictReportSpec
-    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
 
     def __init__(
         self,
@@ -71,20 +96,17 @@ class ConflictReport(base_component.BaseComponent):
             comparison: Channel of type `ComparisonResults`, of a Comparison on the same data.
         """
         super().__init__(
-            spec=ConflictReportSpec(
-                model_run=model_run,
-                comparison=comparison,
-                name=name,
-                data=json.dumps(dict(data or {})),
-                code_version=_code_version(),
-                report=tfx.dsl.Channel(type=ConflictReportPage),
-            )
+            model_run=model_run,
+            comparison=comparison,
+            name=name,
+            data=json.dumps(dict(data or {})),
+            code_version=_code_version(),
         )
 
 
 def _code_version() -> str:
     """Fingerprint of what makes the page, so that TFX's cache does not keep an older one."""
-    digest = hashlib.sha256(code_version(executor.__name__).encode())
+    digest = hashlib.sha256(code_version(__name__).encode())
     templates = importlib.resources.files(__package__).joinpath("templates").iterdir()
     for file in sorted(templates, key=lambda file: file.name):
         digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")

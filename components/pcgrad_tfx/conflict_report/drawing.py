@@ -13,7 +13,7 @@ import matplotlib as mpl
 from markupsafe import Markup, escape
 from matplotlib import figure
 
-from pcgrad_tfx.conflict_report.wording import one_line
+from pcgrad_tfx.formatting import one_line
 
 # In units of the SVG's coordinates: CSS pixels where there is room for its natural width.
 WIDTH = 380
@@ -63,7 +63,7 @@ class Figure(NamedTuple):
 
 
 class Chart:
-    """A figure that becomes inline SVG.
+    """A figure with one pair of axes that becomes inline SVG.
 
     Args:
         name: Distinct in a page: ids within the SVG derive from it.
@@ -76,6 +76,7 @@ class Chart:
         size = (width / _UNITS_PER_INCH, height / _UNITS_PER_INCH)
         # Not pyplot, which keeps global state.
         self.figure = figure.Figure(figsize=size, layout="constrained")
+        self.axes = self.figure.subplots()
 
     def svg(self, description: str) -> Markup:
         """Draws it.

@@ -8,6 +8,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
+from pcgrad_tfx import formatting
 from pcgrad_tfx.comparison.results import ComparisonOutcome
 from pcgrad_tfx.conflict_report import charts, wording
 from pcgrad_tfx.conflict_report.comparison_section import comparison_section, metric_name
@@ -38,11 +39,11 @@ def render(report: Report) -> str:
         cosine=wording.cosine,
         cosine_interval=wording.cosine_interval,
         metric_name=metric_name,
-        number=wording.number,
-        one_line=wording.one_line,
-        p_value=wording.p_value,
-        percent=wording.percent,
-        signed=wording.signed,
+        number=formatting.number,
+        one_line=formatting.one_line,
+        p_value=formatting.p_value,
+        percent=formatting.percent,
+        signed=formatting.signed,
     )
     many = len(report.telemetry.tasks) > charts.MAX_TASKS_WITH_COLORS
     with style():
@@ -69,7 +70,7 @@ def _rows(findings: Sequence[PairFinding]) -> list[PairFinding]:
 
 def _code(text: str) -> Markup:
     """On one line, with what is between backticks as code."""
-    parts = [escape(part) for part in wording.one_line(text).split("`")]
+    parts = [escape(part) for part in formatting.one_line(text).split("`")]
     marked = [
         Markup("<code>{}</code>").format(part) if i % 2 else part for i, part in enumerate(parts)
     ]

@@ -13,16 +13,15 @@ from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS, ComparisonOutcome
 from pcgrad_tfx.comparison.statistics import compare_methods
 from pcgrad_tfx.comparison.wording import verdict as comparison_verdict
 from pcgrad_tfx.conflict_report import wording
-from pcgrad_tfx.conflict_report.artifact import REPORT_FILE
 from pcgrad_tfx.conflict_report.telemetry import RunPair, Telemetry
 from pcgrad_tfx.conflict_report.verdicts import (
     MIN_SEEDS,
     PairFinding,
-    PairMeans,
     judge,
-    over_blocks,
     over_seeds,
 )
+
+REPORT_FILE = "report.json"
 
 # The comparison's name of a Trainer's `surgery`.
 _METHODS = {"pcgrad": "PCGrad", "ppcgrad": "PPCGrad", "none": EQUAL_WEIGHTS}
@@ -104,7 +103,7 @@ def read_verdict(folder: str) -> tuple[str, ...]:
 
 def _means(
     telemetry: Telemetry, comparison: ComparisonOutcome | None
-) -> tuple[Sequence[PairMeans], str]:
+) -> tuple[Sequence[RunPair], str]:
     """From several seeds if there are enough, else from the blocks of the one training."""
     surgery = telemetry.record.settings.get("surgery") if telemetry.record else None
     wanted = [_METHODS[surgery]] if surgery in _METHODS else []
@@ -112,7 +111,7 @@ def _means(
         runs = _pairs_by_seed(comparison, method)
         if len(runs) >= MIN_SEEDS:
             return over_seeds(runs), f"{len(runs)} seeds of {method} in the comparison"
-    return over_blocks(telemetry.run_pairs), "blocks of steps of this training"
+    return telemetry.run_pairs, "blocks of steps of this training"
 
 
 def _pairs_by_seed(comparison: ComparisonOutcome | None, method: str) -> list[list[RunPair]]:

@@ -7,14 +7,14 @@ from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import tensorflow as tf
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from pcgrad_tfx.training.record import HISTORY_FILE, TRAINING_FILE
 
 CONFLICTS_FILE = "conflicts.jsonl"  # of `pcgrad.keras.ConflictMonitor`
 
 
-class Pair(BaseModel):
+class Pair(BaseModel, frozen=True):
     """A pair of tasks over a number of steps; what is undefined is None.
 
     Attributes:
@@ -24,29 +24,27 @@ class Pair(BaseModel):
         conflicting: The share of steps with a negative cosine.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     tasks: tuple[str, str]
     steps: int
     mean_cosine: float | None
     conflicting: float | None
 
 
-class RunPair(Pair):
+class RunPair(Pair, populate_by_name=True):
     """A pair over a whole training, as `pcgrad.keras.ConflictStatistics.run_pairs` tells it.
 
     Attributes:
-        blocks: The number of blocks of steps that the standard errors come from.
-        mean_cosine_standard_error_of_block_means: None if there were too few blocks.
-        conflicting_standard_error_of_block_means: None if there were too few blocks.
+        samples: The number of means that the standard errors come from, those of blocks of steps.
+        cosine_error: The standard error of `mean_cosine`; None if there were too few samples.
+        conflicting_error: That of `conflicting`.
     """
 
-    blocks: int
-    mean_cosine_standard_error_of_block_means: float | None
-    conflicting_standard_error_of_block_means: float | None
+    samples: int = Field(alias="blocks")
+    cosine_error: float | None = Field(alias="mean_cosine_standard_error_of_block_means")
+    conflicting_error: float | None = Field(alias="conflicting_standard_error_of_block_means")
 
 
-class Epoch(BaseModel):
+class Epoch(BaseModel, frozen=True):
     """What `ConflictMonitor` wrote after an epoch.
 
     Attributes:
@@ -56,27 +54,21 @@ class Epoch(BaseModel):
         run_pairs: The means over all steps so far.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     epoch: int
     pairs: tuple[Pair, ...]
     gradient_norms: dict[str, float | None]
     run_pairs: tuple[RunPair, ...]
 
 
-class History(BaseModel):
+class History(BaseModel, frozen=True):
     """Keras's logs of an epoch; see `pcgrad_tfx.training.record`."""
-
-    model_config = ConfigDict(frozen=True)
 
     epoch: int
     logs: dict[str, float | None]
 
 
-class Record(BaseModel):
+class Record(BaseModel, frozen=True):
     """How a model was trained; see `pcgrad_tfx.training.record`."""
-
-    model_config = ConfigDict(frozen=True)
 
     settings: dict[str, Any]
     rows: dict[str, int]
@@ -87,7 +79,7 @@ _Model = TypeVar("_Model", bound=BaseModel)
 _Line = TypeVar("_Line", Epoch, History)
 
 
-class Telemetry(BaseModel):
+class Telemetry(BaseModel, frozen=True):
     """All of a training's logs.
 
     Attributes:
@@ -96,8 +88,6 @@ class Telemetry(BaseModel):
         history: In the order of the epochs; empty if Keras's logs were not written.
         record: None if it was not written.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     tasks: tuple[str, ...]
     epochs: tuple[Epoch, ...]

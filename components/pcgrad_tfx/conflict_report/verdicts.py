@@ -47,29 +47,6 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class PairMeans:
-    """The means of a pair with their standard errors, before any judgement.
-
-    Attributes:
-        tasks: Their names.
-        steps: How many steps of training had a cosine.
-        samples: The number of the means that the standard errors come from.
-        cosine: The mean cosine; None if no step had one.
-        cosine_error: Its standard error; None if there were too few samples.
-        conflicting: The share of the steps with a negative cosine.
-        conflicting_error: Its standard error.
-    """
-
-    tasks: tuple[str, str]
-    steps: int
-    samples: int
-    cosine: float | None
-    cosine_error: float | None
-    conflicting: float | None
-    conflicting_error: float | None
-
-
-@dataclass(frozen=True)
 class PairFinding:
     """What is known about a pair of tasks.
 
@@ -92,23 +69,7 @@ class PairFinding:
     strength: Strength | None
 
 
-def over_blocks(pairs: Sequence[RunPair]) -> tuple[PairMeans, ...]:
-    """The means of one training; their noise is that between blocks of its steps."""
-    return tuple(
-        PairMeans(
-            tasks=pair.tasks,
-            steps=pair.steps,
-            samples=pair.blocks,
-            cosine=pair.mean_cosine,
-            cosine_error=pair.mean_cosine_standard_error_of_block_means,
-            conflicting=pair.conflicting,
-            conflicting_error=pair.conflicting_standard_error_of_block_means,
-        )
-        for pair in pairs
-    )
-
-
-def over_seeds(runs: Sequence[Sequence[RunPair]]) -> tuple[PairMeans, ...]:
+def over_seeds(runs: Sequence[Sequence[RunPair]]) -> tuple[RunPair, ...]:
     """The means of several trainings; their noise is that between the trainings.
 
     Args:
@@ -120,7 +81,7 @@ def over_seeds(runs: Sequence[Sequence[RunPair]]) -> tuple[PairMeans, ...]:
     return tuple(_mean_over_seeds(pairs) for pairs in zip(*runs, strict=True))
 
 
-def judge(pairs: Sequence[PairMeans]) -> tuple[PairFinding, ...]:
+def judge(pairs: Sequence[RunPair]) -> tuple[PairFinding, ...]:
     """Judges each pair by the t-test of its mean cosine, with Holm's correction over the pairs.
 
     "conflict": the mean cosine is significantly below 0; "aligned": significantly above 0; else
@@ -137,15 +98,15 @@ def judge(pairs: Sequence[PairMeans]) -> tuple[PairFinding, ...]:
     return tuple(_finding(pair, p_value) for pair, p_value in zip(pairs, adjusted, strict=True))
 
 
-def _mean_over_seeds(pairs: Sequence[RunPair]) -> PairMeans:
+def _mean_over_seeds(pairs: Sequence[RunPair]) -> RunPair:
     defined = [pair for pair in pairs if pair.mean_cosine is not None]
     cosine, cosine_error = _mean_and_error([pair.mean_cosine for pair in defined])
     conflicting, conflicting_error = _mean_and_error([pair.conflicting for pair in defined])
-    return PairMeans(
+    return RunPair(
         tasks=pairs[0].tasks,
         steps=sum(pair.steps for pair in defined),
         samples=len(defined),
-        cosine=cosine,
+        mean_cosine=cosine,
         cosine_error=cosine_error,
         conflicting=conflicting,
         conflicting_error=conflicting_error,
@@ -162,36 +123,36 @@ def _mean_and_error(values: Sequence[float | None]) -> tuple[float | None, float
     return mean, float(stats.sem(numbers))
 
 
-def _p_value(pair: PairMeans) -> float | None:
+def _p_value(pair: RunPair) -> float | None:
     """Of a mean cosine of 0, two-sided."""
-    if pair.cosine is None or pair.cosine_error is None:
+    if pair.mean_cosine is None or pair.cosine_error is None:
         return None
     if pair.cosine_error == 0:  # say, one shared variable: the cosine is always 1 or -1
-        return 1.0 if pair.cosine == 0 else 0.0
-    return float(2 * stats.t.sf(abs(pair.cosine) / pair.cosine_error, pair.samples - 1))
+        return 1.0 if pair.mean_cosine == 0 else 0.0
+    return float(2 * stats.t.sf(abs(pair.mean_cosine) / pair.cosine_error, pair.samples - 1))
 
 
-def _finding(pair: PairMeans, p_value: float | None) -> PairFinding:
+def _finding(pair: RunPair, p_value: float | None) -> PairFinding:
     verdict = _verdict(pair, p_value)
     return PairFinding(
         tasks=pair.tasks,
         steps=pair.steps,
-        cosine=_estimate(pair.cosine, pair.cosine_error, pair.samples, least=-1.0),
+        cosine=_estimate(pair.mean_cosine, pair.cosine_error, pair.samples, least=-1.0),
         conflicting=_estimate(pair.conflicting, pair.conflicting_error, pair.samples, least=0.0),
         p_value=p_value,
         verdict=verdict,
-        strength=_strength(pair.cosine) if verdict in ("conflict", "aligned") else None,
+        strength=_strength(pair.mean_cosine) if verdict in ("conflict", "aligned") else None,
     )
 
 
-def _verdict(pair: PairMeans, p_value: float | None) -> Verdict:
-    if pair.cosine is None:
+def _verdict(pair: RunPair, p_value: float | None) -> Verdict:
+    if pair.mean_cosine is None:
         return "undefined"
     if p_value is None:
         return "too short to tell"
     if p_value >= 1 - CONFIDENCE:
         return "no evidence of conflict"
-    return "conflict" if pair.cosine < 0 else "aligned"
+    return "conflict" if pair.mean_cosine < 0 else "aligned"
 
 
 def _strength(cosine: float | None) -> Strength | None:
@@ -210,9 +171,9 @@ def _estimate(
         return None
     if error is None:
         return Estimate(mean)
-    half = error * float(stats.t.ppf((1 + CONFIDENCE) / 2, samples - 1))
+    low, high = (mean + error * float(end) for end in stats.t.interval(CONFIDENCE, samples - 1))
     # Rounding may put the mean itself beyond 1.
-    return Estimate(mean, min(mean, max(least, mean - half)), max(mean, min(1.0, mean + half)))
+    return Estimate(mean, min(mean, max(least, low)), max(mean, min(1.0, high)))
 
 
 def strongest(findings: Sequence[PairFinding], count: int) -> tuple[PairFinding, ...]:

@@ -1,12 +1,11 @@
-"""The report's sentences and numbers."""
+"""The report's sentences and labels."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
-from pcgrad_tfx.comparison.wording import listed
 from pcgrad_tfx.conflict_report.verdicts import Estimate, PairFinding
+from pcgrad_tfx.formatting import listed, number, one_line
 
 # `pcgrad.keras.ConflictStatistics` gives no standard error of fewer blocks.
 MIN_STEPS = 20
@@ -68,7 +67,7 @@ def _sentence_of_many(findings: Sequence[PairFinding], judged: Sequence[PairFind
     if len(judged) < len(findings):
         counts.append(f"for {len(findings) - len(judged)} it cannot be told")
     lowest = min(judged, key=lambda finding: finding.cosine.mean if finding.cosine else 0.0)
-    pair = " and ".join(map(one_line, lowest.tasks))
+    pair = listed(map(one_line, lowest.tasks))
     if lowest.verdict == "conflict":
         extreme = f"{pair} conflict most, {_ADVERBS[lowest.strength]}"
     else:
@@ -99,14 +98,6 @@ def _count(number_of: int, one: str, many: str | None = None) -> str:
     return f"{number_of:,} {one if number_of == 1 else many or one + 's'}"
 
 
-def number(value: float | None, digits: int = 2) -> str:
-    """With a true minus sign; a dash for None."""
-    if value is None:
-        return "–"
-    text = f"{value:.{digits}f}"
-    return "0" + text[2:] if float(text) == 0 and text[0] == "-" else text.replace("-", "−")
-
-
 def cosine(estimate: Estimate | None) -> str:
     """A mean cosine; with two digits, and three where it is small."""
     return "–" if estimate is None else number(estimate.mean, _digits(estimate))
@@ -122,35 +113,6 @@ def cosine_interval(estimate: Estimate | None) -> str:
 
 def _digits(estimate: Estimate) -> int:
     return 3 if abs(estimate.mean) < 0.1 else 2
-
-
-def signed(value: float | None, digits: int = 4) -> str:
-    """With its sign, also if it is positive."""
-    text = number(value, digits)
-    return f"+{text}" if value is not None and value > 0 else text
-
-
-def significant(value: float | None, digits: int = 3) -> str:
-    """With so many significant digits: for what has no natural scale, losses and norms."""
-    return "–" if value is None else f"{value:.{digits}g}".replace("-", "−")
-
-
-def percent(value: float | None) -> str:
-    """A share as a percentage."""
-    return "–" if value is None else f"{100 * value:.0f}%"
-
-
-def p_value(value: float | None) -> str:
-    """With three digits."""
-    if value is None:
-        return "–"
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def one_line(text: str) -> str:
-    """Without line breaks and other control characters: names may come from anywhere."""
-    printable = "".join(c if c.isprintable() else " " for c in text)
-    return re.sub(" +", " ", printable).strip()
 
 
 def chart_labels(names: Sequence[str], length: int = LABEL_LENGTH) -> dict[str, str]:

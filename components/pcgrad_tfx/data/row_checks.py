@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import difflib
 import math
-import textwrap
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from pcgrad_tfx.errors import DataError, brief, shown
+from pcgrad_tfx.errors import DataError, brief_list, shown
 
 # With 100 rows split 8:1:1 by hash, a split stays empty in 1 case of 19,000 (2 · 0.9^100).
 MIN_ROWS = 100
@@ -68,7 +67,7 @@ def check_columns(where: str, columns: Sequence[str], required: Collection[str])
     if hints:
         raise DataError(
             f"{where}: no column {', '.join(hints)}; add it or correct the name; the file has "
-            f"{textwrap.shorten(', '.join(map(brief, columns)), 300, placeholder=' …')}"
+            f"{brief_list(columns)}"
         )
 
 

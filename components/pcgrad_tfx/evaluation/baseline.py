@@ -17,7 +17,7 @@ from tfx.utils import path_utils
 from pcgrad_tfx.training.task_definitions import learned_same_tasks
 
 
-class LatestComparableModelStrategy(tfx.dsl.experimental.LatestBlessedModelStrategy):
+class SameTasksModelStrategy(tfx.dsl.experimental.LatestBlessedModelStrategy):
     """Like `LatestBlessedModelStrategy`, among the other models that learned the same tasks.
 
     The model that has just been trained is not its own baseline: the same run once more is

@@ -34,7 +34,7 @@ class RSquared(tfma.metrics.Metric):
 class _Moments(NamedTuple):
     weight: float = 0.0
     mean: float = 0.0
-    deviation: float = 0.0  # Σ w (y - mean)²
+    variation: float = 0.0  # Σ w (y - mean)²
     error: float = 0.0  # Σ w (y - p)²
 
     def merge(self, other: _Moments) -> _Moments:
@@ -48,7 +48,7 @@ class _Moments(NamedTuple):
         return _Moments(
             weight,
             self.mean + share * step,
-            self.deviation + other.deviation + self.weight * share * step**2,
+            self.variation + other.variation + self.weight * share * step**2,
             self.error + other.error,
         )
 
@@ -85,9 +85,9 @@ class _RSquaredCombiner(beam.CombineFn):
         return result
 
     def extract_output(self, accumulator: _Moments) -> dict[tfma.metrics.MetricKey, float]:
-        if accumulator.deviation == 0:
+        if accumulator.variation == 0:
             return {self._key: float("nan")}
-        return {self._key: 1 - accumulator.error / accumulator.deviation}
+        return {self._key: 1 - accumulator.error / accumulator.variation}
 
 
 def _r_squared(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from pcgrad_tfx.errors import DataError, brief, shown
 from pcgrad_tfx.inspection.column_kinds import ColumnKind, column_kinds, missing_texts
 from pcgrad_tfx.inspection.completion import complete_features, complete_task
 from pcgrad_tfx.inspection.label_checks import label_problems, rare_values
-from pcgrad_tfx.inspection.label_values import columns_with_texts
+from pcgrad_tfx.inspection.label_values import columns_with_texts, label_values
 from pcgrad_tfx.inspection.leakage import Leak, find_leaks
 
 
@@ -61,10 +62,8 @@ def inspect_data(
     Raises:
         DataError: The data cannot be trained on, or do not fit the configuration; in one line.
     """
-    try:
+    with _mistakes_in(f"{source}: data.path"):
         files = find_data(location)
-    except DataError as error:
-        raise DataError(f"{source}: data.path: {error}") from None
     named = {task.column for task in tasks if _is_named(task)}
     sample = RowSample(exact=named)
     known, checked = required_columns(features, tasks, slices)
@@ -72,10 +71,12 @@ def inspect_data(
     checked -= named
     summary = check_data(files, required=known, numeric=checked, missing=missing, sample=sample)
     texts = summary.text_columns
-    tasks = tuple(
-        _completed_task(source, position, task, sample.values, texts)
-        for position, task in enumerate(tasks)
-    )
+    completed = []
+    for position, task in enumerate(tasks):
+        with _mistakes_in(f"{source}: tasks[{position}]"):
+            values = sample.values.get(task.column, set())
+            completed.append(complete_task(task, values, task.column in texts))
+    tasks = tuple(completed)
     frame = sample.frame()
     kinds = column_kinds(frame, texts)
     looked_at = set(kinds) if features.left_out else known
@@ -85,7 +86,8 @@ def inspect_data(
     looked_at_kinds = [kinds[name] for name in kinds if name in looked_at]
     remarks = list(_missing_texts(looked_at_kinds, files))
     if features.left_out:
-        features = _completed_features(source, features, tasks, kinds)
+        with _mistakes_in(source):
+            features = complete_features(features, tasks, kinds)
         remarks += _found_features(features, tasks, kinds)
     required, numeric = required_columns(features, tasks, slices)
     if not (numeric <= checked and required <= known):
@@ -93,12 +95,13 @@ def inspect_data(
         check_data(files, required=required, numeric=numeric, missing=missing)
     # The sample may lack the one word that makes a column text.
     texts |= columns_with_texts(sample.values)
-    problems = [f"{source}: {problem}" for problem in label_problems(frame, tasks, texts)]
+    labels = label_values(frame, tasks, texts)
+    problems = [f"{source}: {problem}" for problem in label_problems(frame, labels, tasks)]
     if problems and len(frame) == sample.rows:
         raise DataError(problems[0])
     # Of a sample it is no more than likely.
-    remarks += [*problems, *rare_values(frame, tasks, texts)]
-    remarks += map(possible_leak, find_leaks(frame, features, tasks, texts))
+    remarks += [*problems, *rare_values(labels, tasks)]
+    remarks += map(possible_leak, find_leaks(frame, labels, features, tasks))
     return Inspection(tasks, features, files, tuple(remarks))
 
 
@@ -113,22 +116,12 @@ def _is_named(task: Task) -> bool:
     return task.kind == "multiclass" or (task.kind == "binary" and task.above is None)
 
 
-def _completed_task(
-    source: str, position: int, task: Task, values: Mapping[str, set[str]], texts: Collection[str]
-) -> Task:
+@contextlib.contextmanager
+def _mistakes_in(place: str) -> Iterator[None]:
     try:
-        return complete_task(task, values.get(task.column, set()), task.column in texts)
+        yield
     except ValueError as error:
-        raise DataError(f"{source}: tasks[{position}]: {error}") from None
-
-
-def _completed_features(
-    source: str, features: Features, tasks: tuple[Task, ...], kinds: dict[str, ColumnKind]
-) -> Features:
-    try:
-        return complete_features(features, tasks, kinds)
-    except ValueError as error:
-        raise DataError(f"{source}: {error}") from None
+        raise DataError(f"{place}: {error}") from None
 
 
 def _found_features(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 
 from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.errors import shown
-from pcgrad_tfx.inspection.label_values import label_values, numbers
+from pcgrad_tfx.inspection.label_values import numbers
 
 # The squares of errors, and sums of them, must fit into float32; on a logarithmic scale the
 # predictions, which are amounts and may exceed the labels.
@@ -20,27 +20,26 @@ _MIN_ROWS_OF_A_VALUE = 35
 
 
 def label_problems(
-    frame: pd.DataFrame, tasks: Sequence[Task], text_columns: Collection[str] = ()
+    frame: pd.DataFrame, labels: pd.DataFrame, tasks: Sequence[Task]
 ) -> Iterator[str]:
     """Looks for labels that are all missing, all the same, or too large.
 
     Args:
         frame: Rows of texts, empty where a value is missing.
+        labels: Their `label_values`.
         tasks: The tasks, complete.
-        text_columns: As of `label_values`.
 
     Yields:
         What is wrong with a task, and the remedy, in one line.
     """
     for position, task in enumerate(tasks):
-        label = label_values(frame, task, text_columns)
-        known = label[np.isfinite(label)]
+        known = labels[task.name].dropna().to_numpy()
         where, column = f"tasks[{position}]", shown(task.column)
         if not len(known):
             found = next((value for value in frame[task.column] if value), "")
             why = f"{_why_missing(task)} (it has {shown(found)})"
             yield f"{where}: no row has a label: {why}; correct the task or the data"
-        elif others := _neither_0_nor_1(frame, task):
+        elif others := _neither_0_nor_1(frame, labels, task):
             value, share = others
             yield (
                 f"{where}: column {column} holds {shown(value)}, too, {share}, and such rows would "
@@ -49,14 +48,13 @@ def label_problems(
                 "for a missing label, leave the cell empty, or it out by `valid_above`"
             )
         elif len(np.unique(known)) == 1:
-            amount = np.expm1(known[0]) if task.log_scale else known[0]
-            value = shown(task.classes[int(amount)]) if task.classes else f"{amount:g}"
+            value = shown(task.classes[int(known[0])]) if task.classes else f"{known[0]:g}"
             yield (
                 f"{where}: the label made of column {column} is {value} in every row that has one; "
                 "choose another column or threshold"
             )
         elif task.kind == "regression":
-            largest = np.abs(np.expm1(known) if task.log_scale else known).max()
+            largest = np.abs(known).max()
             limit = _LARGEST_LOG_LABEL if task.log_scale else _LARGEST_LABEL
             if largest > limit:
                 yield (
@@ -66,15 +64,12 @@ def label_problems(
                 )
 
 
-def rare_values(
-    frame: pd.DataFrame, tasks: Sequence[Task], text_columns: Collection[str] = ()
-) -> Iterator[str]:
+def rare_values(labels: pd.DataFrame, tasks: Sequence[Task]) -> Iterator[str]:
     """Looks for classes that a split may have no row of.
 
     Args:
-        frame: Rows of texts, empty where a value is missing.
+        labels: The rows' `label_values`.
         tasks: The tasks, complete.
-        text_columns: As of `label_values`.
 
     Yields:
         A remark about a task.
@@ -82,9 +77,8 @@ def rare_values(
     for task in tasks:
         if task.kind == "regression":
             continue
-        label = label_values(frame, task, text_columns)
         names = task.classes or ("0", "1")
-        counts = {name: int((label == place).sum()) for place, name in enumerate(names)}
+        counts = {name: int((labels[task.name] == id_).sum()) for id_, name in enumerate(names)}
         rare = [name for name, count in counts.items() if count < _MIN_ROWS_OF_A_VALUE]
         if rare:
             some = ", ".join(f"{shown(name)} in {counts[name]} rows" for name in rare[:3])
@@ -94,12 +88,14 @@ def rare_values(
             )
 
 
-def _neither_0_nor_1(frame: pd.DataFrame, task: Task) -> tuple[str, str] | None:
+def _neither_0_nor_1(
+    frame: pd.DataFrame, labels: pd.DataFrame, task: Task
+) -> tuple[str, str] | None:
     """The most frequent value of a binary task that is no label, and in how many rows it is."""
     if task.kind != "binary" or task.is_text or task.above is not None:
         return None
     value = numbers(frame[task.column])
-    others = np.isfinite(value) & (value != 0) & (value != 1)
+    others = np.isfinite(value) & labels[task.name].isna()
     if task.valid_above is not None:
         others &= value > task.valid_above
     counts = frame[task.column][others].value_counts()

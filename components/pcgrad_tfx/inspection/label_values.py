@@ -1,19 +1,24 @@
-"""The labels of rows that are still texts."""
+"""Labels of rows that are still texts, and the names of their values."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 import pandas as pd
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from pcgrad_tfx.config.tasks import Task
+from pcgrad_tfx.data.labels import label
 from pcgrad_tfx.data.row_checks import number_fault
+
+# At a time: bounds the memory, which grows with rows × classes.
+_ROWS = 8192
 
 
 def value_names(values: Collection[str], is_text: bool = False) -> dict[str, str]:
-    """What Transform calls the values of a column.
+    """Names the values of a column, as `classes` and `positive` list them.
 
     In a column of numbers 8.0, and 08, are the same as 8; in one that holds a text, all stay as
     they are.
@@ -36,42 +41,51 @@ def columns_with_texts(values: Mapping[str, Collection[str]]) -> set[str]:
 
 
 def label_values(
-    frame: pd.DataFrame, task: Task, text_columns: Collection[str] = ()
-) -> NDArray[np.float64]:
-    """A task's label as Transform computes it: numbers, classes by their ids, NaN where missing.
+    frame: pd.DataFrame, tasks: Iterable[Task], text_columns: Collection[str] = ()
+) -> pd.DataFrame:
+    """The tasks' labels, by Transform's own operations.
 
     Args:
         frame: Rows of texts, empty where a value is missing.
-        task: The task, complete.
+        tasks: The tasks, complete.
         text_columns: Columns that hold texts, even if those of these rows look like numbers.
 
     Returns:
-        float64 [N]; of a task with `log_scale` the logarithm.
+        float64, a column for each task's name: numbers, classes by their ids, NaN where missing.
     """
-    column = frame[task.column]
-    if task.is_text:
-        values = set(column.unique()) - {""}
-        names = column.map(value_names(values, task.column in text_columns))
-        if task.positive is not None:
-            return np.where(column == "", np.nan, names == task.positive)
-        ids = {name: float(i) for i, name in enumerate(task.classes or ())}
-        return names.map(ids).to_numpy(np.float64)
-    value = numbers(column)
-    valid = np.isfinite(value)
-    if task.valid_above is not None:
-        valid &= value > task.valid_above
-    if task.divide_by is not None:
-        divisor = numbers(frame[task.divide_by])
-        valid &= divisor > 0
-        value = np.divide(value, divisor, out=np.zeros_like(value), where=divisor > 0)
-    if task.above is not None:
-        value = (value > task.above).astype(np.float64)
-    elif task.kind == "binary":
-        valid &= (value == 0) | (value == 1)
-    elif task.log_scale:
-        valid &= value >= 0
-        value = np.log1p(np.maximum(value, 0))
-    return np.where(valid, value, np.nan)
+    return pd.DataFrame(
+        {task.name: _label_values(frame, task, text_columns) for task in tasks}, frame.index
+    )
+
+
+def _label_values(
+    frame: pd.DataFrame, task: Task, text_columns: Collection[str]
+) -> NDArray[np.float64]:
+    columns = {
+        name: _raw_column(frame[name], task.is_text and _is_text(name, frame[name], text_columns))
+        for name in task.source_columns
+    }
+    found = np.full(len(frame), np.nan)
+    for start in range(0, len(frame), _ROWS):
+        rows = slice(start, start + _ROWS)
+        values, valid = label({name: raw[rows].to_sparse() for name, raw in columns.items()}, task)
+        found[rows] = np.where(valid.numpy(), values.numpy(), np.nan)
+    return found
+
+
+def _is_text(name: str, column: pd.Series, text_columns: Collection[str]) -> bool:
+    return name in text_columns or any(map(number_fault, set(column.unique()) - {""}))
+
+
+def _raw_column(column: pd.Series, is_text: bool) -> tf.RaggedTensor:
+    """A column as ExampleGen gives it to Transform, [N, 0 or 1]: int64, float32 or texts."""
+    is_known = (column != "").to_numpy()
+    if is_text:
+        values = tf.constant(column[is_known].tolist(), tf.string)
+    else:
+        values = pd.to_numeric(column[is_known], errors="coerce").to_numpy()
+        values = values if values.dtype == np.int64 else values.astype(np.float32)
+    return tf.RaggedTensor.from_row_lengths(values, is_known.astype(np.int64), validate=False)
 
 
 def numbers(column: pd.Series) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ in practice. Two things speak for one, and neither proves it, so they are report
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from pcgrad_tfx.config.features import Features
 from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.errors import brief, shown
-from pcgrad_tfx.inspection.label_values import label_values, numbers
+from pcgrad_tfx.inspection.label_values import numbers
 
 MAX_ROWS = 50_000
 
@@ -78,19 +78,16 @@ class Leak:
 
 
 def find_leaks(
-    frame: pd.DataFrame,
-    features: Features,
-    tasks: Sequence[Task],
-    text_columns: Collection[str] = (),
+    frame: pd.DataFrame, labels: pd.DataFrame, features: Features, tasks: Sequence[Task]
 ) -> list[Leak]:
     """Looks at every feature and task.
 
     Args:
         frame: A sample of the rows: texts, empty where a value is missing. Of more than `MAX_ROWS`
             rows some are drawn.
+        labels: Their `label_values`.
         features: The features; numeric and bucketized ones are taken for numbers.
         tasks: The tasks, complete.
-        text_columns: As of `label_values`.
 
     Returns:
         What was found, the whole columns first.
@@ -104,7 +101,8 @@ def find_leaks(
     ]
     leaks: list[Leak] = []
     for task in tasks:
-        label = label_values(frame, task, text_columns)
+        label = labels.loc[frame.index, task.name].to_numpy()
+        label = np.log1p(label) if task.log_scale else label
         known = np.isfinite(label)
         if known.sum() < _MIN_ROWS or len(np.unique(label[known])) < 2:
             continue

@@ -25,7 +25,7 @@ from pcgrad_tfx.inspection.completion import (
     seem_missing,
     truth_value,
 )
-from pcgrad_tfx.inspection.label_values import columns_with_texts, value_names
+from pcgrad_tfx.inspection.label_values import columns_with_texts, label_values, value_names
 from pcgrad_tfx.inspection.leakage import Leak, find_leaks
 
 # How many columns are named that could be labels, if none is.
@@ -105,6 +105,7 @@ def propose(location: str, labels: Sequence[str] = ()) -> Proposal:
     required, numeric = required_columns(features, tasks)
     check_data(files, required=required, numeric=numeric, missing=tuple(missing))
     used = {*features.columns, *labels}
+    computed = label_values(frame, tasks, texts | columns_with_texts(values))
     return Proposal(
         rows=sample.rows,
         missing=tuple(missing),
@@ -114,7 +115,7 @@ def propose(location: str, labels: Sequence[str] = ()) -> Proposal:
         no_classes={name: seem_missing(values.get(name, frame[name].unique())) for name in texts},
         features=features,
         left_out={name: _reason(kind) for name, kind in kinds.items() if name not in used},
-        leaks=tuple(find_leaks(frame, features, tasks, texts | columns_with_texts(values))),
+        leaks=tuple(find_leaks(frame, computed, features, tasks)),
         training=_training(sample.rows),
     )
 

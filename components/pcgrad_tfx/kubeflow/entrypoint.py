@@ -49,7 +49,7 @@ def run(args: argparse.Namespace, beam_args: list[str]) -> None:
     )
     executor_inputs.complete_types(executor_input, inputs_spec)
     executor_inputs.drop_absent_inputs(executor_input)
-    executor_inputs.drop_foreign_outputs(executor_input)
+    executor_inputs.drop_launcher_outputs(executor_input)
     page_files = pages.restore_types(executor_input)
     paths = executor_inputs.to_local_paths(executor_input, args.keep_gcs)
     executor_inputs.drive_example_gen(executor_input, inputs_spec)

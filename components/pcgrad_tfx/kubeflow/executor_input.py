@@ -44,7 +44,7 @@ def drop_absent_inputs(executor_input: pipeline_spec_pb2.ExecutorInput) -> None:
             del inputs[name]
 
 
-def drop_foreign_outputs(executor_input: pipeline_spec_pb2.ExecutorInput) -> None:
+def drop_launcher_outputs(executor_input: pipeline_spec_pb2.ExecutorInput) -> None:
     """Leaves out the outputs that are not the component's, but Kubeflow's own.
 
     That is the log which the launcher writes, an output of a type that TFX does not know. Source:

@@ -30,11 +30,6 @@ class Executor(tfx_pusher.Executor):
     ) -> None:
         """Pushes the model if it is blessed.
 
-        Args:
-            input_dict: `model`, and `model_blessing` or `infra_blessing`, as in TFX's Pusher.
-            output_dict: `pushed_model`, one artifact: a copy of the model, and where it went.
-            exec_properties: `push_destination`, the JSON of a `PushDestination`.
-
         Raises:
             OSError: The model could not be copied as a whole; the push destination is as before.
         """

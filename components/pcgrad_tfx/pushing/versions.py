@@ -9,6 +9,8 @@ import uuid
 import tensorflow as tf
 from tfx.utils import io_utils
 
+from pcgrad_tfx.formatting import one_line
+
 # Servers look at folders that are named by a number only.
 _UNFINISHED_PREFIX = "pushing-"
 # Servers wait for this file.
@@ -90,7 +92,7 @@ def loading_problem(saved_model: str) -> str | None:
         tf.saved_model.load(saved_model)
     # Which error it is depends on which byte is missing.
     except Exception as error:
-        return " ".join(str(error).split()) or type(error).__name__
+        return one_line(error) or type(error).__name__
     return None
 
 

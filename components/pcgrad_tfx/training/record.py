@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import math
 import os
 import platform
 from collections.abc import Mapping
@@ -13,6 +12,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 import tfx
+
+from pcgrad_tfx.formatting import without_nan
 
 TRAINING_FILE = "training.json"
 HISTORY_FILE = "history.jsonl"
@@ -45,9 +46,8 @@ class TrainingRecord(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Writes the epoch's logs."""
         values = {name: float(value) for name, value in (logs or {}).items()}
-        finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
         with tf.io.gfile.GFile(os.path.join(self._log_dir, HISTORY_FILE), "a") as lines:
-            lines.write(json.dumps({"epoch": epoch, "logs": finite}) + "\n")
+            lines.write(json.dumps({"epoch": epoch, "logs": without_nan(values)}) + "\n")
 
 
 def versions() -> dict[str, str]:

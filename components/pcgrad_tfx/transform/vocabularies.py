@@ -3,6 +3,19 @@
 `tft.vocabulary` adds some ninety steps to the Beam pipeline for each column, which then takes
 more time and memory than the data do: with 250 such columns it does not fit on one machine. Here
 the number of steps does not depend on the number of columns.
+
+The file of a column "city" with the values Aix and Bonn, and a column "zone" with the value 7, has
+the lines
+
+    0  "city"⇥
+    1  "city"⇥Aix
+    2  "city"⇥Bonn
+    3  "zone"⇥
+    4  "zone"⇥7
+    5  null⇥
+
+A column's first line is that of a missing value; the last line is where the last column ends. So
+the id of a value is the number of its line, counted from its column's first.
 """
 
 from __future__ import annotations
@@ -21,6 +34,7 @@ import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
 
 FILE_NAME = "vocabularies"
+_LAST_LINE = b"null\t"
 
 # The column's number and its most frequent values, each with its count, in descending order.
 _Vocabulary: TypeAlias = tuple[int, Sequence[tuple[int, bytes]]]
@@ -47,17 +61,17 @@ def look_up(texts: Mapping[str, tf.Tensor], size: int, oov_buckets: int) -> dict
         _WriteMostFrequent(tuple(texts), size),
         output_dtypes=[tf.string],
         output_shapes=[[]],
-        output_asset_default_values=[_line(None)],
+        output_asset_default_values=[_LAST_LINE],
         name=FILE_NAME,
     )
-    # The first line of a column stands for its missing values, and a last one for no column.
-    firsts = tf.constant([*map(_line, texts), _line(None)])
-    lines = tf.concat([tf.reshape(firsts[:-1] + values, [-1]), firsts], axis=0)
-    numbers = tft.apply_vocabulary(lines, path)
-    firsts = numbers[-len(texts) - 1 :]
-    numbers = tf.reshape(numbers[: -len(texts) - 1], tf.shape(values))
-    unknown = firsts[1:] - firsts[:-1] + tf.strings.to_hash_bucket_fast(values, oov_buckets)
-    ids = tf.where(numbers >= 0, numbers - firsts[:-1], unknown)
+    starts = [_line(column) for column in texts]
+    ends = [*starts[1:], _LAST_LINE]
+    # Each key is looked up as a line: the values, and below them where the columns start and end.
+    keys = tf.concat([tf.constant(starts) + values, [starts], [ends]], axis=0)
+    lines = tft.apply_vocabulary(keys, path)
+    lines, start, end = lines[:-2], lines[-2], lines[-1]
+    outside = end - start + tf.strings.to_hash_bucket_fast(values, oov_buckets)
+    ids = tf.where(lines >= 0, lines - start, outside)
     return dict(zip(texts, tf.unstack(ids, num=len(texts), axis=1), strict=True))
 
 
@@ -82,7 +96,7 @@ def read_vocabularies(tft_output: tft.TFTransformOutput) -> dict[str, list[bytes
     with tf.io.gfile.GFile(path, "rb") as file:
         lines = file.read().split(b"\n")
     found: dict[str, list[bytes]] = defaultdict(list)
-    for line in lines[: lines.index(_line(None))]:
+    for line in lines[: lines.index(_LAST_LINE)]:
         name, value = line.split(b"\t", 1)
         values = found[json.loads(name)]
         if value:
@@ -90,7 +104,7 @@ def read_vocabularies(tft_output: tft.TFTransformOutput) -> dict[str, list[bytes
     return dict(found)
 
 
-def _line(column: str | None, value: bytes = b"") -> bytes:
+def _line(column: str, value: bytes = b"") -> bytes:
     # As JSON, because a column's name can hold anything, and no tab or line break may be in it.
     return json.dumps(column, ensure_ascii=False).encode() + b"\t" + value
 
@@ -131,5 +145,5 @@ def _write(found: Iterable[_Vocabulary], columns: Sequence[str], path: str) -> n
         for number, column in enumerate(columns):
             for value in [b"", *(value for _, value in by_number.get(number, ()))]:
                 file.write(_line(column, value) + b"\n")
-        file.write(_line(None) + b"\n")
+        file.write(_LAST_LINE + b"\n")
     return np.array(path)

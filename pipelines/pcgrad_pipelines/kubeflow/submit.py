@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from pcgrad_tfx.config.validation_messages import nearest
+from pcgrad_tfx.formatting import one_line
 
 Json = dict[str, Any]
 
@@ -115,9 +116,9 @@ def submit_to_kfp(path: Path, host: str, parameters: Mapping[str, Any]) -> str:
         )
     except kfp_server_api.ApiException as error:
         detail = error.body or error.reason
-        raise SubmitError(f"{host} refuses: {error.status} {_one_line(detail)}") from None
+        raise SubmitError(f"{host} refuses: {error.status} {one_line(detail)}") from None
     except (urllib3.exceptions.HTTPError, TimeoutError) as error:
-        raise SubmitError(f"--host: {host}: {_one_line(error)}") from None
+        raise SubmitError(f"--host: {host}: {one_line(error)}") from None
     return str(run.run_id)
 
 
@@ -168,12 +169,8 @@ def submit_to_vertex(path: Path, project: str, region: str, parameters: Mapping[
         job.submit()
     except auth_exceptions.GoogleAuthError as error:
         raise SubmitError(
-            f"Google Cloud: {_one_line(error)}; try: gcloud auth application-default login"
+            f"Google Cloud: {one_line(error)}; try: gcloud auth application-default login"
         ) from None
     except (exceptions.GoogleAPIError, ValueError) as error:
-        raise SubmitError(f"Vertex AI refuses: {_one_line(error)}") from None
+        raise SubmitError(f"Vertex AI refuses: {one_line(error)}") from None
     return str(job.resource_name)
-
-
-def _one_line(text: object) -> str:
-    return " ".join(str(text).split())

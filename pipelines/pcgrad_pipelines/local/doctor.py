@@ -29,6 +29,7 @@ from pcgrad_pipelines.local.output_folder import (
     pipeline_root,
     push_folder,
 )
+from pcgrad_tfx.formatting import one_line
 from pcgrad_tfx.pushing.versions import loading_problem, unfinished, versions
 
 # TFX's `outputs_utils` notes here which working folder an execution has.
@@ -164,7 +165,7 @@ def _executions(output: pathlib.Path) -> Iterable[tuple[mlmd.Execution, str]]:
         store = metadata_store.MetadataStore(metadata_connection(output, read_only=True))
         executions = store.get_executions()
     except METADATA_ERRORS as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise OutputFolderError(f"{path} cannot be read ({reason}); move it away") from None
     for execution in sorted(executions, key=lambda execution: execution.id):
         if component := _component(store, execution):
@@ -283,5 +284,5 @@ def _mark(output: pathlib.Path, leftovers: Sequence[Leftover], state: int) -> No
             execution.last_known_state = state
         store.put_executions(executions)
     except METADATA_ERRORS as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise OutputFolderError(f"{path} cannot be written ({reason}); make room") from None

@@ -15,6 +15,8 @@ import portalocker
 from ml_metadata import errors, metadata_store
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
+from pcgrad_tfx.formatting import one_line
+
 
 class OutputFolderError(OSError):
     """An output folder that cannot be used now; the message says why and what to do."""
@@ -141,7 +143,7 @@ def check_metadata(output: pathlib.Path, for_writing: bool = True) -> None:
     if tables and _TABLE not in tables:
         raise OutputFolderError(f"{path} is no database of ML Metadata; move it away")
     if found != "ok":
-        reason = " ".join(found.split())
+        reason = one_line(found)
         raise OutputFolderError(
             f"{path} is damaged ({reason}); restore it from a backup, or move it away: the next "
             "run then makes a new one and starts from the beginning"
@@ -178,7 +180,7 @@ def reserve_used_numbers(output: pathlib.Path) -> int:
         used = mlmd.Execution(type_id=kind, last_known_state=mlmd.Execution.State.CANCELED)
         store.put_executions([used] * (highest - known))
     except METADATA_ERRORS as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         path = output / METADATA_FILE
         raise OutputFolderError(
             f"{path} cannot be used ({reason}); move it away, or choose another folder"

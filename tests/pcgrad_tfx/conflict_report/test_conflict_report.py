@@ -14,7 +14,7 @@ from dag_runs import run
 from pcgrad_tfx.comparison.component import ComparisonResults
 from pcgrad_tfx.comparison.results import write_comparison
 from pcgrad_tfx.conflict_report import ConflictReport, ConflictReportPage, read_verdict
-from pcgrad_tfx.conflict_report.executor import Executor
+from pcgrad_tfx.conflict_report.component import Executor
 from pcgrad_tfx.conflict_report.page import render
 from pcgrad_tfx.conflict_report.report import write_report
 from pcgrad_tfx.conflict_report.telemetry import read_telemetry

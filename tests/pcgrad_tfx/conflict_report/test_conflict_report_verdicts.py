@@ -10,12 +10,20 @@ import pytest
 from pcgrad import PCGrad
 from pcgrad.keras import ConflictMonitor, MultiTaskModel
 from pcgrad_tfx.conflict_report.telemetry import RunPair, read_telemetry
-from pcgrad_tfx.conflict_report.verdicts import PairMeans, judge, over_blocks, over_seeds, strongest
+from pcgrad_tfx.conflict_report.verdicts import judge, over_seeds, strongest
 from pcgrad_tfx.conflict_report.wording import conflict_sentence
 
 
-def means(cosine, error, samples=20, tasks=("a", "b"), steps=1000):
-    return PairMeans(tasks, steps, samples, cosine, error, 0.5, None if error is None else 0.01)
+def means(cosine, error, samples=20, tasks=("a", "b"), steps=1000, conflicting=0.5):
+    return RunPair(
+        tasks=tasks,
+        steps=steps,
+        mean_cosine=cosine,
+        conflicting=conflicting,
+        samples=samples,
+        cosine_error=error,
+        conflicting_error=None if error is None else 0.01,
+    )
 
 
 def judge_one(*arguments, **others):
@@ -83,26 +91,18 @@ def test_an_interval_stays_within_what_is_possible():
     assert finding.cosine.low == -1.0
     assert finding.cosine.high == pytest.approx(-0.99 + 0.2093, abs=1e-4)
     for share, interval in ((0.005, (0.0, 0.0259)), (0.995, (0.9741, 1.0))):
-        (finding,) = judge([PairMeans(("a", "b"), 1000, 20, 0.1, 0.1, share, 0.01)])
+        (finding,) = judge([means(0.1, 0.1, conflicting=share)])
         ends = (finding.conflicting.low, finding.conflicting.high)
         assert ends == pytest.approx(interval, abs=1e-4)
 
 
 def run_pair(cosine, conflicting=0.5):
-    return RunPair(
-        tasks=("a", "b"),
-        steps=100,
-        mean_cosine=cosine,
-        conflicting=conflicting,
-        blocks=30,
-        mean_cosine_standard_error_of_block_means=1e-6,
-        conflicting_standard_error_of_block_means=1e-6,
-    )
+    return means(cosine, 1e-6, steps=100, conflicting=conflicting)
 
 
 def test_over_seeds_the_noise_is_that_between_seeds():
     (pair,) = over_seeds([[run_pair(cosine)] for cosine in (-0.4, -0.5, -0.6)])
-    assert pair.cosine == pytest.approx(-0.5)
+    assert pair.mean_cosine == pytest.approx(-0.5)
     assert pair.cosine_error == pytest.approx(0.1 / math.sqrt(3))
     assert (pair.samples, pair.steps) == (3, 300)
     assert judge([pair])[0].p_value == pytest.approx(0.0131, abs=1e-4)  # t = 8.66, 2 degrees
@@ -111,7 +111,7 @@ def test_over_seeds_the_noise_is_that_between_seeds():
 def test_seeds_without_a_cosine_do_not_count():
     runs = [[run_pair(cosine, None if cosine is None else 0.5)] for cosine in (-0.4, None, -0.6)]
     (pair,) = over_seeds(runs)
-    assert (pair.samples, pair.cosine) == (2, pytest.approx(-0.5))
+    assert (pair.samples, pair.mean_cosine) == (2, pytest.approx(-0.5))
     assert judge([pair])[0].verdict == "too short to tell"
     (pair,) = over_seeds([[run_pair(None, None)]] * 3)
     assert judge([pair])[0].verdict == "undefined"
@@ -229,21 +229,21 @@ def train(folder, kind, seed, surgery=None, rows=8000):
 
 @pytest.mark.parametrize("surgery", [None, PCGrad("sum")], ids=["none", "pcgrad"])
 def test_tasks_that_conflict(tmp_path, surgery):
-    (finding,) = judge(over_blocks(train(tmp_path, "conflict", 0, surgery)))
+    (finding,) = judge(train(tmp_path, "conflict", 0, surgery))
     assert (finding.verdict, finding.strength) == ("conflict", "strong")
     assert finding.cosine.high < -0.5
     assert finding.conflicting.mean > 0.9
 
 
 def test_tasks_that_are_aligned(tmp_path):
-    (finding,) = judge(over_blocks(train(tmp_path, "aligned", 0)))
+    (finding,) = judge(train(tmp_path, "aligned", 0))
     assert (finding.verdict, finding.strength) == ("aligned", "strong")
     assert finding.cosine.low > 0.5
 
 
 def test_unrelated_tasks_conflict_in_about_half_of_the_steps(tmp_path):
     runs = [train(tmp_path / str(seed), "unrelated", seed) for seed in range(3)]
-    for findings in [judge(over_blocks(run)) for run in runs] + [judge(over_seeds(runs))]:
+    for findings in [judge(run) for run in runs] + [judge(over_seeds(runs))]:
         assert findings[0].verdict == "no evidence of conflict"
         assert findings[0].cosine.low < 0 < findings[0].cosine.high
         assert 0.4 < findings[0].conflicting.mean < 0.6
@@ -252,9 +252,9 @@ def test_unrelated_tasks_conflict_in_about_half_of_the_steps(tmp_path):
 
 def test_less_than_twenty_steps_are_too_short(tmp_path):
     pairs = train(tmp_path, "conflict", 0, rows=19 * 32)
-    findings = judge(over_blocks(pairs))
+    findings = judge(pairs)
     assert findings[0].verdict == "too short to tell"
     assert findings[0].cosine.mean < -0.5
     assert "too short to tell whether the tasks conflict: 19 steps" in conflict_sentence(findings)
-    enough = judge(over_blocks(train(tmp_path / "enough", "conflict", 0, rows=20 * 32)))
+    enough = judge(train(tmp_path / "enough", "conflict", 0, rows=20 * 32))
     assert enough[0].verdict == "conflict"

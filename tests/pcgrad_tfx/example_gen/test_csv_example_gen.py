@@ -18,8 +18,7 @@ from dag_runs import run
 from example_gen_runs import OUTPUT, SPLITS, examples, generate, read_split
 from pcgrad_tfx.data.csv_checks import check_csv
 from pcgrad_tfx.errors import DataError
-from pcgrad_tfx.example_gen.csv_example_gen import CsvExampleGen
-from pcgrad_tfx.example_gen.csv_example_gen.executor import Executor
+from pcgrad_tfx.example_gen.csv_example_gen import CsvExampleGen, Executor
 
 HEADER = "id,fare,name\n"
 ALL = tfx.proto.Input(splits=[tfx.proto.Input.Split(name="all", pattern="*.csv")])

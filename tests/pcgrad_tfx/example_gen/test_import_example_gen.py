@@ -9,8 +9,7 @@ from tfx.components.example_gen.import_example_gen import executor as stock_exec
 
 from example_gen_runs import OUTPUT, SPLITS, generate, read_split
 from pcgrad_tfx.errors import DataError
-from pcgrad_tfx.example_gen.import_example_gen import ImportExampleGen
-from pcgrad_tfx.example_gen.import_example_gen.executor import Executor
+from pcgrad_tfx.example_gen.import_example_gen import Executor, ImportExampleGen
 from transform_runs import to_example
 
 ROWS = [{"id": [i], "fare": [i / 2] if i % 7 else [], "name": ["Ann"]} for i in range(300)]

@@ -5,11 +5,16 @@ import pytest
 
 from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.inspection.label_checks import label_problems, rare_values
+from pcgrad_tfx.inspection.label_values import label_values
 
 
 def frame(**columns):
     rows = 120
     return pd.DataFrame({name: (cells * rows)[:rows] for name, cells in columns.items()}, dtype=str)
+
+
+def problems(table, *tasks):
+    return list(label_problems(table, label_values(table, tasks), tasks))
 
 
 REGRESSION = {"name": "fare", "kind": "regression", "column": "fare"}
@@ -89,7 +94,7 @@ def test_a_problem_is_one_line(name):
     task, columns, said = PROBLEMS[name]
     other = Task(name="other", kind="regression", column="other")
     table = frame(other=["1", "2"], **columns)
-    (problem,) = label_problems(table, [other, Task(**task)])
+    (problem,) = problems(table, other, Task(**task))
     assert problem.startswith("tasks[1]: ")
     assert said in problem
     assert len(problem.splitlines()) == 1
@@ -97,7 +102,7 @@ def test_a_problem_is_one_line(name):
 
 def test_labels_that_vary_are_no_problem_however_many_are_missing():
     table = frame(fare=["", "", "-1e15", "1e15"], sort=["", "a", "x", "c"])
-    assert not list(label_problems(table, [Task(**REGRESSION), Task(**CLASSES)]))
+    assert not problems(table, Task(**REGRESSION), Task(**CLASSES))
 
 
 @pytest.mark.parametrize(
@@ -111,16 +116,17 @@ def test_labels_that_vary_are_no_problem_however_many_are_missing():
     ],
 )
 def test_values_of_a_binary_task_that_are_no_problem(task, cells):
-    assert not list(label_problems(frame(paid=cells), [Task(**PAID, **task)]))
+    assert not problems(frame(paid=cells), Task(**PAID, **task))
 
 
 def test_classes_of_few_rows_are_remarked():
     table = frame(sort=["a"] * 60 + ["b"] * 40 + ["c"] * 20, paid=["0", "1"])
     tasks = [Task(**CLASSES), Task(name="paid", kind="binary", column="paid")]
-    (remark,) = rare_values(table, tasks)
+    (remark,) = rare_values(label_values(table, tasks), tasks)
     assert remark.startswith("task sort: few rows of 'c' in 20 rows: if the test split has none")
 
 
 def test_a_class_of_no_row_is_remarked():
-    (remark,) = rare_values(frame(sort=["a", "b"]), [Task(**CLASSES)])
+    task = Task(**CLASSES)
+    (remark,) = rare_values(label_values(frame(sort=["a", "b"]), [task]), [task])
     assert remark.startswith("task sort: few rows of 'c' in 0 rows: if the test split has none")

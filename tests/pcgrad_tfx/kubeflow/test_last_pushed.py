@@ -17,8 +17,7 @@ from tfx.types import standard_artifacts
 from tfx.utils import proto_utils
 
 from pcgrad_tfx.config.tasks import parse_tasks
-from pcgrad_tfx.kubeflow.last_pushed import ABSENT_PROPERTY, LastPushedModel, is_absent
-from pcgrad_tfx.kubeflow.last_pushed.executor import Executor
+from pcgrad_tfx.kubeflow.last_pushed import ABSENT_PROPERTY, Executor, LastPushedModel, is_absent
 from pcgrad_tfx.pushing.pusher import Executor as PusherExecutor
 from saved_models import read_mark, write_saved_model
 from transformed import Run, artifact

@@ -12,7 +12,7 @@ from tfx.types import standard_artifacts
 from tfx.utils import name_utils
 
 from pcgrad_tfx.conflict_report import ConflictReport, ConflictReportPage
-from pcgrad_tfx.conflict_report.executor import Executor
+from pcgrad_tfx.conflict_report.component import Executor
 from pcgrad_tfx.kubeflow import entrypoint
 from pcgrad_tfx.kubeflow.pages import mark_pages
 from pcgrad_tfx.kubeflow.uris import MOUNT_ROOT_VARIABLE

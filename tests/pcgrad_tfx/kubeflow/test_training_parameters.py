@@ -12,8 +12,7 @@ from tfx.v1.dsl.experimental import RuntimeParameter
 
 from dag_runs import run
 from pcgrad_tfx.config.training_config import Training
-from pcgrad_tfx.kubeflow.training_parameters import TrainingParameters
-from pcgrad_tfx.kubeflow.training_parameters.executor import SETTINGS, Executor
+from pcgrad_tfx.kubeflow.training_parameters import SETTINGS, Executor, TrainingParameters
 from transformed import artifact
 from trips import trainer_config
 

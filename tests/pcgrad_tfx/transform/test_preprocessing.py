@@ -188,7 +188,7 @@ def call(inputs, tasks=None, features=None):
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
-        ({"mile": tf.constant([1.0])}, "column 'miles' is not in the data; did you mean 'mile'?"),
+        ({"mile": tf.constant([1.0])}, 'column .miles. is not in the data; did you mean "mile"?'),
         ({"x": tf.constant([1.0])}, "column 'miles' is not in the data; there are: x"),
         ({"miles": tf.constant(["1"])}, "column 'miles' holds text where numbers are needed"),
     ],

@@ -15,10 +15,9 @@ from tfx.types.artifact_utils import encode_split_names
 import pcgrad_pipelines
 from pcgrad_tfx.data.csv_checks import csv_location
 from pcgrad_tfx.errors import DataError
-from pcgrad_tfx.example_gen.csv_example_gen import CsvExampleGen
-from pcgrad_tfx.example_gen.csv_example_gen.executor import Executor
+from pcgrad_tfx.example_gen.csv_example_gen import CsvExampleGen, Executor
 from pcgrad_tfx.validation.validation_gate import ValidationGate
-from pcgrad_tfx.validation.validation_gate.executor import Executor as Gate
+from pcgrad_tfx.validation.validation_gate import ValidationGate_Executor as Gate
 from transformed import artifact
 
 TAXI_SCHEMA = Path(pcgrad_pipelines.__file__).with_name("taxi_schema.pbtxt")

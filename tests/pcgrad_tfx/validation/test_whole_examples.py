@@ -17,7 +17,7 @@ from tfx.utils import json_utils
 
 from evaluator_runs import BEAM_ARGS
 from pcgrad_tfx.validation import whole_examples
-from pcgrad_tfx.validation.whole_examples.executor import (
+from pcgrad_tfx.validation.whole_examples import (
     EvaluatorExecutor,
     StatisticsGenExecutor,
     TransformExecutor,
@@ -121,7 +121,7 @@ def test_statistics_are_those_of_tfx(examples, tmp_path):
     assert ours == stock != []
 
 
-@pytest.mark.parametrize("name", whole_examples.__all__)
+@pytest.mark.parametrize("name", ["Evaluator", "StatisticsGen", "Transform"])
 def test_the_components_take_the_places_of_tfxs_own(name):
     ours, stock = getattr(whole_examples, name), getattr(tfx.components, name)
     assert ours.__name__ == stock.__name__

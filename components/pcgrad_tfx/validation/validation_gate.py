@@ -1,26 +1,48 @@
-"""Executor of ValidationGate."""
+"""Component that stops a pipeline on anomalies in the data."""
 
-from __future__ import annotations
-
+# Without `annotations` from __future__: TFX reads them as types.
 import os
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 from tfx import v1 as tfx
 from tfx.components.example_validator import executor as example_validator
 from tfx.components.statistics_gen import stats_artifact_utils
-from tfx.dsl.components.base import base_executor
-from tfx.types import artifact_utils
+from tfx.types import artifact_utils, standard_artifacts
 from tfx.utils import io_utils
+from tfx.v1.dsl.components import InputArtifact
 
 from pcgrad_tfx.errors import DataError, brief, shown
-
-STATISTICS_KEY = "statistics"
-ANOMALIES_KEY = "anomalies"
+from pcgrad_tfx.formatting import one_line
 
 # The table stays readable, however wide the data are.
 _MAX_ROWS = 30
 _MAX_DETAIL = 120
+
+
+@tfx.dsl.components.component
+def ValidationGate(  # noqa: N802, a component's name
+    statistics: InputArtifact[standard_artifacts.ExampleStatistics],
+    anomalies: InputArtifact[standard_artifacts.ExampleAnomalies],
+) -> None:
+    """Fails, and with it the pipeline, if the data has anomalies or a split is empty.
+
+    TFX's ExampleValidator only writes down what it finds. What must not run on bad data runs
+    after the gate: `transform.add_upstream_node(validation_gate)`. It has no outputs: whether a
+    node runs after the gate is a matter of order; a file that every stock component would have to
+    take as an input is not needed for it.
+
+    Args:
+        statistics: Of StatisticsGen.
+        anomalies: Of ExampleValidator.
+
+    Raises:
+        DataError: If a split has no examples, or if there are anomalies. The message's first line
+            tells the first of them and the remedy; the table of all follows.
+    """
+    _check_splits(statistics)
+    if found := _read_anomalies(anomalies):
+        raise DataError(_report(found))
 
 
 class Anomaly(NamedTuple):
@@ -30,33 +52,6 @@ class Anomaly(NamedTuple):
     column: str
     anomaly: str
     detail: str
-
-
-class Executor(base_executor.BaseExecutor):
-    """Fails on anomalies and on empty splits."""
-
-    def Do(
-        self,
-        input_dict: dict[str, list[tfx.dsl.Artifact]],
-        output_dict: dict[str, list[tfx.dsl.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
-        """Looks at what StatisticsGen and ExampleValidator have written.
-
-        Args:
-            input_dict: `statistics` and `anomalies`, one artifact each.
-            output_dict: Not used.
-            exec_properties: Not used.
-
-        Raises:
-            DataError: If a split has no examples, or if there are anomalies. The message's first
-                line tells the first of them and the remedy; the table of all follows.
-        """
-        self._log_startup(input_dict, output_dict, exec_properties)
-        _check_splits(artifact_utils.get_single_instance(input_dict[STATISTICS_KEY]))
-        found = _read_anomalies(artifact_utils.get_single_instance(input_dict[ANOMALIES_KEY]))
-        if found:
-            raise DataError(_report(found))
 
 
 def _check_splits(statistics: tfx.dsl.Artifact) -> None:
@@ -81,16 +76,17 @@ def _read_anomalies(artifact: tfx.dsl.Artifact) -> list[Anomaly]:
         if anomalies.HasField("dataset_anomaly_info"):
             infos.insert(0, ("(all)", anomalies.dataset_anomaly_info))
         found += [
-            Anomaly(split, column, reason.short_description, _one_line(reason.description))
+            # TFDV's descriptions cite values from the data, which must not break the table.
+            Anomaly(
+                split,
+                column,
+                reason.short_description,
+                brief(one_line(reason.description), _MAX_DETAIL),
+            )
             for column, info in infos
             for reason in info.reason
         ]
     return found
-
-
-def _one_line(description: str) -> str:
-    """TFDV's description, which cites values from the data, without what would break the table."""
-    return brief(" ".join(description.split()), _MAX_DETAIL)
 
 
 def _report(found: list[Anomaly]) -> str:

@@ -1,4 +1,4 @@
-"""How the executor reads: as the checks do, and with the types that TFX infers."""
+"""Reads CSV files into examples: as the checks read them, with the types that TFX infers."""
 
 from __future__ import annotations
 
@@ -48,25 +48,15 @@ class ReadCsv(beam.PTransform):
         """Adds the steps to a Beam pipeline."""
         files = find_files(self._input_base, self._split_pattern)
         columns = read_header(files[0])
-        rows = (
-            pipeline
-            | "Files" >> beam.Create(files)
-            | "Rows"
-            >> beam.FlatMap(_read_cells, columns, self._missing).with_output_types(list[bytes])
-        )
+        read = beam.FlatMap(_read_cells, columns, self._missing).with_output_types(list[bytes])
+        rows = typed = pipeline | "Files" >> beam.Create(files) | "Rows" >> read
         others = [
             file
             for pattern in self._other_patterns
             for file in find_files(self._input_base, pattern)
         ]
-        typed = rows
         if others:
-            more = (
-                pipeline
-                | "Other files" >> beam.Create(others)
-                | "Other rows"
-                >> beam.FlatMap(_read_cells, columns, self._missing).with_output_types(list[bytes])
-            )
+            more = pipeline | "Other files" >> beam.Create(others) | "Other rows" >> read
             typed = (rows, more) | "All rows" >> beam.Flatten()
         inferrer = ColumnTypeInferrer(columns, skip_blank_lines=True)
         infos = beam.pvalue.AsSingleton(typed | "Types" >> beam.CombineGlobally(inferrer))

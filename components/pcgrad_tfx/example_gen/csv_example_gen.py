@@ -1,4 +1,4 @@
-"""Executor of CsvExampleGen: the checks, then the work of TFX's own executor."""
+"""CsvExampleGen that refuses bad files, in one line, before anything is generated."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 import apache_beam as beam
 from tfx.components.example_gen.csv_example_gen import executor
+from tfx.dsl.components.base import executor_spec
 
 from pcgrad_tfx.data.csv_checks import check_csv
-from pcgrad_tfx.example_gen.checked_executor import CheckedExecutor
-from pcgrad_tfx.example_gen.csv_example_gen.reading import ReadCsv
+from pcgrad_tfx.example_gen.checked_example_gen import CheckedExampleGen, CheckedExecutor
+from pcgrad_tfx.example_gen.csv_decoding import ReadCsv
 
 
 class Executor(CheckedExecutor, executor.Executor):
@@ -23,3 +24,13 @@ class Executor(CheckedExecutor, executor.Executor):
     ) -> Callable[..., beam.PTransform]:
         """What reads an input split, as TFX asks for it."""
         return functools.partial(ReadCsv, missing=self.missing)
+
+
+class CsvExampleGen(CheckedExampleGen):
+    """TFX's CsvExampleGen behind `pcgrad_tfx.data.csv_checks.check_csv`.
+
+    It also reads `.csv.gz`, and takes other texts than the empty one for a missing value. Arguments
+    and outputs are those of `CheckedExampleGen`.
+    """
+
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)

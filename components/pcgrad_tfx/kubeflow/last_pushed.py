@@ -1,27 +1,26 @@
-"""Executor of LastPushedModel."""
+"""Component that finds the baseline at the push destination, where no ML Metadata can be asked."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from absl import logging
 from google.protobuf import json_format
 from tfx import v1 as tfx
 from tfx.components.evaluator import constants
-from tfx.dsl.components.base import base_executor
-from tfx.types import artifact_utils
+from tfx.types import standard_artifacts
 from tfx.utils import io_utils, path_utils
+from tfx.v1.dsl.experimental import RuntimeParameter
 
+from pcgrad_tfx import component
+from pcgrad_tfx.component import Artifacts
+from pcgrad_tfx.config.tasks import Task
+from pcgrad_tfx.formatting import one_line
 from pcgrad_tfx.pushing.versions import loading_problem, versions
-from pcgrad_tfx.training.task_definitions import learned_same_tasks
-
-PUSH_DESTINATION_KEY = "push_destination"
-TASKS_KEY = "tasks"
-MODEL_KEY = "model"
-MODEL_BLESSING_KEY = "model_blessing"
+from pcgrad_tfx.training.task_definitions import definitions, learned_same_tasks
 
 # The custom property, with value 1, of an output artifact that stands for nothing.
 ABSENT_PROPERTY = "absent"
@@ -32,31 +31,18 @@ def is_absent(artifact: tfx.dsl.Artifact) -> bool:
     return bool(artifact.get_int_custom_property(ABSENT_PROPERTY))
 
 
-class Executor(base_executor.BaseExecutor):
+class Executor(component.Executor):
     """Copies the newest version that learned the same tasks, or marks the outputs as absent."""
 
-    def Do(
-        self,
-        input_dict: dict[str, list[tfx.dsl.Artifact]],
-        output_dict: dict[str, list[tfx.dsl.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
+    def run(self, inputs: Artifacts, outputs: Artifacts, properties: Mapping[str, Any]) -> None:
         """Looks at the push destination.
 
-        Args:
-            input_dict: Not used.
-            output_dict: `model` and `model_blessing`, one artifact each.
-            exec_properties: `push_destination`, a folder or the JSON of a `PushDestination`;
-                `tasks`, the JSON of their `baseline.definitions`.
-
         Raises:
-            ValueError: If the push destination names no folder, or is none.
+            ValueError: If `push_destination` names no folder, or is none.
         """
-        self._log_startup(input_dict, output_dict, exec_properties)
-        model = artifact_utils.get_single_instance(output_dict[MODEL_KEY])
-        blessing = artifact_utils.get_single_instance(output_dict[MODEL_BLESSING_KEY])
-        folder = _pushed_to(exec_properties[PUSH_DESTINATION_KEY])
-        pushed = _find(folder, json.loads(exec_properties[TASKS_KEY]))
+        model, blessing = outputs["model"], outputs["model_blessing"]
+        folder = _pushed_to(properties["push_destination"])
+        pushed = _find(folder, json.loads(properties["tasks"]))
         if pushed is None:
             logging.info("%s: no model of these tasks has been pushed yet.", folder)
             for artifact in (model, blessing):
@@ -74,6 +60,39 @@ class Executor(base_executor.BaseExecutor):
         )
 
 
+class LastPushedModel(
+    component.Component,
+    executor=Executor,
+    parameters={"push_destination": str, "tasks": str},
+    outputs={"model": standard_artifacts.Model, "model_blessing": standard_artifacts.ModelBlessing},
+):
+    """Finds the last pushed model that learned the same tasks, on orchestrators without Resolver.
+
+    Open-source Kubeflow Pipelines runs no Resolver. What was blessed is at the push destination,
+    too: Pusher copies nothing else there.
+
+    An output artifact of a component always exists. Where there is no such model, both outputs
+    are marked (`last_pushed.is_absent`), and whoever starts the next executor has to leave
+    out the marked inputs, as `pcgrad_tfx.kubeflow.entrypoint` does. The answer changes with what
+    is pushed, which no orchestrator's cache sees: the component must run in every run.
+
+    Component `outputs` contains:
+
+    - `model`: Channel of type `standard_artifacts.Model`: a copy of the pushed model.
+    - `model_blessing`: Channel of type `standard_artifacts.ModelBlessing`: always blessed.
+    """
+
+    def __init__(self, push_destination: str | RuntimeParameter, tasks: Sequence[Task]) -> None:
+        """Constructs the component.
+
+        Args:
+            push_destination: The folder that Pusher pushes to, or the JSON of a `PushDestination`
+                that names it; also a runtime parameter that holds one of them.
+            tasks: The tasks that the model must have learned.
+        """
+        super().__init__(push_destination=push_destination, tasks=json.dumps(definitions(tasks)))
+
+
 def _pushed_to(destination: str) -> str:
     """The folder that a path or the JSON of a `PushDestination` names."""
     folder = destination
@@ -81,15 +100,14 @@ def _pushed_to(destination: str) -> str:
         try:
             message = json_format.Parse(destination, tfx.proto.PushDestination())
         except json_format.ParseError as error:
-            problem = " ".join(str(error).split())
             raise ValueError(
-                f"{PUSH_DESTINATION_KEY}: {destination!r} is no PushDestination: {problem}; write "
-                'it as {"filesystem": {"base_directory": "…"}}'
+                f"push_destination: {destination!r} is no PushDestination: {one_line(error)}; "
+                'write it as {"filesystem": {"base_directory": "…"}}'
             ) from None
         folder = message.filesystem.base_directory
     if not folder:
         raise ValueError(
-            f"{PUSH_DESTINATION_KEY}: {destination!r} names no folder; give a path, or "
+            f"push_destination: {destination!r} names no folder; give a path, or "
             '{"filesystem": {"base_directory": "…"}}'
         )
     return folder

@@ -1,4 +1,8 @@
-"""Executors that look at the ends of all files of examples, then do what TFX's do."""
+"""StatisticsGen, Transform and Evaluator that refuse truncated files of examples.
+
+They read by Beam, which takes a truncated file for a shorter one. Each takes the place of TFX's
+component of this name: same arguments, same outputs.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from tfx import v1 as tfx
 from tfx.components.evaluator import executor as evaluator
 from tfx.components.statistics_gen import executor as statistics_gen
 from tfx.components.transform import executor as transform
-from tfx.dsl.components.base import base_executor
+from tfx.dsl.components.base import base_executor, executor_spec
 from tfx.types import artifact_utils
 from tfx.types.standard_component_specs import EXAMPLE_SPLITS_KEY, EXAMPLES_KEY
 from tfx.utils import io_utils, json_utils
@@ -26,11 +30,6 @@ class _WholeExamples(base_executor.BaseExecutor):
         exec_properties: dict[str, Any],
     ) -> None:
         """Checks the files of `examples`, of all splits that are read.
-
-        Args:
-            input_dict: As for TFX's executor.
-            output_dict: As for TFX's executor.
-            exec_properties: As for TFX's executor.
 
         Raises:
             ValueError: A file is cut off or damaged.
@@ -54,3 +53,21 @@ class TransformExecutor(_WholeExamples, transform.Executor):
 
 class EvaluatorExecutor(_WholeExamples, evaluator.Executor):
     """That of Evaluator."""
+
+
+class StatisticsGen(tfx.components.StatisticsGen):
+    """TFX's StatisticsGen behind `pcgrad_tfx.data.example_files.check_whole`."""
+
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(StatisticsGenExecutor)
+
+
+class Transform(tfx.components.Transform):
+    """TFX's Transform behind `pcgrad_tfx.data.example_files.check_whole`."""
+
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(TransformExecutor)
+
+
+class Evaluator(tfx.components.Evaluator):
+    """TFX's Evaluator behind `pcgrad_tfx.data.example_files.check_whole`."""
+
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(EvaluatorExecutor)
