@@ -33,9 +33,9 @@ class BlockSums:
         self.total = read_by_first_replica(sums)
         self._total_before_block = read_by_first_replica(sums)
         self._blocks = read_by_first_replica(tf.zeros((_BLOCKS, *shape), tf.float64))
-        self._full_blocks = read_by_first_replica(0)
-        self._block_length = read_by_first_replica(1)
-        self._steps_in_block = read_by_first_replica(0)
+        self._full_blocks = read_by_first_replica(tf.zeros([], tf.int64))
+        self._block_length = read_by_first_replica(tf.ones([], tf.int64))
+        self._steps_in_block = read_by_first_replica(tf.zeros([], tf.int64))
 
     @property
     def state(self) -> list[tf.Variable]:
