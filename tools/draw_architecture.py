@@ -36,7 +36,7 @@ class Lane(NamedTuple):
 
 ROW = Lane(
     "A row: from a file to a pushed model",
-    "CSV files or TFRecords",
+    "CSV files",
     (
         Step("pcgrad_tfx.data.csv_checks", "refuses bad files in one line", "checked files"),
         Step(
