@@ -1,9 +1,14 @@
 """The gradients of several tasks with respect to one variable, and their inner products.
 
 Products are taken chunk by chunk in float32 at least and summed over the chunks in float64, which
-is nearly as exact as float64 throughout, at the price of float32. Large gradients of few tasks stay
-where they are, and each pair is multiplied. Otherwise the gradients are copied into one tensor
-[chunks, tasks, elements], where one matrix product takes all pairs at once.
+is nearly as exact as float64 throughout, at the price of float32.
+
+Three forms, all of them a `TaskStack`:
+
+- `SeparateGradients`: large gradients of few tasks stay where they are; each pair is multiplied.
+- `ChunkedGradients`: all others are copied into one tensor, where one matrix product takes all
+  pairs at once.
+- `SparseGradients`: one of these two, of the rows that any task touches.
 """
 
 from __future__ import annotations
@@ -14,6 +19,8 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import tensorflow as tf
+
+from pcgrad.sparse_rows import sum_repeated_rows
 
 # Elements of one task in one chunk: long enough for a matrix product to be efficient, short enough
 # for its float32 sum to be exact to a few units in the last place.
@@ -38,32 +45,31 @@ class TaskStack(Protocol):
         """float32 or float64."""
 
     def gram_matrix(self, dtype: tf.DType | None = None) -> tf.Tensor:
-        """The t×t inner products of the tasks' gradients, float64."""
+        """The t×t inner products of the tasks' gradients, float64.
+
+        Args:
+            dtype: Of the products within a chunk; that of the gradients by default.
+        """
 
     def weighted_sum(self, weights: tf.Tensor) -> tf.Tensor | tf.IndexedSlices:
-        """The sum over the tasks of weight × gradient, for weights [T]."""
+        """The sum over the tasks of weight × gradient, shaped like the variable.
+
+        Args:
+            weights: Floating-point tensor [T] with a weight for each of all the tasks.
+        """
 
 
 @dataclasses.dataclass(frozen=True)
-class GradientStack:
-    """Gradients of t tasks with respect to one variable.
+class SeparateGradients:
+    """Dense gradients of t tasks, multiplied pair by pair and added one by one.
 
     Attributes:
-        tasks: The indices, among all T, of the t tasks that reach the variable.
-        gradients: t tensors of the variable's shape, float32 or float64. Of a sparse gradient: the
-            values of the rows touched, [chunks, elements], several rows in one chunk, zeros at the
-            end.
-        variable_shape: The variable's shape.
-        rows: The indices of the rows touched, each once; `None` for a dense gradient.
-        chunks: The gradients in one tensor [chunks, t, elements], zeros at the end; `None` if no
-            product needs it.
+        tasks: The indices, among all T, of the t tasks.
+        gradients: t tensors of one shape, float32 or float64.
     """
 
     tasks: tuple[int, ...]
     gradients: tuple[tf.Tensor, ...]
-    variable_shape: tf.TensorShape
-    rows: tf.Tensor | None
-    chunks: tf.Tensor | None
 
     @property
     def dtype(self) -> tf.DType:
@@ -71,18 +77,9 @@ class GradientStack:
         return self.gradients[0].dtype
 
     def gram_matrix(self, dtype: tf.DType | None = None) -> tf.Tensor:
-        """The t×t inner products of the tasks' gradients, float64.
-
-        Args:
-            dtype: Of the products within a chunk; that of the gradients by default.
-        """
-        dtype = dtype or self.dtype
-        if self.chunks is not None:
-            chunks = tf.cast(self.chunks, dtype)
-            products = tf.matmul(chunks, chunks, transpose_b=True)
-            return tf.reduce_sum(tf.cast(products, tf.float64), axis=0)
-        count = len(self.tasks)
-        chunks = [_in_chunks(tf.cast(gradient, dtype)) for gradient in self.gradients]
+        """The t×t inner products; see `TaskStack`."""
+        chunks = [_in_chunks(tf.cast(one, dtype or self.dtype)) for one in self.gradients]
+        count = len(chunks)
         products = {
             (i, j): tf.reduce_sum(tf.cast(tf.reduce_sum(chunks[i] * chunks[j], axis=1), tf.float64))
             for i, j in itertools.combinations_with_replacement(range(count), 2)
@@ -90,32 +87,85 @@ class GradientStack:
         ordered = [products[min(i, j), max(i, j)] for i in range(count) for j in range(count)]
         return tf.reshape(tf.stack(ordered), [count, count])
 
-    def weighted_sum(self, weights: tf.Tensor) -> tf.Tensor | tf.IndexedSlices:
-        """The sum over the tasks of weight × gradient.
+    def weighted_sum(self, weights: tf.Tensor) -> tf.Tensor:
+        """The sum of weight × gradient; see `TaskStack`."""
+        weights = tf.unstack(weights_of(self.tasks, weights, self.dtype), num=len(self.tasks))
+        return tf.add_n([w * g for w, g in zip(weights, self.gradients, strict=True)])
 
-        Args:
-            weights: Floating-point tensor [T] with a weight for each of all the tasks.
 
-        Returns:
-            A gradient shaped like the variable; sparse if the stack is.
-        """
-        weights = weights_of(self.tasks, tf.cast(weights, self.dtype))
+@dataclasses.dataclass(frozen=True)
+class ChunkedGradients:
+    """Dense gradients of t tasks in one tensor, for matrix products of all tasks at once.
+
+    Attributes:
+        tasks: The indices, among all T, of the t tasks.
+        gradients: t tensors of one shape, float32 or float64.
+        chunks: The same in one tensor [chunks, t, elements], zeros at the end.
+    """
+
+    tasks: tuple[int, ...]
+    gradients: tuple[tf.Tensor, ...]
+    chunks: tf.Tensor
+
+    @property
+    def dtype(self) -> tf.DType:
+        """float32 or float64."""
+        return self.chunks.dtype
+
+    def gram_matrix(self, dtype: tf.DType | None = None) -> tf.Tensor:
+        """The t×t inner products; see `TaskStack`."""
+        chunks = tf.cast(self.chunks, dtype or self.dtype)
+        products = tf.matmul(chunks, chunks, transpose_b=True)
+        return tf.reduce_sum(tf.cast(products, tf.float64), axis=0)
+
+    def weighted_sum(self, weights: tf.Tensor) -> tf.Tensor:
+        """The sum of weight × gradient; see `TaskStack`."""
         if _is_large(self.gradients[0]) and len(self.tasks) <= _ADDED_TASKS:
-            parts = tf.unstack(weights, num=len(self.tasks))
-            summed = tf.add_n([w * g for w, g in zip(parts, self.gradients, strict=True)])
-        else:
-            products = tf.matmul(tf.reshape(weights, [1, 1, len(self.tasks)]), self.chunks)
-            summed = _without_padding(products, self.gradients[0])
-        if self.rows is None:
-            return summed
-        values = tf.reshape(summed, [-1, *self.variable_shape[1:]])[: tf.size(self.rows)]
+            return SeparateGradients(self.tasks, self.gradients).weighted_sum(weights)
+        weights = weights_of(self.tasks, weights, self.dtype)
+        products = tf.matmul(tf.reshape(weights, [1, 1, len(self.tasks)]), self.chunks)
+        return _without_padding(products, self.gradients[0])
+
+
+@dataclasses.dataclass(frozen=True)
+class SparseGradients:
+    """Sparse gradients of t tasks.
+
+    Attributes:
+        rows: The indices of the rows that any of the tasks touches, each once.
+        values: The gradients by these rows, [chunks, elements] for each task: several rows in one
+            chunk, zeros at the end.
+        variable_shape: The variable's shape.
+    """
+
+    rows: tf.Tensor
+    values: SeparateGradients | ChunkedGradients
+    variable_shape: tf.TensorShape
+
+    @property
+    def tasks(self) -> tuple[int, ...]:
+        """The indices, among all T, of the t tasks that reach the variable."""
+        return self.values.tasks
+
+    @property
+    def dtype(self) -> tf.DType:
+        """float32 or float64."""
+        return self.values.dtype
+
+    def gram_matrix(self, dtype: tf.DType | None = None) -> tf.Tensor:
+        """The t×t inner products; see `TaskStack`."""
+        return self.values.gram_matrix(dtype)
+
+    def weighted_sum(self, weights: tf.Tensor) -> tf.IndexedSlices:
+        """The sum of weight × gradient; see `TaskStack`."""
+        summed = tf.reshape(self.values.weighted_sum(weights), [-1, *self.variable_shape[1:]])
         shape = tf.constant(self.variable_shape.as_list(), self.rows.dtype)
-        return tf.IndexedSlices(values, self.rows, shape)
+        return tf.IndexedSlices(summed[: tf.size(self.rows)], self.rows, shape)
 
 
 def stack_gradients(
     gradients: Mapping[int, tf.Tensor | tf.IndexedSlices], shape: tf.TensorShape
-) -> GradientStack:
+) -> TaskStack:
     """Stacks the gradients of several tasks with respect to one variable.
 
     Args:
@@ -125,24 +175,30 @@ def stack_gradients(
     Returns:
         The stack, in at least float32.
     """
-    tasks = tuple(gradients)
-    values = list(gradients.values())
-    rows = None
-    if all(isinstance(gradient, tf.IndexedSlices) for gradient in values):
-        rows, values = _sum_repeated_rows(values, shape)
-    values = [tf.convert_to_tensor(gradient) for gradient in values]
-    values = [tf.cast(gradient, accumulation_dtype(gradient.dtype)) for gradient in values]
-    if rows is None and shape.is_fully_defined():
+    tasks, found = tuple(gradients), list(gradients.values())
+    if all(isinstance(gradient, tf.IndexedSlices) for gradient in found):
+        slices = [tf.IndexedSlices(_widened(one.values), one.indices) for one in found]
+        rows, values = sum_repeated_rows(slices, shape, _CHUNK)
+        return SparseGradients(rows, _stack_dense(tasks, values), shape)
+    dense = [_widened(tf.convert_to_tensor(gradient)) for gradient in found]
+    if shape.is_fully_defined():
         # A static size lets most variables do without padding.
-        values = [v if v.shape == shape else tf.reshape(v, shape) for v in values]
-    chunks = None
-    if not _is_large(values[0]) or len(tasks) > _PAIRWISE_TASKS:
-        chunks = tf.stack([_in_chunks(value) for value in values], axis=1)
-    return GradientStack(tasks, tuple(values), shape, rows, chunks)
+        dense = [one if one.shape == shape else tf.reshape(one, shape) for one in dense]
+    return _stack_dense(tasks, dense)
 
 
-def weights_of(tasks: tuple[int, ...], weights: tf.Tensor) -> tf.Tensor:
-    """Of all tasks' weights [T] those of some tasks, [t]."""
+def _stack_dense(
+    tasks: tuple[int, ...], gradients: Sequence[tf.Tensor]
+) -> SeparateGradients | ChunkedGradients:
+    if _is_large(gradients[0]) and len(tasks) <= _PAIRWISE_TASKS:
+        return SeparateGradients(tasks, tuple(gradients))
+    chunks = tf.stack([_in_chunks(gradient) for gradient in gradients], axis=1)
+    return ChunkedGradients(tasks, tuple(gradients), chunks)
+
+
+def weights_of(tasks: tuple[int, ...], weights: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    """Of all tasks' weights [T] those of some tasks, [t], of a dtype."""
+    weights = tf.cast(weights, dtype)
     return weights if weights.shape[0] == len(tasks) else tf.gather(weights, tasks)
 
 
@@ -151,69 +207,8 @@ def accumulation_dtype(dtype: tf.DType) -> tf.DType:
     return tf.float64 if dtype == tf.float64 else tf.float32
 
 
-def of_widest_dtype(indices: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-    """Rows of one table, looked up with int32 in one place and with int64 in another."""
-    wide = any(one.dtype == tf.int64 for one in indices)
-    return [tf.cast(one, tf.int64 if wide else tf.int32) for one in indices]
-
-
-def _sum_repeated_rows(
-    slices: list[tf.IndexedSlices], dense_shape: tf.TensorShape
-) -> tuple[tf.Tensor, list[tf.Tensor]]:
-    """Aligns sparse gradients on the union of the rows they touch.
-
-    Returns:
-        The rows, each once, and each gradient's sums over its repeated rows, [chunks, elements]:
-        some rows in one chunk, zeros at the end.
-    """
-    # Most often all tasks look up the same rows, and these need to be compared only once.
-    lookups: list[tf.Tensor] = []
-    lookup_of = []
-    for one in slices:
-        known = [i for i, other in enumerate(lookups) if _are_same(one.indices, other)]
-        if not known:
-            lookups.append(one.indices)
-        lookup_of.append(known[0] if known else len(lookups) - 1)
-    indices = of_widest_dtype(lookups)
-    rows, position = tf.unique(tf.concat(indices, axis=0))
-    positions = [position]
-    if len(indices) > 1:
-        positions = tf.split(position, [tf.size(one) for one in indices])
-    # The number of rows touched is known too late for XLA; this bound is known from the shapes.
-    width = dense_shape[1:].num_elements()
-    in_one_chunk = max(1, _CHUNK // max(1, width))
-    most = sum(one.shape[0] or tf.shape(one)[0] for one in indices)
-    most = min(most, dense_shape[0]) if isinstance(most, int) else tf.minimum(most, dense_shape[0])
-    chunks = (most + in_one_chunk - 1) // in_one_chunk
-    summed = [
-        tf.math.unsorted_segment_sum(
-            tf.reshape(tf.cast(one.values, accumulation_dtype(one.values.dtype)), [-1, width]),
-            positions[lookup],
-            chunks * in_one_chunk,
-        )
-        for one, lookup in zip(slices, lookup_of, strict=True)
-    ]
-    return rows, [tf.reshape(one, [chunks, in_one_chunk * width]) for one in summed]
-
-
-def _are_same(one: tf.Tensor, other: tf.Tensor, depth: int = 6) -> bool:
-    """Whether two tensors of a graph certainly have the same value; False where it is not known.
-
-    Every task's backward pass makes the indices of the same lookup anew, by the same operations.
-    """
-    if one is other:
-        return True
-    if tf.executing_eagerly() or depth == 0:
-        return False
-    left, right = one.op, other.op
-    return (
-        left.type == right.type
-        and not left.op_def.is_stateful
-        and one.value_index == other.value_index
-        and left.node_def.attr == right.node_def.attr
-        and len(left.inputs) == len(right.inputs)
-        and all(map(_are_same, left.inputs, right.inputs, [depth - 1] * len(left.inputs)))
-    )
+def _widened(values: tf.Tensor) -> tf.Tensor:
+    return tf.cast(values, accumulation_dtype(values.dtype))
 
 
 def _is_large(gradient: tf.Tensor) -> bool:

@@ -45,7 +45,7 @@ def weighted_backward(
     Returns:
         V gradients, each with its variable's shape and dtype, ready for
         `optimizer.apply_gradients(zip(gradients, variables))`; `None` for a variable that no task
-        reaches. In a replica context of a `tf.distribute` strategy they are the replica's share,
+        reaches. In a replica context of a `tf.distribute` strategy they are the replica's part,
         completed by the sum over the replicas that the optimizer takes.
 
     Raises:
@@ -58,7 +58,7 @@ def weighted_backward(
 
 
 class _ProjectingSurgery(abc.ABC):
-    """What PCGrad and PPCGrad share: all but the way the projections are executed."""
+    """What PCGrad and PPCGrad have in common: all but the way the projections are executed."""
 
     def __init__(
         self,
@@ -225,7 +225,7 @@ class _ProjectingSurgery(abc.ABC):
         if not self._seed_was_drawn or not on_several_replicas():
             return self.seed
         context = tf.distribute.get_replica_context()
-        # Replicas in one process share this object; only a strategy over several has a cluster.
+        # Replicas in one process use the same object; only a strategy over several has a cluster.
         if context.strategy.cluster_resolver is None:
             return self.seed
         is_first = tf.equal(context.replica_id_in_sync_group, 0)

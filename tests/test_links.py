@@ -34,3 +34,9 @@ def test_links_lead_somewhere(page):
 def test_files_that_are_named_exist(page):
     for path in re.findall(rf"`((?:{TOP})/[\w/.]+\.\w+)`", page.read_text()):
         assert any((root / path).exists() for root in SOURCE_ROOTS), path
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_tests_that_are_named_exist(page):
+    known = {file.name for file in (ROOT / "tests").rglob("test_*.py")}
+    assert set(re.findall(r"`(test_\w+\.py)`", page.read_text())) <= known

@@ -113,7 +113,7 @@ class CompiledTraining:
         weighted = self.losses.weighted(losses)
         for name, batch in batches.items():
             # Weighted by the labelled rows, so that the epoch's mean is the mean over rows; each
-            # replica holds its share of the loss and counts its share of the rows.
+            # replica holds its part of the loss and counts its part of the rows.
             rows = batch.count / replicas
             self._loss_means[name].update_state(losses[name] * replicas, rows)
             self._weighted_means[name].update_state(weighted[name] * replicas, rows)

@@ -5,21 +5,31 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
 from pcgrad.gramian import cosines
+from pcgrad.keras.block_sums import BlockSums, read_by_first_replica, standard_error
 
-# When so many blocks of steps are full, two become one: after that at least half of them are.
-_BLOCKS = 40
 
-# What is summed over the steps, [3, T, T]: how often the cosine was defined; the cosines, on the
-# diagonal the gradients' norms; the conflicts, on the diagonal the number of steps.
-_COUNT, _SUM, _CONFLICTS = range(3)
+class _Sums(NamedTuple):
+    """What is summed over steps; tensors or arrays.
+
+    Attributes:
+        defined: [T, T], how often the cosine of two tasks was defined; on the diagonal, how often
+            the task's gradient was finite and not zero.
+        cosines: [T, T], the cosines in these steps.
+        conflicts: [T, T], how many of them were negative.
+        norms: [T], the norms of the tasks' gradients in the steps in which they were defined.
+    """
+
+    defined: Any
+    cosines: Any
+    conflicts: Any
+    norms: Any
 
 
 class ConflictStatistics(keras.metrics.Metric):
@@ -29,10 +39,9 @@ class ConflictStatistics(keras.metrics.Metric):
     pair whose cosine is undefined in a step (a task without labelled rows, a non-finite gradient)
     does not count in that step.
 
-    `result` and `pairs` are about the steps since `reset_state`, an epoch in `fit`. `run_pairs` is
-    about all steps, and gives standard errors. Successive steps resemble each other, so these do
-    not come from single steps but from the means of long blocks of steps (batch means: at least 20
-    blocks, whose length doubles as the run goes on).
+    `result`, `pairs` and `norms` are about the steps since `reset_state`, an epoch in `fit`.
+    `run_pairs` is about all steps, and gives standard errors, from the means of at least 20 long
+    blocks of steps.
 
     Args:
         tasks: The T task names.
@@ -41,16 +50,11 @@ class ConflictStatistics(keras.metrics.Metric):
     def __init__(self, tasks: Sequence[str], name: str = "conflict_statistics") -> None:
         super().__init__(name=name)
         self.tasks = tuple(tasks)
-        sums = tf.zeros((3, len(self.tasks), len(self.tasks)), tf.float64)
-        # Updated in every step; all else follows from what it was at certain steps.
-        self._total = _variable(sums)
-        self._total_before_epoch = _variable(sums)
-        self._total_before_block = _variable(sums)
-        self._full_blocks = _variable(tf.zeros((_BLOCKS, *sums.shape), tf.float64))
-        self._count_of_full_blocks = _variable(0)
-        self._block_length = _variable(tf.ones([], tf.float64))
-        self._end_of_block = _variable(tf.ones([], tf.float64))
-        self._nonfinite_steps = _variable(tf.zeros(len(self.tasks), tf.int64))
+        count = len(self.tasks)
+        # `_Sums` in one tensor, [3 T + 1, T], so that a step updates a single variable.
+        self._run = BlockSums((3 * count + 1, count))
+        self._total_before_epoch = read_by_first_replica(tf.zeros_like(self._run.total))
+        self._nonfinite_steps = read_by_first_replica(tf.zeros(count, tf.int64))
 
     def update_state(self, gramian: tf.Tensor, scale: tf.Tensor | float = 1.0) -> None:
         """Counts one step.
@@ -59,69 +63,35 @@ class ConflictStatistics(keras.metrics.Metric):
             gramian: The Gram matrix [T, T] of its task gradients.
             scale: The factor by which the losses, and so the gradients, were scaled.
         """
-        squared_norms = tf.linalg.diag_part(tf.cast(gramian, tf.float64))
+        gramian = tf.cast(gramian, tf.float64)
+        squared_norms = tf.linalg.diag_part(gramian)
         finite = tf.math.is_finite(squared_norms)
         nonfinite_steps = self._nonfinite_steps + 1
         self._nonfinite_steps.assign(
             tf.where(finite, tf.zeros_like(nonfinite_steps), nonfinite_steps)
         )
-        # A task without labels has no gradient: its norm is undefined, as its cosines are. Nothing
-        # is computed of it, for `tf.debugging.enable_check_numerics`.
-        known = tf.logical_and(finite, squared_norms > 0)
-        known = tf.logical_and(known[:, tf.newaxis], known[tf.newaxis, :])
-        gramian = tf.where(known, tf.cast(gramian, tf.float64), tf.ones([], tf.float64))
-        norms = tf.sqrt(tf.linalg.diag_part(gramian)) / tf.cast(scale, tf.float64)
-        defined = tf.cast(tf.logical_and(known, tf.math.is_finite(gramian)), tf.float64)
-        values = tf.linalg.set_diag(cosines(gramian), norms)
-        values = tf.math.multiply_no_nan(values, defined)
-        counted = tf.logical_or(values < 0, tf.eye(len(self.tasks), dtype=tf.bool))
-        self._total.assign_add(tf.stack([defined, values, tf.cast(counted, tf.float64)]))
-        steps = self._total[_CONFLICTS, 0, 0]
-        tf.cond(tf.greater_equal(steps, self._end_of_block), self._end_block, lambda: None)
+        step = _sums_of_step(gramian, tf.logical_and(finite, squared_norms > 0))
+        norms = step.norms / tf.cast(scale, tf.float64)
+        self._run.add(tf.concat([*step[:3], norms[tf.newaxis]], axis=0))
 
     def reset_state(self) -> None:
         """Forgets the steps of the epoch, not those of the run."""
-        self._total_before_epoch.assign(self._total)
-
-    def _end_block(self) -> None:
-        count = self._count_of_full_blocks
-        block = self._total - self._total_before_block
-        place = tf.one_hot(count, _BLOCKS, dtype=tf.float64)
-        self._full_blocks.assign_add(tf.einsum("b,ktu->bktu", place, block))
-        self._total_before_block.assign(self._total)
-        count.assign_add(1)
-        tf.cond(tf.greater_equal(count, _BLOCKS), self._double_blocks, lambda: None)
-        self._end_of_block.assign_add(self._block_length)
-
-    def _double_blocks(self) -> None:
-        pairs = tf.reshape(self._full_blocks, [_BLOCKS // 2, 2, *self._total.shape])
-        merged = tf.reduce_sum(pairs, axis=1)
-        self._full_blocks.assign(tf.concat([merged, tf.zeros_like(merged)], axis=0))
-        self._count_of_full_blocks.assign(_BLOCKS // 2)
-        self._block_length.assign(2 * self._block_length)
+        self._total_before_epoch.assign(self._run.total)
 
     @property
     def state(self) -> list[tf.Variable]:
         """All that it knows: saved and restored, a resumed training knows its whole run."""
-        return [
-            self._total,
-            self._total_before_epoch,
-            self._total_before_block,
-            self._full_blocks,
-            self._count_of_full_blocks,
-            self._block_length,
-            self._end_of_block,
-        ]
+        return [*self._run.state, self._total_before_epoch]
 
     def result(self) -> dict[str, tf.Tensor]:
         """The mean over pairs and steps, NaN where no pair was defined; each task's mean norm."""
-        epoch = tf.cast(self._total - self._total_before_epoch, tf.float32)
-        count, total, conflicts = tf.unstack(epoch)
+        epoch = self._split(tf.cast(self._run.total - self._total_before_epoch, tf.float32))
         pairs = 1 - tf.eye(len(self.tasks))
-        norms = tf.linalg.diag_part(total) / tf.linalg.diag_part(count)
+        defined = tf.reduce_sum(epoch.defined * pairs)
+        norms = epoch.norms / tf.linalg.diag_part(epoch.defined)
         return {
-            "conflicting_pairs": tf.reduce_sum(conflicts * pairs) / tf.reduce_sum(count * pairs),
-            "mean_cosine": tf.reduce_sum(total * pairs) / tf.reduce_sum(count * pairs),
+            "conflicting_pairs": tf.reduce_sum(epoch.conflicts * pairs) / defined,
+            "mean_cosine": tf.reduce_sum(epoch.cosines * pairs) / defined,
             **{
                 f"{task}_gradient_norm": norm
                 for task, norm in zip(self.tasks, tf.unstack(norms), strict=True)
@@ -134,10 +104,11 @@ class ConflictStatistics(keras.metrics.Metric):
 
     def norms(self) -> dict[str, float]:
         """Each task's mean gradient norm."""
-        counts, totals = (np.diagonal(self._epoch()[kind]) for kind in (_COUNT, _SUM))
+        epoch = self._epoch()
+        counts = np.diagonal(epoch.defined)
         return {
-            task: float(total / count) if count else math.nan
-            for task, total, count in zip(self.tasks, totals, counts, strict=True)
+            task: _mean(total, count)
+            for task, total, count in zip(self.tasks, epoch.norms, counts, strict=True)
         }
 
     def nonfinite_steps(self) -> dict[str, int]:
@@ -149,49 +120,50 @@ class ConflictStatistics(keras.metrics.Metric):
 
         Of less than 20 full blocks no standard error is given (NaN).
         """
-        full = int(self._count_of_full_blocks.numpy())
-        blocks = self._full_blocks.numpy()[:full]
-        found = _pairs(self.tasks, self._total.numpy())
-        by_block = [_pairs(self.tasks, block) for block in blocks]
+        found = _pairs(self.tasks, self._split(self._run.total.numpy()))
+        by_block = [_pairs(self.tasks, self._split(block)) for block in self._run.full_blocks()]
         for pair, *of_blocks in zip(found, *by_block, strict=True):
             for key in ("mean_cosine", "conflicting"):
                 means = np.array([block[key] for block in of_blocks])
-                pair[f"{key}_standard_error_of_block_means"] = _standard_error(means)
-            pair["blocks"] = full
+                pair[f"{key}_standard_error_of_block_means"] = standard_error(means)
+            pair["blocks"] = len(by_block)
         return found
 
-    def _epoch(self) -> npt.NDArray[np.float64]:
-        return (self._total - self._total_before_epoch).numpy()
+    def _epoch(self) -> _Sums:
+        return self._split((self._run.total - self._total_before_epoch).numpy())
+
+    def _split(self, sums: Any) -> _Sums:
+        count = len(self.tasks)
+        return _Sums(sums[:count], sums[count : 2 * count], sums[2 * count : -1], sums[-1])
 
 
-def _variable(value: Any) -> tf.Variable:
-    """All replicas see the global Gram matrix, so any one of them can tell."""
-    return tf.Variable(
-        value,
-        trainable=False,
-        synchronization=tf.VariableSynchronization.ON_READ,
-        aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-    )
+def _sums_of_step(gramian: tf.Tensor, known: tf.Tensor) -> _Sums:
+    """What one step adds.
+
+    Args:
+        gramian: [T, T], float64.
+        known: [T], whether a task has a gradient; without labels it has none.
+    """
+    both_known = tf.logical_and(known[:, tf.newaxis], known[tf.newaxis, :])
+    # Nothing is computed of what is not known, for `tf.debugging.enable_check_numerics`.
+    gramian = tf.where(both_known, gramian, tf.ones([], tf.float64))
+    defined = tf.cast(tf.logical_and(both_known, tf.math.is_finite(gramian)), tf.float64)
+    values = tf.math.multiply_no_nan(cosines(gramian), defined)
+    norms = tf.sqrt(tf.linalg.diag_part(gramian)) * tf.linalg.diag_part(defined)
+    return _Sums(defined, values, tf.cast(values < 0, tf.float64), norms)
 
 
-def _pairs(tasks: Sequence[str], sums: npt.NDArray[Any]) -> list[dict[str, Any]]:
-    rows = []
-    for i, j in itertools.combinations(range(len(tasks)), 2):
-        count = int(sums[_COUNT, i, j])
-        rows.append(
-            {
-                "tasks": [tasks[i], tasks[j]],
-                "steps": count,
-                "mean_cosine": float(sums[_SUM, i, j]) / count if count else math.nan,
-                "conflicting": float(sums[_CONFLICTS, i, j]) / count if count else math.nan,
-            }
-        )
-    return rows
+def _pairs(tasks: Sequence[str], sums: _Sums) -> list[dict[str, Any]]:
+    return [
+        {
+            "tasks": [tasks[i], tasks[j]],
+            "steps": int(sums.defined[i, j]),
+            "mean_cosine": _mean(sums.cosines[i, j], sums.defined[i, j]),
+            "conflicting": _mean(sums.conflicts[i, j], sums.defined[i, j]),
+        }
+        for i, j in itertools.combinations(range(len(tasks)), 2)
+    ]
 
 
-def _standard_error(means: npt.NDArray[Any]) -> float:
-    """Of the mean of block means; blocks in which nothing was defined do not count."""
-    means = means[np.isfinite(means)]
-    if len(means) < _BLOCKS // 2:
-        return math.nan
-    return float(means.std(ddof=1) / math.sqrt(len(means)))
+def _mean(total: float, count: float) -> float:
+    return float(total / count) if count else math.nan

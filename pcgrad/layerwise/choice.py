@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from pcgrad.layerwise.cost import saving
-from pcgrad.layerwise.layers import Layers, obstacle
+from pcgrad.layerwise.layers import find_layers, obstacle
 from pcgrad.layerwise.vectorized import VECTORIZABLE
 
-# The share of the multiplications that has to be saved: handling the factors is some work, too.
+# The fraction of the multiplications that has to be saved: handling the factors is some work, too.
 _WORTHWHILE = 0.05
 _BATCHES = tuple(round(2 ** (exponent / 4)) for exponent in range(65))
 
@@ -49,7 +49,7 @@ def choose(losses: Sequence[tf.Tensor], variables: Sequence[tf.Variable]) -> Cho
     reason = obstacle(losses)
     if reason is not None:
         return Choice(0, why=reason)
-    layers = Layers(losses, variables)
+    layers = find_layers(losses, variables)
     forward = layers.forward
     readers = [reader for own in layers.readers.values() for reader in own]
     others = {operation.type for operation in forward.differentiated(readers)} - _COUNTED

@@ -80,7 +80,7 @@ def most_rows(inputs: int, outputs: int, tasks: int) -> int:
 
 
 def saving(kernels: Iterable[Kernel], tasks: int, batch: int, *, opposed: bool = False) -> float:
-    """The share of a step's multiplications that layer-wise inner products save.
+    """The fraction of a step's multiplications that layer-wise inner products save.
 
     Args:
         kernels: Of all matrix products; nothing else is counted.

@@ -1,4 +1,4 @@
-"""The graph of a forward pass: which operations lead to which loss, and what all losses share."""
+"""The graph of a forward pass: which operations lead to which loss, and what all depend on."""
 
 from __future__ import annotations
 

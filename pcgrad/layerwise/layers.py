@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
@@ -12,63 +13,30 @@ from pcgrad.layerwise.uses import Addition, Lookup, Product, UnknownUseError, fi
 from pcgrad.task_gradients import first_places, value_of
 
 
+@dataclasses.dataclass(frozen=True)
 class Layers:
     """The uses of V variables in the graph that T losses are computed by.
 
+    Variables are named by their index; one that is listed several times by its first.
+
     Attributes:
         forward: The forward pass.
-        readers: By index of the variable the operations that take it.
-        products: By index its products, of variables that are used in nothing else.
-        lookups: By index its lookups, likewise.
-        unknown: By index of any other variable what it is used in.
-        additions: By index what vectors are added to, likewise; they are among the unknown, too.
-        kernel_of: By index of a vector that is a kernel's bias, the index of that kernel: it is
-            added to all outputs of the kernel's products, these are used in nothing else, nor is
-            it.
-
-    Args:
-        losses: T tensors of one graph.
-        variables: V `tf.Variable` or `keras.Variable`.
+        readers: Of each variable the operations that take it.
+        products: The products of each variable that is used in nothing else.
+        lookups: Its lookups, likewise.
+        unknown: Of any other variable what it is used in.
+        additions: What vectors are added to, likewise; they are among the unknown, too.
+        kernel_of: Of a vector that is a kernel's bias, that kernel: the vector is added to all
+            outputs of the kernel's products, these are used in nothing else, nor is it.
     """
 
-    def __init__(self, losses: Sequence[tf.Tensor], variables: Sequence[tf.Variable]) -> None:
-        self.forward = ForwardGraph(losses)
-        self.readers: dict[int, list[tf.Operation]] = {}
-        self.products: dict[int, list[Product]] = {}
-        self.lookups: dict[int, list[Lookup]] = {}
-        self.unknown: dict[int, str] = {}
-        self.additions: dict[int, list[Addition]] = {}
-        # Of a variable that is listed several times, the first place only.
-        for index in sorted(set(first_places(variables))):
-            value = value_of(variables[index])
-            self.readers[index] = self.forward.readers(value)
-            try:
-                found = find_uses(self.readers[index], self.forward, value.shape)
-            except UnknownUseError as use:
-                self.unknown[index] = str(use)
-                continue
-            products, lookups, additions = found
-            if products:
-                self.products[index] = products
-            if lookups:
-                self.lookups[index] = lookups
-            if additions:
-                self.additions[index] = additions
-                self.unknown[index] = additions[0].output.op.type
-        self.kernel_of = self._kernels_of_biases()
-
-    def _kernels_of_biases(self) -> dict[int, int]:
-        # By identity: tensors of a graph have no other key.
-        by_outputs = {frozenset(map(id, self.outputs_of(i))): i for i in self.products}
-        found = {}
-        for index, additions in self.additions.items():
-            kernel = by_outputs.get(frozenset(id(addition.to) for addition in additions))
-            if kernel is not None and all(
-                self.forward.only_consumer(addition.to) is addition.output.op
-                for addition in additions
-            ):
-                found[index] = kernel
-        return found
+    forward: ForwardGraph
+    readers: Mapping[int, list[tf.Operation]]
+    products: Mapping[int, list[Product]]
+    lookups: Mapping[int, list[Lookup]]
+    unknown: Mapping[int, str]
+    additions: Mapping[int, list[Addition]]
+    kernel_of: Mapping[int, int]
 
     def uses_of(self, index: int) -> list[Product | Lookup]:
         """A variable's products or lookups."""
@@ -90,11 +58,63 @@ class Layers:
         """Whether a variable is used by what all losses depend on."""
         return any(reader in self.forward.trunk for reader in self.readers[index])
 
-    def leave_to_tape(self, index: int, reason: str) -> None:
-        """Leaves a variable to the tape."""
-        self.products.pop(index, None)
-        self.lookups.pop(index, None)
-        self.unknown[index] = reason
+    def leaving_to_tape(self, reasons: Mapping[int, str]) -> Layers:
+        """The same but for some variables, whose gradients the tape shall take.
+
+        Args:
+            reasons: Reason by index of the variable.
+        """
+        return dataclasses.replace(
+            self,
+            products={i: own for i, own in self.products.items() if i not in reasons},
+            lookups={i: own for i, own in self.lookups.items() if i not in reasons},
+            unknown={**self.unknown, **reasons},
+            kernel_of={b: kernel for b, kernel in self.kernel_of.items() if kernel not in reasons},
+        )
+
+
+def find_layers(losses: Sequence[tf.Tensor], variables: Sequence[tf.Variable]) -> Layers:
+    """Reads the graph of a forward pass.
+
+    Args:
+        losses: T tensors of one graph.
+        variables: V `tf.Variable` or `keras.Variable`.
+    """
+    forward = ForwardGraph(losses)
+    readers, unknown = {}, {}
+    products, lookups, additions = {}, {}, {}
+    for index in sorted(set(first_places(variables))):
+        value = value_of(variables[index])
+        readers[index] = forward.readers(value)
+        try:
+            found = find_uses(readers[index], forward, value.shape)
+        except UnknownUseError as use:
+            unknown[index] = str(use)
+            continue
+        if found.products:
+            products[index] = found.products
+        if found.lookups:
+            lookups[index] = found.lookups
+        if found.additions:
+            additions[index] = found.additions
+            unknown[index] = found.additions[0].output.op.type
+    kernel_of = _kernels_of_biases(forward, products, additions)
+    return Layers(forward, readers, products, lookups, unknown, additions, kernel_of)
+
+
+def _kernels_of_biases(
+    forward: ForwardGraph,
+    products: Mapping[int, list[Product]],
+    additions: Mapping[int, list[Addition]],
+) -> dict[int, int]:
+    # By identity: tensors of a graph have no other key.
+    by_outputs = {frozenset(id(use.output) for use in own): i for i, own in products.items()}
+    kernels = {
+        index: by_outputs.get(frozenset(id(addition.input) for addition in own))
+        for index, own in additions.items()
+        if all(forward.only_consumer(one.input) is one.output.op for one in own)
+    }
+    return {index: kernel for index, kernel in kernels.items() if kernel is not None}
 
 
 def obstacle(losses: Sequence[tf.Tensor]) -> str | None:

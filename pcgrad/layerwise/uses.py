@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -60,17 +61,25 @@ class Lookup:
 
 @dataclasses.dataclass(frozen=True)
 class Addition:
-    """`output = to + value`, where the value is a vector, perhaps cast.
+    """`output = input + value`, where the value is a vector, perhaps cast.
 
     Attributes:
-        to: What it is added to, [..., outputs].
+        input: What the vector is added to, [..., outputs].
         value: The variable's value as it is added, [outputs].
         output: The sum, [..., outputs].
     """
 
-    to: tf.Tensor
+    input: tf.Tensor
     value: tf.Tensor
     output: tf.Tensor
+
+
+class Uses(NamedTuple):
+    """All that the forward pass does with a variable."""
+
+    products: list[Product]
+    lookups: list[Lookup]
+    additions: list[Addition]
 
 
 class UnknownUseError(Exception):
@@ -79,7 +88,7 @@ class UnknownUseError(Exception):
 
 def find_uses(
     readers: Iterable[tf.Operation], forward: ForwardGraph, shape: tf.TensorShape
-) -> tuple[list[Product], list[Lookup], list[Addition]]:
+) -> Uses:
     """Finds all that the forward pass does with a variable.
 
     Args:
@@ -88,8 +97,8 @@ def find_uses(
         shape: The variable's shape.
 
     Returns:
-        Products with a kernel of one shape, lookups, and additions; at most one kind of them, none
-        if the losses do not depend on the variable.
+        At most one kind of uses; none if the losses do not depend on the variable. All products
+        are with a kernel of one shape.
 
     Raises:
         UnknownUseError: There is any other use.
@@ -110,7 +119,7 @@ def find_uses(
         raise UnknownUseError(" and ".join(names))
     if len({(use.inputs, use.outputs) for use in products}) > 1:
         raise UnknownUseError("products with kernels of different shapes")
-    return products, lookups, additions
+    return Uses(products, lookups, additions)
 
 
 def _uses_of_value(

@@ -1,18 +1,19 @@
-"""Measures which features of `MultiTaskModel` work together; run it to write docs/support.md anew.
+"""Measures which features of `MultiTaskModel` work together; run it to write the results anew.
 
 Each cell of the matrix is a training with two features (on the diagonal: with one). In a process of
-its own, because it needs two logical devices.
+its own, because it needs two logical devices. The matrix of each stack is in support_matrix.json;
+docs/support.md lists the exceptions.
 """
 
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import pathlib
-import re
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -26,8 +27,15 @@ from support_features import FEATURES, Feature
 from support_training import train
 
 PAGE = pathlib.Path(__file__).parents[2] / "docs" / "support.md"
+RESULTS = pathlib.Path(__file__).with_suffix(".json")
 STACK = f"TensorFlow {'.'.join(tf.__version__.split('.')[:2])}"
-WORKS, OTHER, MORE, KERAS, REFUSED, APART = "✓", "≠", "+", "k", "r", ""
+WORKS, OTHER, MORE, KERAS, REFUSED, APART = "✓", "≠", "+", "k", "r", "."
+_MEANINGS = {
+    OTHER: "trains; without surgery the weights are not those of `keras.Model`",
+    MORE: "trains, though `keras.Model` fails",
+    KERAS: "fails, as `keras.Model` does",
+    REFUSED: "refused with an error that says what to do",
+}
 
 # Where training without surgery is not that of `keras.Model`; docs/support.md says why.
 _EMBEDDING = "embedding (sparse gradient)"
@@ -116,35 +124,66 @@ def _failure(features: list[Feature], error: Exception) -> str:
     return f"{type(error).__name__}: {str(error)[:300]}"
 
 
-def table(outcomes: dict[Pair, str]) -> str:
-    """The matrix as Markdown: its lower triangle."""
-    numbers = [str(i + 1) for i in range(len(FEATURES))]
-    lines = [["", "", *numbers], ["---:", "---", *(":-:" for _ in numbers)]]
-    for row, feature in enumerate(FEATURES):
-        cells = [outcomes[row, column] for column in range(row + 1)]
-        lines.append([numbers[row], feature.title, *cells, *[""] * (len(numbers) - row - 1)])
+def matrices() -> dict[str, dict[Pair, str]]:
+    """The outcomes of all cells by stack, as they were last measured."""
+    return {
+        stack: {
+            (i, j): symbol for i, row in enumerate(rows.values()) for j, symbol in enumerate(row)
+        }
+        for stack, rows in json.loads(RESULTS.read_text()).items()
+    }
+
+
+def exceptions(by_stack: Mapping[str, Mapping[Pair, str]]) -> str:
+    """What does not simply work, as a Markdown table: a feature, the others, what happens."""
+    found: dict[tuple[int, str], list[str]] = {}
+    for pair in pairs():
+        symbols = {outcomes[pair] for outcomes in by_stack.values()}
+        if symbols <= {WORKS, APART}:
+            continue
+        texts = [
+            _MEANINGS[symbol] + ("" if len(symbols) == 1 else f" ({stack})")
+            for stack, outcomes in by_stack.items()
+            if (symbol := outcomes[pair]) in _MEANINGS
+        ]
+        text = "; ".join(dict.fromkeys(texts))
+        alone = [i for i in set(pair) if _always(i, by_stack)]
+        first = alone[0] if alone else min(pair)
+        others = "anything" if alone else FEATURES[max(pair)].title
+        found.setdefault((first, text), []).append(others)
+    lines = [("feature", "with", "what happens"), ("---", "---", "---")]
+    for (first, text), others in sorted(found.items()):
+        lines.append((FEATURES[first].title, ", ".join(dict.fromkeys(others)), text))
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def documented(page: str, stack: str = STACK) -> str | None:
-    """The matrix that the page has for a stack."""
-    found = re.search(
-        rf"^## {re.escape(stack)}[^\n]*\n\n(\|.*?)(?:\n\n|\n\Z|\Z)", page, re.M | re.S
-    )
-    return found[1].rstrip() if found else None
+def _always(feature: int, by_stack: Mapping[str, Mapping[Pair, str]]) -> bool:
+    """Whether a feature has one and the same outcome with all others, and it is an exception."""
+    symbols = {
+        symbol
+        for outcomes in by_stack.values()
+        for pair, symbol in outcomes.items()
+        if feature in pair and symbol != APART
+    }
+    return len(symbols) == 1 and symbols != {WORKS}
 
 
 def main() -> None:
-    """Measures all cells and writes the running stack's matrix into the page."""
-    outcomes = measure(pairs())
+    """Measures all cells and writes the running stack's matrix and the page's table."""
+    before, outcomes = matrices(), measure(pairs())
     wrong = {pair: text for pair, text in outcomes.items() if len(text) > 1}
     for (row, column), text in wrong.items():
         print(f"{FEATURES[row].title} with {FEATURES[column].title}: {text}")
+    if wrong:
+        sys.exit("nothing was written")
+    results = json.loads(RESULTS.read_text())
+    results[STACK] = {
+        feature.title: "".join(outcomes[row, column] for column in range(row + 1))
+        for row, feature in enumerate(FEATURES)
+    }
+    RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
     page = PAGE.read_text()
-    old = documented(page)
-    new = table(outcomes)
-    PAGE.write_text(page.replace(old, new) if old else f"{page}\n## {STACK}\n\n{new}\n")
-    sys.exit(bool(wrong))
+    PAGE.write_text(page.replace(exceptions(before), exceptions(matrices())))
 
 
 if __name__ == "__main__":

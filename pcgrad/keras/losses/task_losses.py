@@ -40,8 +40,9 @@ class TaskBatch:
     Attributes:
         for_loss: What the loss is taken of.
         for_metrics: What the metrics are taken of.
-        share: This replica's part of what a mean over the global batch divides by (the units, the
-            positions that are not masked, or the weights), float64 scalar: 1 on a single replica.
+        replica_weight: This replica's part of what a mean over the global batch divides by (the
+            units, the positions that are not masked, or the weights), float64 scalar: 1 on a single
+            replica.
         sum_factor: What a loss that is summed over single values is multiplied by.
         count: Number of the loss's units on all replicas together, float64 scalar.
         metrics_count: That of the metrics.
@@ -49,7 +50,7 @@ class TaskBatch:
 
     for_loss: Labelled
     for_metrics: Labelled
-    share: tf.Tensor
+    replica_weight: tf.Tensor
     sum_factor: tf.Tensor | float
     count: tf.Tensor
     metrics_count: tf.Tensor
@@ -123,9 +124,9 @@ class TaskLosses:
         batches = {}
         for name, (count, divisor, *others) in sum_over_replicas(sizes).items():
             for_loss, for_metrics, factor = parts[name]
-            share = tf.math.divide_no_nan(sizes[name][1], divisor)
+            weight = tf.math.divide_no_nan(sizes[name][1], divisor)
             metrics_count = others[0] if others else count
-            batches[name] = TaskBatch(for_loss, for_metrics, share, factor, count, metrics_count)
+            batches[name] = TaskBatch(for_loss, for_metrics, weight, factor, count, metrics_count)
         return batches
 
     def __call__(self, batches: Mapping[str, TaskBatch]) -> dict[str, tf.Tensor]:
@@ -163,7 +164,7 @@ class TaskLosses:
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         if loss.returns_one_number and replicas > 1 and self._is_sum(name, part):
             return value * replicas
-        return value * tf.cast(batch.share * replicas, value.dtype)
+        return value * tf.cast(batch.replica_weight * replicas, value.dtype)
 
     def _is_sum(self, name: str, part: Labelled) -> bool:
         try:

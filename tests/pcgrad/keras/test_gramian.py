@@ -19,13 +19,13 @@ from multitask_models import (
 )
 from pcgrad import PCGrad
 from pcgrad.keras import MultiTaskModel
-from pcgrad.layerwise import gradients
+from pcgrad.layerwise import stacking
 
 
 @pytest.fixture(params=[0, 10**9])
 def _vectorized(request, monkeypatch):
     """All tasks at once, though the kernels are small; and one by one."""
-    monkeypatch.setattr(gradients, "_WORTH_VECTORIZING", request.param)
+    monkeypatch.setattr(stacking, "_WORTH_VECTORIZING", request.param)
 
 
 def trained(gramian, *, missing=True, policy="float32", optimizer="sgd", **mode):

@@ -3,7 +3,7 @@
 import pytest
 import tensorflow as tf
 
-from pcgrad.layerwise import gradients
+from pcgrad.layerwise import stacking
 from pcgrad.layerwise.cost import most_rows
 from small_graphs import INPUTS, OUTPUTS, N, compare, data, route, targets, variable
 
@@ -13,7 +13,7 @@ MANY = most_rows(INPUTS, OUTPUTS, 3) + 1
 @pytest.fixture(autouse=True, params=[0, 10**9])
 def at_once(request, monkeypatch):
     """All tasks at once, though the kernels are small; and one by one."""
-    monkeypatch.setattr(gradients, "_WORTH_VECTORIZING", request.param)
+    monkeypatch.setattr(stacking, "_WORTH_VECTORIZING", request.param)
     return request.param == 0
 
 

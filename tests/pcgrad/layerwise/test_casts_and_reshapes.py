@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pcgrad.layerwise import backward as backward_module
-from pcgrad.layerwise import gradients
+from pcgrad.layerwise import stacking
 from pcgrad.layerwise.backward import backward
 from pcgrad.layerwise.choice import Choice
 from small_graphs import route
@@ -107,7 +107,7 @@ def fixed(gramian, step):
 def test_any_of_them(operands, dtype, known, by_read, at_once, way):
     dtypes = {dtype, *(one for made in operands.values() for one in made if one in TOLERANCE)}
     tolerance = max(TOLERANCE[one] for one in dtypes)
-    with mock.patch.object(gradients, "_WORTH_VECTORIZING", 0 if at_once else 10**9):
+    with mock.patch.object(stacking, "_WORTH_VECTORIZING", 0 if at_once else 10**9):
         expected, form, _ = updates("tape", operands, dtype, known, by_read)
         found, same, _ = updates(way, operands, dtype, known, by_read)
     assert same == form

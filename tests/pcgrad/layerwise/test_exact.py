@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pcgrad import PCGrad, combine, gram_matrix, task_gradients
-from pcgrad.layerwise import gradients, layerwise_gradients
+from pcgrad.layerwise import layerwise_gradients, stacking
 
 BATCH = 5
 
@@ -181,7 +181,7 @@ def flat(update):
 def assert_same(case, weighting, tolerance, known, at_once):
     # Kernels as small as these are otherwise differentiated task by task.
     smallest = 0 if at_once else 10**9
-    with mock.patch.object(gradients, "_WORTH_VECTORIZING", smallest):
+    with mock.patch.object(stacking, "_WORTH_VECTORIZING", smallest):
         (g, one), (h, other) = case.updates([task_gradients, layerwise_gradients], weighting, known)
     assert [v is None for v in one] == [v is None for v in other]
     g, h, one, other = np.array(g), np.array(h), flat(one), flat(other)

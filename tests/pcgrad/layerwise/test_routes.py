@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from pcgrad import combine, equal_weights, gram_matrix, task_gradients
-from pcgrad.layerwise import gradients, layerwise_gradients
+from pcgrad.layerwise import layerwise_gradients, stacking
 from pcgrad.layerwise.forward_graph import ancestors
 from small_graphs import INPUTS, OUTPUTS, N, compare, data, route, targets, variable
 
@@ -13,7 +13,7 @@ from small_graphs import INPUTS, OUTPUTS, N, compare, data, route, targets, vari
 @pytest.fixture(autouse=True)
 def _even_if_small(monkeypatch):
     """Kernels as small as these are otherwise differentiated task by task."""
-    monkeypatch.setattr(gradients, "_WORTH_VECTORIZING", 0)
+    monkeypatch.setattr(stacking, "_WORTH_VECTORIZING", 0)
 
 
 def test_a_dense_layer():
