@@ -6,6 +6,9 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+# From here on powers of ten read better than digits.
+_LARGE = 1e12
+
 
 def one_line(text: object) -> str:
     """A text without line breaks and other control characters: it may come from anywhere."""
@@ -34,7 +37,12 @@ def signed(value: float | None, digits: int = 4) -> str:
 
 def significant(value: float | None, digits: int = 3) -> str:
     """A number with so many significant digits: for what has no natural scale."""
-    return "–" if value is None else f"{value:.{digits}g}".replace("-", "−")
+    if value is None:
+        return "–"
+    text = f"{value:.{digits}g}"
+    if "e+" in text and abs(value) < _LARGE:
+        text = f"{float(text):,.0f}"
+    return text.replace("-", "−")
 
 
 def percent(value: float | None) -> str:

@@ -72,7 +72,7 @@ class ConflictReport(
 
     The Trainer must have used `pcgrad.keras.ConflictMonitor` with `fn_args.model_run_dir`, as
     `pcgrad_tfx.trainer.run_fn` does. Settings, versions and learning curves are shown if it used
-    `pcgrad_tfx.training.record.TrainingRecord`, too.
+    `pcgrad_tfx.training.callbacks.record.TrainingRecord`, too.
 
     Component `outputs` contains:
 

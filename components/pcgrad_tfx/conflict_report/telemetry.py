@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import tensorflow as tf
 from pydantic import BaseModel, Field, ValidationError
 
-from pcgrad_tfx.training.record import HISTORY_FILE, TRAINING_FILE
+from pcgrad_tfx.training.callbacks.record import HISTORY_FILE, TRAINING_FILE
 
 CONFLICTS_FILE = "conflicts.jsonl"  # of `pcgrad.keras.ConflictMonitor`
 
@@ -61,14 +61,14 @@ class Epoch(BaseModel, frozen=True):
 
 
 class History(BaseModel, frozen=True):
-    """Keras's logs of an epoch; see `pcgrad_tfx.training.record`."""
+    """Keras's logs of an epoch; see `pcgrad_tfx.training.callbacks.record`."""
 
     epoch: int
     logs: dict[str, float | None]
 
 
 class Record(BaseModel, frozen=True):
-    """How a model was trained; see `pcgrad_tfx.training.record`."""
+    """How a model was trained; see `pcgrad_tfx.training.callbacks.record`."""
 
     settings: dict[str, Any]
     rows: dict[str, int]

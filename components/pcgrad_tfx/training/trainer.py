@@ -40,9 +40,9 @@ from pcgrad_tfx.training.distribution import (
     training_strategy,
     wait_for_workers,
 )
-from pcgrad_tfx.training.epoch_lines import EpochLines
+from pcgrad_tfx.training.callbacks.epoch_lines import EpochLines
 from pcgrad_tfx.training.label_statistics import label_statistics
-from pcgrad_tfx.training.record import TrainingRecord
+from pcgrad_tfx.training.callbacks.record import TrainingRecord
 from pcgrad_tfx.training.serving import ServedModel, load_weights, save_model
 from pcgrad_tfx.training.task_definitions import write_definitions
 from pcgrad_tfx.training.user_models import check_outputs

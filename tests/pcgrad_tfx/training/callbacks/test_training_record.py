@@ -10,7 +10,7 @@ import tensorflow as tf
 import tfx
 
 from pcgrad_tfx.conflict_report.telemetry import History, Record
-from pcgrad_tfx.training.record import TrainingRecord
+from pcgrad_tfx.training.callbacks.record import TrainingRecord
 
 
 def fit(folder, epochs=2, initial_epoch=0, label=1.0):

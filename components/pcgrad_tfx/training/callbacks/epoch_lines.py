@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from typing_extensions import Self
 
 from pcgrad_tfx.config.tasks import Task
+from pcgrad_tfx.formatting import significant
 from pcgrad_tfx.training.label_statistics import LabelStatistics
 
 WIDTH = 100
@@ -103,7 +104,7 @@ class EpochLines(keras.callbacks.Callback):
         position = self._position(epoch)
         logging.info("%s: %s", position, ", ".join(f"{k}={v:.6g}" for k, v in logs.items()))
         seconds = time.monotonic() - self._begun
-        start = f"  {position}  {seconds:.1f} s  loss {logs['loss']:.4g}"
+        start = f"  {position}  {seconds:.1f} s  loss {significant(logs['loss'], 4)}"
         line = "  ".join([start, *self._each_task(logs)])
         if len(line) > WIDTH:
             lines = ["  ".join([start, *parts]) for parts in self._over_tasks(logs)]
@@ -123,7 +124,7 @@ class EpochLines(keras.callbacks.Callback):
             for metric, short in _SHORT_NAMES.items():
                 value = self._eval_value(task, metric, logs)
                 if value is not None:
-                    yield f"{task.name} {short} {value:.4g}"
+                    yield f"{task.name} {short} {significant(value, 4)}"
 
     def _over_tasks(self, logs: Mapping[str, float]) -> tuple[list[str], list[str]]:
         """The means of the tasks that share a metric; with the worst task, and without."""
@@ -141,9 +142,9 @@ class EpochLines(keras.callbacks.Callback):
                     values[short][task.name] = value
         means, worst = [], []
         for name, by_task in values.items():
-            means.append(f"{name} {statistics.fmean(by_task.values()):.3g}")
+            means.append(f"{name} {significant(statistics.fmean(by_task.values()))}")
             lowest = min(by_task, key=by_task.__getitem__)
-            worst.append(f"{means[-1]}, worst {by_task[lowest]:.3g} ({lowest})")
+            worst.append(f"{means[-1]}, worst {significant(by_task[lowest])} ({lowest})")
         return worst, means
 
     def _eval_value(self, task: Task, name: str, logs: Mapping[str, float]) -> float | None:

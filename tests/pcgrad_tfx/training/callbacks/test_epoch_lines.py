@@ -13,7 +13,7 @@ from pcgrad.keras import MultiTaskModel
 from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.config.training_config import TrainerConfig
 from pcgrad_tfx.training.building import compile_model
-from pcgrad_tfx.training.epoch_lines import WIDTH, EpochLines
+from pcgrad_tfx.training.callbacks.epoch_lines import WIDTH, EpochLines
 from pcgrad_tfx.training.label_statistics import LabelStatistics
 
 TASKS = (

@@ -1,0 +1,1 @@
+"""What is done after each epoch of a training."""
