@@ -31,6 +31,8 @@ from pcgrad_tfx.config.training_config import (
 )
 from pcgrad_tfx.data.example_files import check_whole, example_files
 from pcgrad_tfx.training.building import build, compile_model, user_embedding_sizes
+from pcgrad_tfx.training.callbacks.epoch_lines import EpochLines
+from pcgrad_tfx.training.callbacks.record import TrainingRecord
 from pcgrad_tfx.training.checkpoints import EpochCheckpoint, checkpoint_folder, discard_damaged
 from pcgrad_tfx.training.dataset import InputData
 from pcgrad_tfx.training.distribution import (
@@ -40,9 +42,7 @@ from pcgrad_tfx.training.distribution import (
     training_strategy,
     wait_for_workers,
 )
-from pcgrad_tfx.training.callbacks.epoch_lines import EpochLines
 from pcgrad_tfx.training.label_statistics import label_statistics
-from pcgrad_tfx.training.callbacks.record import TrainingRecord
 from pcgrad_tfx.training.serving import ServedModel, load_weights, save_model
 from pcgrad_tfx.training.task_definitions import write_definitions
 from pcgrad_tfx.training.user_models import check_outputs
