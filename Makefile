@@ -55,7 +55,7 @@ test-all: $(STAMP) ## Run all tests, on both stacks
 		tools/debian13.sh make test-all ARGS='$(ARGS)' || [ $$? = 75 ]
 
 bench: $(STAMP) ## Time the training step against others; an hour or two, ARGS="--networks a" …
-	$(BIN)/python benchmarks/step_time.py $(ARGS)
+	$(BIN)/python benchmarks/steps/step_time.py $(ARGS)
 
 lint: $(STAMP) ## Check style, format, types and the Dockerfile
 	$(BIN)/ruff check

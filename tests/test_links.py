@@ -6,7 +6,9 @@ import re
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *ROOT.glob("benchmarks/*.md")])
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *ROOT.glob("benchmarks/**/*.md")]
+)
 # Where a path in backquotes may begin.
 SOURCE_ROOTS = (ROOT, ROOT / "components", ROOT / "pipelines")
 TOP = "benchmarks|components|docs|examples|pcgrad|pcgrad_pipelines|pcgrad_tfx|pipelines|tests|tools"

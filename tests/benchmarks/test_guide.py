@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks import known_truth
+from benchmarks.data import known_truth
 from pcgrad_pipelines.command import build_parser
 from pcgrad_pipelines.config import load_config
 from pcgrad_pipelines.local.data_check import check_config_data
@@ -21,7 +21,7 @@ GUIDE = ROOT / "docs" / "does-it-help.md"
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     made = tmp_path_factory.mktemp("guide")
-    script = ROOT / "benchmarks" / "guide_data.py"
+    script = ROOT / "benchmarks" / "data" / "guide_data.py"
     subprocess.run([sys.executable, script, made], check=True, cwd=ROOT)
     return made
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from benchmarks.layerwise import markdown
-from benchmarks.layerwise_steps import CASES, WAYS, step_of
+from benchmarks.steps.layerwise import markdown
+from benchmarks.steps.layerwise_steps import CASES, WAYS, step_of
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "layerwise.md").read_text(encoding="utf-8")
@@ -38,7 +38,7 @@ def test_every_way_is_the_same_training(case):
 def test_it_runs(tmp_path, known):
     output = tmp_path / "layerwise.json"
     options = ["--cases", "a", "--tasks", "2", "--rounds", "2", "--seconds", "0", *known]
-    command = [sys.executable, "benchmarks/layerwise.py", *options, "--output", str(output)]
+    command = [sys.executable, "benchmarks/steps/layerwise.py", *options, "--output", str(output)]
     subprocess.run(command, capture_output=True, check=True, cwd=ROOT)
     (row,) = json.loads(output.read_text())["rows"]
     assert row["per_floor"]["floor"] == 1

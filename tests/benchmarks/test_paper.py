@@ -9,26 +9,26 @@ import pytest
 from scipy import stats
 from sklearn.datasets import load_digits
 
-from benchmarks import paper_plots, paper_tasks, paper_valley
-from benchmarks.paper_digits import OFFSET, SIDE, overlaid_digits, overlay
-from benchmarks.paper_statistics import paired_difference
-from benchmarks.paper_training import Problem, Trainer
+from benchmarks.paper import plots, tasks, valley
+from benchmarks.paper.differences import paired_difference
+from benchmarks.paper.digits import OFFSET, SIDE, overlaid_digits, overlay
+from benchmarks.paper.training import Problem, Trainer
 
 
 def test_the_valley_is_the_papers():
     """Appendix D, at its start and where the valleys meet."""
-    first, second = (float(x) for x in paper_valley.task_losses(np.array([0.5, -3.0])))
+    first, second = (float(x) for x in valley.task_losses(np.array([0.5, -3.0])))
     assert first == pytest.approx(20 * np.log(abs(0.25 + np.tanh(-3))))
     assert second == pytest.approx(25 * np.log(abs(0.25 - np.tanh(-3) + 2)))
-    met = sum(float(x) for x in paper_valley.task_losses(np.array([-2.0, 20.0])))
+    met = sum(float(x) for x in valley.task_losses(np.array([-2.0, 20.0])))
     assert met == pytest.approx(45 * np.log(5e-6))
 
 
 def test_pcgrad_leaves_the_valley_where_adam_stalls():
     """From the figure's start, with its learning rate and number of steps."""
     runs = {
-        method: paper_valley.Descent(method, [paper_valley.PAPER_START]).run(
-            paper_valley.PAPER_LEARNING_RATE, paper_valley.PAPER_STEPS
+        method: valley.Descent(method, [valley.PAPER_START]).run(
+            valley.PAPER_LEARNING_RATE, valley.PAPER_STEPS
         )
         for method in ("Adam", "PCGrad + Adam")
     }
@@ -42,8 +42,8 @@ def test_pcgrad_leaves_the_valley_where_adam_stalls():
 
 def test_starts_do_not_influence_each_other():
     starts = [(-3.0, 0.0), (1.0, 2.0)]
-    both = paper_valley.Descent("PCGrad + Adam", starts).run(1e-3, 50)
-    alone = paper_valley.Descent("PCGrad + Adam", starts[1:]).run(1e-3, 50)
+    both = valley.Descent("PCGrad + Adam", starts).run(1e-3, 50)
+    alone = valley.Descent("PCGrad + Adam", starts[1:]).run(1e-3, 50)
     np.testing.assert_allclose(both["path"][1], alone["path"][0], rtol=1e-9)
 
 
@@ -117,8 +117,8 @@ def test_runs_are_chosen_on_the_validation_split():
         {"validation": {"accuracy": [a, 0.5], "cross_entropy": [1 - a, 1]}, "test": {}, "a": a}
         for a in (0.1, 0.7, 0.3)
     ]
-    assert paper_tasks.choose(runs, "accuracy")["a"] == 0.7
-    assert paper_tasks.choose(runs, "cross_entropy")["a"] == 0.7
+    assert tasks.choose(runs, "accuracy")["a"] == 0.7
+    assert tasks.choose(runs, "cross_entropy")["a"] == 0.7
 
 
 def test_paired_differences_are_scipys():
@@ -141,17 +141,17 @@ def test_single_seeds_have_no_interval():
 
 def test_the_script(tmp_path):
     options = ["--seeds", "2", "--quick", "--only", "valley", "two_labels", "--output", tmp_path]
-    command = [sys.executable, "benchmarks/paper.py", *options]
+    command = [sys.executable, "benchmarks/paper/reproduce.py", *options]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "PCGrad minus the other method" in printed
     found = json.loads((tmp_path / "paper.json").read_text())
     assert found["seeds"] == 2
     rows = found["valley"]["rows"]
-    assert {row["method"] for row in rows} == set(paper_valley.METHODS)
+    assert {row["method"] for row in rows} == set(valley.METHODS)
     (result,) = found["tasks"]
     for rates in ("common", "tuned"):
         methods = result[rates]["methods"]
-        assert set(methods) == set(paper_tasks.METHODS)
+        assert set(methods) == set(tasks.METHODS)
         assert set(methods["equal weights"]["ratio"]) == {1.0}
         assert rates == "tuned" or set(methods["PCGrad"]["learning_rate"]) == {3e-3}
         for row in result[rates]["differences"]:
@@ -160,5 +160,5 @@ def test_the_script(tmp_path):
         text = (tmp_path / name).read_text()
         assert "<svg" in text
         assert len(text) < 150_000
-    paper_plots.differences(found["tasks"], tmp_path / "again.svg")
+    plots.differences(found["tasks"], tmp_path / "again.svg")
     assert (tmp_path / "again.svg").read_text() == (tmp_path / "paper.svg").read_text()

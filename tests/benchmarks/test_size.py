@@ -1,13 +1,13 @@
-"""The documentation shows what `benchmarks/size.py` measured, and claims no more."""
+"""The documentation shows what `benchmarks/pipeline/size.py` measured, and claims no more."""
 
 import json
 import pathlib
 
 import pytest
 
-from benchmarks.flights import ALL_ROWS
-from benchmarks.size_report import markdown
-from benchmarks.wide import COLUMNS, TASKS, write_wide
+from benchmarks.data.flights import ALL_ROWS
+from benchmarks.data.wide import COLUMNS, TASKS, write_wide
+from benchmarks.pipeline.size_report import markdown
 from pcgrad_pipelines.config import load_config
 
 ROOT = pathlib.Path(__file__).parents[2]

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from benchmarks.networks import NETWORKS
-from benchmarks.step_time_report import markdown
-from benchmarks.steps import STEPS
+from benchmarks.steps.networks import NETWORKS
+from benchmarks.steps.step_time_report import markdown
+from benchmarks.steps.steps import STEPS
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -44,7 +44,7 @@ def test_two_tasks_updates_agree():
 
 
 def run(script, *arguments):
-    command = [sys.executable, f"benchmarks/{script}.py", *arguments]
+    command = [sys.executable, f"benchmarks/steps/{script}.py", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 

@@ -11,7 +11,7 @@ import time
 import pytest
 from ml_metadata.proto import metadata_store_pb2
 
-from benchmarks.known_truth import known_truth
+from benchmarks.data.known_truth import known_truth
 from local_runs import RUNNER
 from pcgrad_pipelines.local.run_summary import read_last_run
 from pcgrad_pipelines.local.runner import NOT_PUSHED, PUSHED

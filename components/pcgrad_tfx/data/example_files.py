@@ -1,7 +1,7 @@
 """Fast reading of the TFRecords of tf.Example that Transform writes.
 
 A dataset of `fn_args.data_accessor` goes through Arrow and, to be shuffled, row by row. Here the
-serialized rows are shuffled, to be parsed a batch at a time; see `benchmarks/input_rate.py`.
+serialized rows are shuffled, to be parsed a batch at a time: benchmarks/pipeline/input_rate.py.
 Nothing is lost: `data_accessor` has datasets of gzipped TFRecords only.
 """
 

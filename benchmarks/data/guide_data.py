@@ -1,6 +1,6 @@
 """Writes the data of docs/does-it-help.md, and what was changed in `tfx-pcgrad init`'s proposals.
 
-`python benchmarks/guide_data.py FOLDER`
+`python benchmarks/data/guide_data.py FOLDER`
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import shutil
 import pandas as pd
 from sklearn import datasets
 
-from benchmarks.flights import read_flights
-from benchmarks.known_truth import known_truth
+from benchmarks.data.flights import read_flights
+from benchmarks.data.known_truth import known_truth
 
 _CONFIGURATIONS = pathlib.Path(__file__).with_name("guide")
 

@@ -1,4 +1,7 @@
-"""How much memory and time each component takes as the data grow: `python benchmarks/size.py`."""
+"""How much memory and time each component takes as the data grow.
+
+`python benchmarks/pipeline/size.py`
+"""
 
 from __future__ import annotations
 
@@ -16,13 +19,13 @@ import rich.console
 import rich.markdown
 from tfx.orchestration import metadata
 
-from benchmarks import wide
-from benchmarks.flights import ALL_ROWS, write_flights
-from benchmarks.size_report import markdown, plot
+from benchmarks.data import wide
+from benchmarks.data.flights import ALL_ROWS, write_flights
+from benchmarks.pipeline.size_report import markdown, plot
 from pcgrad_pipelines.local.output_folder import metadata_connection
 
-_ROOT = pathlib.Path(__file__).parents[1]
-_RESULTS = pathlib.Path(__file__).with_name("results")
+_ROOT = pathlib.Path(__file__).parents[2]
+_RESULTS = pathlib.Path(__file__).parents[1] / "results"
 _INTERVAL_SECONDS = 0.1
 
 

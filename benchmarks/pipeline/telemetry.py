@@ -21,13 +21,13 @@ import rich.table
 import tensorflow as tf
 
 from benchmarks.measuring import interleaved_seconds, median_ratio
-from benchmarks.networks import NETWORKS
 from benchmarks.one_core import use_one_core
+from benchmarks.steps.networks import NETWORKS
 from pcgrad import PCGrad
 from pcgrad.keras import MultiTaskModel
 from pcgrad.keras.conflict_statistics import ConflictStatistics
 
-_RESULTS = pathlib.Path(__file__).with_name("results")
+_RESULTS = pathlib.Path(__file__).parents[1] / "results"
 
 
 def main() -> None:

@@ -20,13 +20,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import rich.console
 import tensorflow as tf
 
-from benchmarks import step_footprint, step_time_report
 from benchmarks.measuring import in_new_process, interleaved_seconds, median_ratio
-from benchmarks.networks import NETWORKS
 from benchmarks.one_core import use_one_core
-from benchmarks.steps import STEPS
+from benchmarks.steps import step_footprint, step_time_report
+from benchmarks.steps.networks import NETWORKS
+from benchmarks.steps.steps import STEPS
 
-_RESULTS = pathlib.Path(__file__).with_name("results")
+_RESULTS = pathlib.Path(__file__).parents[1] / "results"
 
 
 def main() -> None:

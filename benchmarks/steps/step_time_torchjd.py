@@ -5,7 +5,7 @@ makes their Gram matrix without storing them, and differentiates once more.
 
 In an environment of its own (`pip install torch torchjd`):
 
-    python benchmarks/step_time_torchjd.py   # writes benchmarks/results/step_time_torchjd.json
+    python benchmarks/steps/step_time_torchjd.py   # writes results/step_time_torchjd.json
 
 Measured as in `step_time.py`. Absolute times of different frameworks say little about a surgery;
 what it adds to the backward passes of its own framework does.
@@ -29,7 +29,7 @@ from torchjd.autogram import Engine
 from torchjd.autojac import jac_to_grad, mtl_backward
 
 # Nothing of the project is installed there.
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
 
 from benchmarks.measuring import interleaved_seconds, median_ratio, pin_to_one_core
 
@@ -40,7 +40,7 @@ _NETWORKS = {
     "b, batch 128": (128, (256, 1024, 1024, 768)),
 }
 _LEARNING_RATE = 1e-4
-_RESULTS = pathlib.Path(__file__).parent / "results" / "step_time_torchjd.json"
+_RESULTS = pathlib.Path(__file__).parents[1] / "results" / "step_time_torchjd.json"
 
 
 def main() -> None:

@@ -16,8 +16,8 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.measuring import footprint
-from benchmarks.networks import NETWORKS, Inputs, Network, Problem
 from benchmarks.one_core import use_one_core
+from benchmarks.steps.networks import NETWORKS, Inputs, Network, Problem
 from pcgrad import PCGrad
 from pcgrad.layerwise.backward import backward
 

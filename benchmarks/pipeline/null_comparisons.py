@@ -1,4 +1,6 @@
-"""How often a comparison of equals claims a difference: `python benchmarks/null_comparisons.py`.
+"""How often a comparison of equals claims a difference.
+
+`python benchmarks/pipeline/null_comparisons.py`
 
 The local runner prepares small data of two tasks; then the Comparison component runs on them again
 and again, but whatever method it asks for, it gets equal weights with a seed of their own. So no
@@ -23,7 +25,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from ml_metadata.proto import metadata_store_pb2
 from tfx.types import artifact, standard_artifacts
 
-from benchmarks.known_truth import known_truth
+from benchmarks.data.known_truth import known_truth
 from pcgrad_pipelines.config import PipelineConfig, load_config
 from pcgrad_pipelines.local.run_summary import NodeRun, read_last_run
 from pcgrad_tfx.comparison.component import ComparisonResults
@@ -34,7 +36,7 @@ from pcgrad_tfx.comparison.runs import Trainings
 from pcgrad_tfx.comparison.settings import ComparisonSettings
 from pcgrad_tfx.comparison.statistics import Finding, compare_methods
 
-_REPOSITORY = pathlib.Path(__file__).parents[1]
+_REPOSITORY = pathlib.Path(__file__).parents[2]
 _CONFIG = """
 name = "equals"
 [data]

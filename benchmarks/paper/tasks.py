@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.paper_digits import overlaid_digits
-from benchmarks.paper_statistics import paired_difference
-from benchmarks.paper_training import Problem, Trainer
+from benchmarks.paper.differences import paired_difference
+from benchmarks.paper.digits import overlaid_digits
+from benchmarks.paper.training import Problem, Trainer
 
 METHODS = ("equal weights", "static weights", "PCGrad")
 

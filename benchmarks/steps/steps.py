@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from benchmarks.networks import Problem
+from benchmarks.steps.networks import Problem
 from pcgrad import PCGrad, PPCGrad
 
 Step = Callable[[], Any]

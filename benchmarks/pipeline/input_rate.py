@@ -29,7 +29,7 @@ from tfx.proto import example_gen_pb2
 from tfx.types import standard_artifacts
 from tfx_bsl.public import tfxio
 
-from benchmarks.flights import ALL_ROWS, write_flights
+from benchmarks.data.flights import ALL_ROWS, write_flights
 from benchmarks.measuring import interleaved_seconds, median_ratio
 from benchmarks.one_core import use_one_core
 from pcgrad_tfx.config.training_config import trainer_config
@@ -37,8 +37,8 @@ from pcgrad_tfx.training.building import build, compile_model
 from pcgrad_tfx.training.dataset import InputData
 from pcgrad_tfx.training.label_statistics import label_statistics
 
-_ROOT = pathlib.Path(__file__).parents[1]
-_RESULTS = pathlib.Path(__file__).with_name("results")
+_ROOT = pathlib.Path(__file__).parents[2]
+_RESULTS = pathlib.Path(__file__).parents[1] / "results"
 _STEPS = 100
 _ALONE = "step alone"
 

@@ -11,9 +11,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import tensorflow as tf
 
 from benchmarks.measuring import footprint
-from benchmarks.networks import NETWORKS
 from benchmarks.one_core import use_one_core
-from benchmarks.steps import STEPS
+from benchmarks.steps.networks import NETWORKS
+from benchmarks.steps.steps import STEPS
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from benchmarks.paper_statistics import paired_difference
+from benchmarks.paper.differences import paired_difference
 from pcgrad import PCGrad, equal_weights
 
 # As in the paper.

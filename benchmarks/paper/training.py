@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from benchmarks.paper_digits import CANVAS, Overlays
+from benchmarks.paper.digits import CANVAS, Overlays
 from pcgrad import PCGrad, Weighting, combine, cosines, equal_weights, gram_matrix, task_gradients
 
 _CLASSES = 10

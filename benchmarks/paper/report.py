@@ -11,8 +11,8 @@ from typing import Any
 import rich.box
 import rich.table
 
-from benchmarks.paper_statistics import Difference
-from benchmarks.paper_tasks import METHODS, TASKS
+from benchmarks.paper.differences import Difference
+from benchmarks.paper.tasks import METHODS, TASKS
 
 _METRICS = {
     "accuracy": "accuracy, %",

@@ -22,12 +22,12 @@ import rich.console
 import rich.table
 import tensorflow as tf
 
-from benchmarks import layerwise_steps
-from benchmarks.layerwise_steps import CASES, WAYS, step_of
 from benchmarks.measuring import in_new_process, interleaved_seconds, median_ratio
 from benchmarks.one_core import use_one_core
+from benchmarks.steps import layerwise_steps
+from benchmarks.steps.layerwise_steps import CASES, WAYS, step_of
 
-_RESULTS = pathlib.Path(__file__).with_name("results")
+_RESULTS = pathlib.Path(__file__).parents[1] / "results"
 _DEFAULT = (
     *(("b, batch 32", tasks) for tasks in (5, 20)),
     *(("b, batch 128", tasks) for tasks in (5, 20)),

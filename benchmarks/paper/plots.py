@@ -11,9 +11,9 @@ import numpy as np
 import tensorflow as tf
 from matplotlib import pyplot as plt
 
-from benchmarks.paper_report import variant
-from benchmarks.paper_tasks import TASKS
-from benchmarks.paper_valley import PAPER_LEARNING_RATE, task_losses
+from benchmarks.paper.report import variant
+from benchmarks.paper.tasks import TASKS
+from benchmarks.paper.valley import PAPER_LEARNING_RATE, task_losses
 
 _COLORS = {"Adam": "tab:red", "PCGrad + Adam": "tab:blue"}
 _LOWEST, _HIGHEST = (-6.0, -4.5), (4.5, 7.0)

@@ -1,6 +1,6 @@
 """Writes the flights that left New York City in 2013 as a CSV file, with a configuration.
 
-`python benchmarks/flights.py FOLDER` writes `flights.csv` and `flights.toml`, which
+`python benchmarks/data/flights.py FOLDER` writes `flights.csv` and `flights.toml`, which
 `tfx-pcgrad run --config FOLDER/flights.toml` takes.
 """
 

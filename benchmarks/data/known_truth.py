@@ -1,4 +1,4 @@
-"""Data of two tasks whose relation is known: `python benchmarks/known_truth.py conflict FILE`.
+"""Data of two tasks whose relation is known: `python benchmarks/data/known_truth.py conflict FILE`.
 
 Six features of normal noise; `amount` is a number, `event` is 0 or 1.
 
