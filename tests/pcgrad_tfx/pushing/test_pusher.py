@@ -44,6 +44,12 @@ def test_the_number_is_above_all_others(model, destination):
     assert push(model, destination) == f"{destination}/20990101000001"
 
 
+def test_versions_are_in_the_order_of_their_numbers(destination):
+    for name in ("9", "10", "1x", "²"):
+        tf.io.gfile.makedirs(f"{destination}/{name}")
+    assert versions(destination) == ["10", "9"]
+
+
 def test_two_in_one_second_are_two_versions(model, destination, tmp_path):
     write_saved_model(tmp_path / "second", "second")
     first, second = push(model, destination), push(str(tmp_path / "second"), destination)
