@@ -120,7 +120,9 @@ def test_a_folder_without_runs_is_in_order(tmp_path, capsys):
     assert not (tmp_path / METADATA_FILE).exists()
 
 
-def test_what_was_interrupted_is_listed_until_its_folders_are_gone(tmp_path, put_execution, capsys):
+def test_what_was_interrupted_is_listed_until_its_folders_are_gone(
+    tmp_path, connection, put_execution, capsys
+):
     number = put_execution(States.RUNNING)
     folder = tmp_path / "artifacts" / "Trainer" / "model" / str(number)
     folder.mkdir(parents=True)
@@ -132,6 +134,8 @@ def test_what_was_interrupted_is_listed_until_its_folders_are_gone(tmp_path, put
     assert capsys.readouterr().out.startswith("Interrupted before they had finished:\n  Trainer, ")
     assert not folder.exists()
     assert find_unfinished(tmp_path) == []
+    (execution,) = metadata_store.MetadataStore(connection).get_executions()
+    assert execution.last_known_state == States.CANCELED
 
 
 def test_the_command_that_removes_them_can_be_typed(tmp_path, put_execution, capsys, monkeypatch):
