@@ -52,10 +52,12 @@ def subclassed_model(feature_spec, tasks, hyperparameters):
 
 
 class Clock:
-    """A step of the first method takes a second, of the second two, of the third four."""
+    """Steps of the three methods, in turn, take one, two and four seconds; the first ones more."""
 
     def __init__(self):
-        self._now, self._seconds = 0.0, itertools.cycle([0, 1, 0, 2, 0, 4])
+        warm_up = [0, 90, 0, 9, 0, 9] * 5
+        self._now = 0.0
+        self._seconds = itertools.chain(warm_up, itertools.cycle([0, 1, 0, 2, 0, 4]))
 
     def perf_counter(self):
         self._now += next(self._seconds)
