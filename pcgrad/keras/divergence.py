@@ -18,7 +18,8 @@ class RaiseOnDivergence(keras.callbacks.Callback):
 
     Losses are looked at in every step, weights and the losses of validation after every epoch. A
     gradient that is not finite makes the weights so, and with them the losses of all tasks in the
-    next step; the error names the task or tasks whose gradient was the first.
+    next step; the error names the task or tasks whose gradient was the first. Steps that a
+    `LossScaleOptimizer` leaves out are no divergence, and are not counted.
 
     Raises:
         FloatingPointError: In `fit`; names the step, counted over all epochs, and the tasks.
@@ -30,7 +31,7 @@ class RaiseOnDivergence(keras.callbacks.Callback):
         if infinite and (training := _training_of(self.model)):
             infinite = _without(infinite, training.undefined_now())
         if infinite:
-            self._raise(infinite)
+            self._raise(infinite, in_step=True)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Raises an error if a weight is not finite, or a loss of validation."""
@@ -40,10 +41,14 @@ class RaiseOnDivergence(keras.callbacks.Callback):
         if infinite or has_diverged(self.model):
             self._raise(infinite)
 
-    def _raise(self, infinite: list[str]) -> None:
+    def _raise(self, infinite: list[str], in_step: bool = False) -> None:
         step = int(steps_taken(self.model.optimizer))
         training = _training_of(self.model)
         steps = training.conflicts.nonfinite_steps() if training and training.conflicts else {}
+        if isinstance(self.model.optimizer, keras.optimizers.LossScaleOptimizer):
+            # It leaves out the steps whose gradients are not finite, mostly for its scale, and
+            # does not count them.
+            steps, step = {}, step + in_step
         longest = max(steps.values(), default=0)
         first = [task for task, count in steps.items() if count == longest > 0]
         if first:

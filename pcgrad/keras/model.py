@@ -417,9 +417,8 @@ class MultiTaskModel(keras.Model):
         """The arguments of `compile`, serialized."""
         if self._training is None:
             return None
-        arguments = self._training.arguments
-        weights = keras.tree.map_structure(_as_number, arguments["loss_weights"])
-        return keras.saving.serialize_keras_object({**arguments, "loss_weights": weights})
+        # Keras takes a variable for the value that it holds.
+        return keras.saving.serialize_keras_object(self._training.arguments)
 
     def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
         """As in Keras, but for the HDF5 format, from which it could not be loaded.
@@ -470,9 +469,3 @@ def _add(one: Gradient | None, other: Gradient | None) -> Gradient | None:
     if one is None or other is None:
         return other if one is None else one
     return tf.convert_to_tensor(one) + tf.cast(tf.convert_to_tensor(other), one.dtype)
-
-
-def _as_number(weight: Any) -> Any:
-    """What a variable holds now; anything else as it is."""
-    is_tensor = tf.is_tensor(weight) or isinstance(weight, tf.Variable | keras.Variable)
-    return float(tf.convert_to_tensor(weight)) if is_tensor else weight

@@ -100,6 +100,12 @@ def test_overrides(write_config):
     assert config.training.surgery == "pcgrad"
 
 
+def test_an_override_by_zero_counts_and_the_others_stay(write_config):
+    text = MINIMAL + "[training]\nseed = 3\nhidden_units = [7]\n"
+    training = load_config(write_config(text)).with_overrides(seed=0, epochs=None).training
+    assert (training.seed, training.hidden_units) == (0, (7,))
+
+
 def test_wrong_override(write_config):
     config = load_config(write_config(MINIMAL))
     with pytest.raises(ConfigError, match=r"^epochs: 0 should be greater .* 1 \(passes"):

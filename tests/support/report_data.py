@@ -53,7 +53,11 @@ def write_model_run(folder, tasks, cosines, *, epochs=12, blocks=30, settings=No
         }
         conflicts.append(json.dumps(line))
         losses = {f"{task}_loss": 0.3 + math.exp(-epoch / (3 + i)) for i, task in enumerate(tasks)}
-        logs = {"loss": 1.0} | losses | {f"val_{name}": 1.1 * x for name, x in losses.items()}
+        logs = (
+            {"loss": 1.0, "val_loss": 1.1}
+            | losses
+            | {f"val_{name}": 1.1 * x for name, x in losses.items()}
+        )
         history.append(json.dumps({"epoch": epoch, "logs": logs}))
     (folder / "conflicts.jsonl").write_text("\n".join(conflicts) + "\n")
     if settings is not None:
@@ -83,10 +87,11 @@ def comparison(tasks, gain=0.02, cosines=None, seeds=5):
         values = {task: 0.7 + 0.02 * seed + 0.002 * draw.normal() for task in tasks}
         values[tasks[0]] += gain if method in ("PCGrad", "PPCGrad") else 0
         pairs = ()
-        if cosines is not None and method == "PCGrad":
+        if cosines is not None and method in ("PCGrad", "PPCGrad"):
             noisy = [cosine + draw.normal(0, 0.02) for cosine in cosines]
             pairs = run_pairs(tasks, noisy)
-        runs.append(Run(method=method, seed=seed, eval=values, test=values, pairs=tuple(pairs)))
+        on_eval = {task: value + 0.05 for task, value in values.items()}
+        runs.append(Run(method=method, seed=seed, eval=on_eval, test=values, pairs=tuple(pairs)))
     weights = dict.fromkeys(tasks, 1.0)
     return ComparisonOutcome(
         metrics={task: ("auc", "r_squared")[i % 2] for i, task in enumerate(tasks)},

@@ -111,16 +111,15 @@ class Trainings:
             step = _plain_step if candidate.method == EQUAL_WEIGHTS else MultiTaskModel.train_step
             steps[candidate.method] = tf.function(functools.partial(step, model, batch))
         seconds: dict[str, list[float]] = {method: [] for method in steps}
-        for number in range(_WARM_UP + _ROUNDS):
+        for _ in range(_WARM_UP + _ROUNDS):
             for method, step in steps.items():
                 begun = time.perf_counter()
                 # Its values are there only when the step is done.
                 tf.nest.map_structure(lambda value: value.numpy(), step())
-                if number >= _WARM_UP:
-                    seconds[method].append(time.perf_counter() - begun)
+                seconds[method].append(time.perf_counter() - begun)
         found = []
         for method, values in seconds.items():
-            pairs = zip(values, seconds[EQUAL_WEIGHTS], strict=True)
+            pairs = list(zip(values, seconds[EQUAL_WEIGHTS], strict=True))[_WARM_UP:]
             ratios = [value / equal for value, equal in pairs]
             low, _, high = statistics.quantiles(ratios, n=4)
             ratio = statistics.median(ratios)

@@ -182,8 +182,8 @@ def _measure_of_loss(loss: keras.losses.Loss) -> Measure:
 
 
 def _measure_of_metric(metric: Any) -> Measure | None:
-    """`None` for those that Keras chooses by the shapes of labels and predictions."""
-    if str(metric).lower() in ("accuracy", "acc", "crossentropy", "ce"):
+    """`None` for the one that Keras chooses by the shapes of labels and predictions."""
+    if str(metric).lower() in ("accuracy", "acc"):
         return None
     made = keras.metrics.get(metric)
     if not isinstance(made, keras.metrics.Metric):

@@ -30,7 +30,7 @@ class TaskLoss(keras.losses.Loss):
     def __init__(self, loss: Any) -> None:
         self._loss = _as_loss(loss)
         super().__init__(name="task_loss", reduction=self._loss.reduction, dtype=self._loss.dtype)
-        functions = (loss, self._loss, getattr(self._loss, "fn", None))
+        functions = (self._loss, getattr(self._loss, "fn", None))
         self.sees_all = any(getattr(one, "supports_nan_labels", False) for one in functions)
         self.returns_one_number = False
 

@@ -41,6 +41,15 @@ def test_one_output():
     assert np.abs(np.subtract(losses, fit(unweighted, Y))).min() > 0.1
 
 
+def test_one_batch():
+    found = []
+    for cls in (MultiTaskModel, keras.Model):
+        model = compiled(cls, 1)
+        logs = [model.train_on_batch(X, Y, class_weight=WEIGHT) for _ in range(2)]
+        found.append([logs, *model.get_weights()])
+    assert_same(*found)
+
+
 def test_several_outputs_are_refused_as_by_keras_model():
     for cls in (MultiTaskModel, keras.Model):
         with pytest.raises(ValueError, match="`class_weight` is only supported .* single output"):

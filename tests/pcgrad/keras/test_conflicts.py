@@ -151,6 +151,32 @@ def test_standard_errors_come_from_the_means_of_20_blocks_at_least(steps):
         assert error == pytest.approx(means.std(ddof=1) / len(means) ** 0.5, rel=1e-4)
 
 
+def test_steps_that_are_not_finite_are_those_up_to_the_last_one():
+    statistics = ConflictStatistics(["a", "b"])
+    found = []
+    for norms in ([np.inf, 1.0], [np.nan, np.inf], [1.0, np.inf]):
+        statistics.update_state(tf.linalg.diag(tf.constant(norms, tf.float64)))
+        found.append(statistics.nonfinite_steps())
+    assert found == [{"a": 1, "b": 0}, {"a": 2, "b": 1}, {"a": 0, "b": 2}]
+
+
+def test_what_is_saved_of_the_statistics_is_enough_to_go_on():
+    cosine = np.random.default_rng(0).normal(size=130)
+    uninterrupted, first, resumed = (ConflictStatistics(["a", "b"]) for _ in range(3))
+
+    def update(statistics, values):
+        for value in values:
+            statistics.update_state(tf.constant([[4.0, 2 * value], [2 * value, 1.0]], tf.float64))
+
+    update(uninterrupted, cosine)
+    update(first, cosine[:90])  # Blocks have been joined by then.
+    for variable, value in zip(resumed.state, first.state, strict=True):
+        variable.assign(value)
+    update(resumed, cosine[90:])
+    assert resumed.run_pairs() == uninterrupted.run_pairs()
+    assert resumed.pairs() == uninterrupted.pairs()
+
+
 def refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
 
@@ -168,11 +194,12 @@ def test_monitor_writes_json_lines(tmp_path):
     lines = lines_of(folder)
     assert [line["epoch"] for line in lines] == [0, 1]
     for line in lines:
-        (pair,) = line["pairs"]
-        assert pair["tasks"] == ["a", "b"]
-        assert pair["steps"] == 3
-        np.testing.assert_allclose(pair["mean_cosine"], -1 / 3, rtol=1e-6)
-        np.testing.assert_allclose(pair["conflicting"], 2 / 3, rtol=1e-6)
+        for kind, steps in (("pairs", 3), ("run_pairs", 3 * (line["epoch"] + 1))):
+            (pair,) = line[kind]
+            assert pair["tasks"] == ["a", "b"]
+            assert pair["steps"] == steps
+            np.testing.assert_allclose(pair["mean_cosine"], -1 / 3, rtol=1e-6)
+            np.testing.assert_allclose(pair["conflicting"], 2 / 3, rtol=1e-6)
 
 
 def test_monitor_writes_null_for_what_is_undefined(tmp_path):

@@ -115,6 +115,22 @@ def test_weights_after_the_last_step():
         fit(model, x[:BATCH] * 100, {name: label[:BATCH] * 100 for name, label in y.items()})
 
 
+def test_a_loss_beside_steps_that_a_loss_scale_skips():
+    """Of task a the scaled gradient is infinite in many steps, which are not counted."""
+    model = compiled({"a": "mse", "b": "mse"})
+    optimizer = keras.optimizers.LossScaleOptimizer(
+        keras.optimizers.SGD(1e-30), initial_scale=1e15, dynamic_growth_steps=100
+    )
+    weights = {"a": 1e25, "b": 1.0}
+    model.compile(optimizer, {"a": "mse", "b": "mse"}, weights, surgery=PCGrad("sum", seed=0))
+    x, y = data("ab")
+    fit(model, x, y, epochs=3)
+    step = int(optimizer.inner_optimizer.iterations) + 1
+    y["b"][5] = np.inf
+    with pytest.raises(FloatingPointError, match=f"in step {step}: `b_loss` is not finite"):
+        fit(model, x, y)
+
+
 def test_a_skipped_step_of_a_loss_scale_is_no_divergence():
     """The optimizer finds its scale by steps whose gradients are not finite."""
     model = compiled({"a": "mse", "b": "mse"})

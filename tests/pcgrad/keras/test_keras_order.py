@@ -226,7 +226,8 @@ def test_the_list_with_metrics_of_layers_and_of_the_model():
         return model
 
     y = {"b": FIRST, "a": SECOND}
-    assert_as_keras(of_both(build, {"b": "mse", "a": "mse"}, y, metrics={"a": ["mae"]}))
+    metrics = {"a": ["mse", "mae"]}
+    assert_as_keras(of_both(build, {"b": "mse", "a": "mse"}, y, metrics=metrics))
 
 
 def test_a_metrics_property_of_ones_own(tmp_path):

@@ -147,8 +147,9 @@ def test_a_loss_weight_that_is_changed_later(make, mode):
     assert_as_keras(found)
 
 
-def test_a_model_is_cloned_and_saved_with_the_weights_value(tmp_path):
-    weight = tf.Variable(1.0)
+@pytest.mark.parametrize("make", [tf.Variable, keras.Variable])
+def test_a_model_is_cloned_and_saved_with_the_weights_value(make, tmp_path):
+    weight = make(1.0)
     model = linear_model(loss="mse", loss_weights=[weight, 2.0], surgery=PCGrad("sum"))
     weight.assign(5.0)
     y = labels(a=[1, 2], b=[3, 4])

@@ -144,6 +144,17 @@ def test_lists_with_an_entry_for_each_output():
         np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-5, err_msg=name)
 
 
+def test_lists_with_an_entry_for_each_task():
+    """In the order of the outputs, those of a mapping sorted, whatever the order of the losses."""
+    model = functional(MultiTaskModel, "cba", as_dict=True)
+    model.compile(
+        "sgd", loss={"c": "mse", "a": "mae"}, loss_weights=[2.0, 3.0], metrics=[["mse"], ["mae"]]
+    )
+    logs = model.evaluate(X, {"a": A, "b": B, "c": C}, verbose=0, return_dict=True)
+    assert logs["loss"] == pytest.approx(2 * logs["a_loss"] + 3 * logs["c_loss"], rel=1e-5)
+    assert {"a_mse", "c_mae"} < set(logs)
+
+
 def test_a_task_without_weights_among_others_with():
     weights = np.linspace(0, 2, ROWS)
     found = []

@@ -156,6 +156,18 @@ def test_a_loss_that_only_seems_to_deal_with_nan():
         assert float(logs["b_loss"]) == pytest.approx(over_known(values), rel=1e-5)
 
 
+def test_a_loss_without_a_gradient_where_it_is_tried_does_not_deal_with_nan():
+    def tolerant(y, p):
+        return tf.where(tf.abs(y - p) > 0.95, p, 0.0)
+
+    for logs, predicted in trained_and_evaluated(tolerant, head=None):
+        y = labels(GAPS)
+        values = np.where(np.abs(y - predicted) > 0.95, predicted, 0)
+        expected = over_known(np.where(np.isnan(y), np.nan, values))
+        assert expected
+        assert float(logs["b_loss"]) == pytest.approx(expected, rel=1e-5)
+
+
 class Whole(keras.losses.Loss):
     """Sees the whole batch, as Keras's would."""
 
@@ -194,7 +206,9 @@ def test_metrics_are_taken_of_the_known_values_if_all_are_element_wise():
         assert float(logs["b_rmse"]) == pytest.approx(over_known(errors**2) ** 0.5, rel=1e-5)
 
 
-@pytest.mark.parametrize("other", ["accuracy", keras.metrics.CosineSimilarity(name="cosine")])
+@pytest.mark.parametrize(
+    "other", ["accuracy", "Acc", keras.metrics.CosineSimilarity(name="cosine")]
+)
 def test_otherwise_metrics_are_taken_of_whole_rows(other):
     gaps = GAPS.copy()
     gaps[:4] = False
@@ -237,7 +251,8 @@ def test_pixels(rows, classes):
     assert found == pytest.approx(np.nanmean(values), rel=1e-5)
 
 
-def test_one_hot_pixels_lack_whole_positions():
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_one_hot_pixels_lack_whole_positions(reduction):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(3, 4, 2)).astype(np.float32)
     y = np.eye(3, dtype=np.float32)[rng.integers(0, 3, (3, 4))]
@@ -245,10 +260,30 @@ def test_one_hot_pixels_lack_whole_positions():
     inputs = keras.Input((4, 2))
     output = keras.layers.Dense(3, "softmax", name="a")(inputs)
     model = MultiTaskModel(inputs, {"a": output})
-    model.compile(loss="categorical_crossentropy", run_eagerly=True)
+    loss = keras.losses.CategoricalCrossentropy(reduction=reduction)
+    model.compile(loss=loss, run_eagerly=True)
     values = -(y * np.log(model(x)["a"].numpy())).sum(-1)
     found = model.evaluate(x, {"a": y}, verbose=0)
-    assert found == pytest.approx(np.nanmean(values), rel=1e-5)
+    expected = {"mean": np.nanmean, "sum": np.nansum}[reduction](values)
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_labels_of_another_rank_are_looked_at_anew():
+    class Any(MultiTaskModel):
+        def build(self, shape):
+            self.scale = self.add_weight(shape=(), initializer="ones")
+
+        def call(self, x):
+            return {"a": x * self.scale}
+
+    model = Any()
+    model.compile(loss={"a": "mse"}, run_eagerly=True)
+    rng = np.random.default_rng(0)
+    for shape in ((4, 3), (4, 3, 2)):
+        x, y = rng.normal(size=(2, *shape)).astype(np.float32)
+        y[rng.uniform(size=shape) < 0.4] = np.nan
+        found = model.evaluate(x, {"a": y}, verbose=0)
+        assert found == pytest.approx(np.nanmean((x - y) ** 2), rel=1e-5)
 
 
 def test_masked_positions_with_gaps_and_weights_of_rows():

@@ -49,6 +49,13 @@ def test_validation():
     assert np.isfinite([history["b_loss"], history["b_mae"]]).all()
 
 
+def test_each_phase_has_one_warning():
+    with pytest.warns(UserWarning, match="task 'b' had no label") as caught:
+        fit(model_of(optimizer="sgd"), NEVER, epochs=2, validation_data=(X, NEVER))
+    phases = [str(warning.message).partition(" had no label in ")[2] for warning in caught]
+    assert sorted(phase.partition(":")[0] for phase in phases) == ["evaluation", "training"]
+
+
 def test_a_total_of_nothing_is_nan():
     model = model_of()
     nothing = labels(a=[NAN] * 6, b=[NAN] * 6)

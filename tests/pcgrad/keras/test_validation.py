@@ -6,6 +6,7 @@ import pytest
 
 from multitask_models import TAXI_LOSSES, labels, linear_model, taxi_data, taxi_model
 from pcgrad import PCGrad
+from pcgrad.keras import MultiTaskModel
 
 METRICS = {"fare": ["mae"], "zone": ["accuracy"]}
 
@@ -58,6 +59,17 @@ def test_validation_with_missing_labels_unevenly_spread():
     np.testing.assert_allclose(logs["a_loss"], 2.0)
     np.testing.assert_allclose(logs["b_loss"], 1.0)
     np.testing.assert_allclose(logs["loss"], 3.0)
+
+
+def test_evaluation_is_without_dropout():
+    inputs = keras.Input((2,))
+    trunk = keras.layers.Dropout(0.5)(inputs)
+    model = MultiTaskModel(inputs, {name: keras.layers.Dense(1)(trunk) for name in "ab"})
+    model.compile(loss="mse", run_eagerly=True)
+    x = np.random.default_rng(0).normal(size=(20, 2)).astype(np.float32)
+    found = model.evaluate(x, {"a": x[:, :1], "b": x[:, 1:]}, verbose=0, return_dict=True)
+    error = model(x)["a"].numpy() - x[:, :1]
+    np.testing.assert_allclose(found["a_loss"], np.mean(error**2), rtol=1e-5)
 
 
 def test_the_list_form_of_evaluation_begins_with_the_loss():

@@ -1,5 +1,6 @@
 """The Kubeflow runner's command line: what a person is told."""
 
+import argparse
 import re
 import shlex
 import shutil
@@ -9,8 +10,15 @@ import sys
 import pytest
 
 from kubeflow_runs import write_houses
+from pcgrad_pipelines.beam_options import is_distributed
 from pcgrad_pipelines.command import main as tfx_pcgrad
-from pcgrad_pipelines.kubeflow.options import Resources, parse_resources, parse_volumes
+from pcgrad_pipelines.config import Data
+from pcgrad_pipelines.kubeflow.options import (
+    Resources,
+    data_location,
+    parse_resources,
+    parse_volumes,
+)
 from pcgrad_pipelines.kubeflow.runner import DEFAULT_CONFIG, DONE, FAILED, main
 
 RUNNER = DEFAULT_CONFIG.parents[1] / "kubeflow_runner.py"
@@ -132,6 +140,20 @@ def test_data_of_this_machine_are_out_of_a_pods_reach(tmp_path, capsys):
     assert main([*KFP, f"--config={config}"]) == FAILED
     (line,) = capsys.readouterr().out.splitlines()
     assert f"{tmp_path / 'houses.csv'} is on this machine, where pods cannot read it" in line
+
+
+def test_data_of_a_package_within_another_are_in_the_image():
+    data = Data(package="importlib.metadata", resource="__init__.py")
+    found = data_location(None, data, "kfp")
+    assert found == "/opt/site-packages/importlib/metadata/__init__.py"
+
+
+@pytest.mark.parametrize(
+    ("runner", "expected"),
+    [(None, False), ("DirectRunner", False), ("FnApiRunner", False), ("FlinkRunner", True)],
+)
+def test_which_beam_runners_have_workers_elsewhere(runner, expected):
+    assert is_distributed(argparse.Namespace(beam_runner=runner)) == expected
 
 
 def test_splits_of_ones_own_are_not_split_anew(tmp_path, capsys):

@@ -9,6 +9,7 @@ import pytest
 
 from kubeflow_runs import compile_for
 from pcgrad_pipelines.kubeflow.runner import DONE, FAILED, main
+from pcgrad_pipelines.kubeflow.submit import parse_parameters, push_destination, read_spec
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +87,14 @@ def test_a_run_is_started_with_its_parameters(taxi, server, capsys):
     }
     assert run["pipeline_spec"]["schemaVersion"] == "2.1.0"
     assert run["pipeline_spec"]["pipelineInfo"] == {"name": "taxi"}
+
+
+def test_a_push_destination_is_a_folder_or_the_json_of_one(taxi):
+    spec = read_spec(taxi)
+    wanted = push_destination("gs://b/models")
+    for given in ("gs://b/models", wanted, f" {wanted}"):
+        found = parse_parameters([f"push_destination={given}"], spec)
+        assert json.loads(found["push_destination"]) == json.loads(wanted)
 
 
 def test_volumes_are_sent_along(tmp_path, server):

@@ -25,6 +25,17 @@ def raised_from(error):
         return outer
 
 
+def raised_while(error):
+    """Is handled, as in a `finally` that fails itself."""
+    try:
+        try:
+            raise error
+        finally:
+            raise KeyError("output")
+    except KeyError as outer:
+        return outer
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -32,6 +43,7 @@ def raised_from(error):
         OSError(errno.EDQUOT, "Disk quota exceeded"),
         raised_from(OSError(errno.ENOSPC, "written 3 of 5 bytes")),
         raised_from(ValueError("INTERNAL: /x/model; No space left on device")),
+        raised_while(OSError(errno.ENOSPC, "written 3 of 5 bytes")),
         RuntimeError("Error when executing query: database or disk is full"),
     ],
 )

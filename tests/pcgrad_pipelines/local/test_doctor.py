@@ -1,6 +1,7 @@
 """`--doctor`: what runs left behind, also where the database or the disk is in disorder."""
 
 import contextlib
+import datetime
 import os
 import shlex
 import sqlite3
@@ -94,13 +95,34 @@ def test_what_a_killed_run_left_is_found_and_removed(tmp_path, connection, put_e
     assert capsys.readouterr().out == "No killed run has left anything behind.\n"
 
 
+@pytest.fixture
+def nine_hours_ahead(monkeypatch):
+    """The clock of this machine is that of another zone than UTC."""
+    monkeypatch.setenv("TZ", "JST-9")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("nine_hours_ahead")
+def test_times_are_those_of_this_machine(tmp_path, put_execution):
+    put_execution(States.RUNNING)
+    (found,) = find_killed(tmp_path)
+    started = datetime.datetime.fromisoformat(found.what.partition(", started ")[2])
+    # Seconds are not shown.
+    assert datetime.timedelta(0) <= datetime.datetime.now() - started < datetime.timedelta(hours=1)
+
+
 def test_a_folder_without_runs_is_in_order(tmp_path, capsys):
     doctor(tmp_path, clean=False)
     assert capsys.readouterr().out == "No killed run has left anything behind.\n"
     assert not (tmp_path / METADATA_FILE).exists()
 
 
-def test_what_was_interrupted_is_listed_until_its_folders_are_gone(tmp_path, put_execution, capsys):
+def test_what_was_interrupted_is_listed_until_its_folders_are_gone(
+    tmp_path, connection, put_execution, capsys
+):
     number = put_execution(States.RUNNING)
     folder = tmp_path / "artifacts" / "Trainer" / "model" / str(number)
     folder.mkdir(parents=True)
@@ -112,6 +134,8 @@ def test_what_was_interrupted_is_listed_until_its_folders_are_gone(tmp_path, put
     assert capsys.readouterr().out.startswith("Interrupted before they had finished:\n  Trainer, ")
     assert not folder.exists()
     assert find_unfinished(tmp_path) == []
+    (execution,) = metadata_store.MetadataStore(connection).get_executions()
+    assert execution.last_known_state == States.CANCELED
 
 
 def test_the_command_that_removes_them_can_be_typed(tmp_path, put_execution, capsys, monkeypatch):

@@ -192,9 +192,19 @@ def test_with_several_seeds_the_interval_is_over_them(three):
     compared = comparison(THREE, cosines=COSINES)
     found = report(three, compared)
     assert found.basis == "5 seeds of PCGrad in the comparison"
-    by_seed = [run.pairs[1]["mean_cosine"] for run in compared.runs if run.pairs]
+    by_seed = [run.pairs[1]["mean_cosine"] for run in compared.runs if run.method == "PCGrad"]
     assert found.findings[1].cosine.mean == pytest.approx(sum(by_seed) / 5)
     assert "over 5 seeds of PCGrad in the comparison" in text_of(render(found))
+
+
+@pytest.mark.parametrize(
+    ("surgery", "method"), [("ppcgrad", "PPCGrad"), ("pcgrad", "PCGrad"), ("none", "PCGrad")]
+)
+def test_the_seeds_are_those_of_the_trainers_method(tmp_path, surgery, method):
+    """Of PCGrad where that method's conflicts were not followed."""
+    folder = write_model_run(tmp_path, THREE, COSINES, settings=settings(THREE, surgery=surgery))
+    found = report(folder, comparison(THREE, cosines=COSINES))
+    assert found.basis == f"5 seeds of {method} in the comparison"
 
 
 @pytest.mark.parametrize("seeds", [2, 3])

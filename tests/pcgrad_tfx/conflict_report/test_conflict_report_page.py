@@ -1,13 +1,16 @@
 """ConflictReport's page: what it shows, and that names are only text in it."""
 
 import html.parser
+import json
 import re
 
 import pytest
 
+from pcgrad_tfx.conflict_report.comparison_section import comparison_section
+from pcgrad_tfx.conflict_report.drawing import style
 from pcgrad_tfx.conflict_report.wording import chart_labels
-from report_data import comparison, settings, write_model_run
-from report_pages import THREE, page, report, text_of
+from report_data import METHODS, comparison, settings, write_model_run
+from report_pages import COSINES, THREE, page, report, text_of
 
 pytestmark = pytest.mark.usefixtures("no_garbage_collection")
 
@@ -37,11 +40,31 @@ def test_the_comparison(three):
     assert "no comparison was run" not in shown
 
 
+def test_the_table_of_metrics_is_about_the_test_split():
+    compared = comparison(THREE)
+    with style():
+        section = comparison_section(compared)
+    assert section.methods == list(METHODS)
+    for task, _, means in section.metrics:
+        values = [
+            [run.test[task] for run in compared.runs if run.method == method] for method in METHODS
+        ]
+        assert means == pytest.approx([sum(of_seeds) / 5 for of_seeds in values])
+
+
+def test_the_norms_of_the_tasks_that_have_a_gradient_are_shown(tmp_path):
+    folder = write_model_run(tmp_path, THREE, COSINES, epochs=1)
+    line = json.loads((folder / "conflicts.jsonl").read_text())
+    line["gradient_norms"]["fare"] = None
+    (folder / "conflicts.jsonl").write_text(json.dumps(line))
+    assert "Gradient norm of each task" in text_of(page(folder))
+
+
 def test_one_task_has_nothing_to_conflict_with(tmp_path):
     folder = write_model_run(tmp_path, ["price"], [], settings=settings(["price"]))
     shown = text_of(page(folder))
     assert "There is one task, so there is nothing that it could conflict with." in shown
-    assert "Loss of price" in shown
+    assert re.findall(r"Loss of (\w+)", shown) == ["price"]
     assert "Mean cosine" not in shown
     # So there is nothing to compare either.
     assert len(report(folder).verdict) == 1

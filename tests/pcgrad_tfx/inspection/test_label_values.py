@@ -48,6 +48,31 @@ def test_rows_without_the_text_are_still_of_a_column_of_texts():
     np.testing.assert_equal(labels_of(table("01", "02"), task, {"code"}), [0, 1])
 
 
+AMOUNT = {"name": "tip", "kind": "regression", "column": "tip"}
+
+
+@pytest.mark.parametrize(
+    ("task", "labels"),
+    [
+        (AMOUNT, [2, 0, 3, np.nan, 1, -1]),
+        (AMOUNT | {"valid_above": 0}, [2, np.nan, 3, np.nan, 1, np.nan]),
+        (AMOUNT | {"log_scale": True}, [np.log(3), 0, np.log(4), np.nan, np.log(2), np.nan]),
+        (AMOUNT | {"divide_by": "fare"}, [0.2, 0, np.nan, np.nan, 0.25, np.nan]),
+        (
+            AMOUNT | {"kind": "binary", "divide_by": "fare", "above": 0.2},
+            [0, 0, np.nan, np.nan, 1, np.nan],
+        ),
+        (AMOUNT | {"kind": "binary"}, [np.nan, 0, np.nan, np.nan, 1, np.nan]),
+    ],
+    ids=str,
+)
+def test_labels_of_a_column_of_amounts(task, labels):
+    """A limit itself is not above it."""
+    cells = {"tip": ["2", "0", "3", "", "1", "-1"], "fare": ["10", "10", "0", "5", "4", ""]}
+    found = label_values(pd.DataFrame(cells, dtype=str), Task(**task))
+    np.testing.assert_allclose(found, labels)
+
+
 def test_a_column_without_any_value():
     task = Task(name="code", kind="binary", column="code", positive="1")
     np.testing.assert_equal(labels_of(table("", ""), task), [np.nan, np.nan])

@@ -111,6 +111,14 @@ def test_that_a_value_is_missing_can_give_the_label_away(random):
         assert leak.subgroup.startswith("days missing (")
 
 
+def test_a_missing_number_is_none_of_those_that_are_there(random):
+    """Else the column alone would predict less: 2 is the mean of the others."""
+    sold = random.integers(0, 2, ROWS)
+    cells = np.where(sold == 1, "", random.integers(1, 4, ROWS).astype(str))
+    (leak,) = find_leaks(table(sold=sold, cells=cells), Features(numeric=("cells",)), [BINARY])
+    assert (leak.subgroup, leak.score) == (None, 1.0)
+
+
 def test_few_missing_values_give_a_rare_label_away(random):
     """As of flights that are cancelled before they get a plane: 0.7% of the rows."""
     cancelled = (random.random(10 * ROWS) < 0.03).astype(int)

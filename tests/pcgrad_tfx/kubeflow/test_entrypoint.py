@@ -21,6 +21,7 @@ from tfx.utils import name_utils
 
 from pcgrad_tfx.example_gen.csv_example_gen import CsvExampleGen
 from pcgrad_tfx.kubeflow import entrypoint
+from pcgrad_tfx.kubeflow.executor_input import complete_types
 from pcgrad_tfx.kubeflow.last_pushed import ABSENT_PROPERTY
 from pcgrad_tfx.kubeflow.uris import MOUNT_ROOT_VARIABLE, LocalPaths
 
@@ -163,6 +164,16 @@ def test_artifacts_whose_paths_begin_alike_are_told_apart(mounts):
         assert paths.uri(paths.path(uri)) == uri
         assert paths.uri(f"{paths.path(uri)}/Format-Serving") == f"{uri}/Format-Serving"
     assert paths.uri(f"{mounts}/s3/b/models") == f"{mounts}/s3/b/models"
+
+
+def test_an_inputs_own_type_counts_more_than_the_declared_one():
+    given, declared = pb.ExecutorInput(), pb.ComponentInputsSpec()
+    models = given.inputs.artifacts["model"].artifacts
+    for title in ("tfx.Model", ""):
+        models.add().type.schema_title = title
+    declared.artifacts["model"].artifact_type.schema_title = "tfx.Artifact"
+    complete_types(given, declared)
+    assert [model.type.schema_title for model in models] == ["tfx.Model", "tfx.Artifact"]
 
 
 def test_gcs_may_be_left_to_tensorflow(mounts):

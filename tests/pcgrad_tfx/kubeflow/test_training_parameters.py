@@ -17,7 +17,7 @@ from transformed import artifact
 from trips import trainer_config
 
 DEFAULTS = {"surgery": "pcgrad", "epochs": 1, "learning_rate": 0.01, "seed": 3}
-OTHERS = {"surgery": "none", "epochs": 2, "learning_rate": 0.05, "seed": 7}
+OTHERS = {"surgery": "none", "epochs": 2, "learning_rate": 0.05, "seed": 0}
 
 
 def parameterized():

@@ -237,3 +237,12 @@ def test_losses_have_their_weights_on_a_common_scale():
     assert found["fare_loss"] > 100
     wanted = 2 * found["tip_loss"] + 3 * found["fare_loss"] / 100 + 5 * found["zone_loss"]
     assert found["loss"] == pytest.approx(wanted, rel=1e-5)
+
+
+def test_a_regressions_loss_counts_as_that_of_its_standardized_label():
+    """Beside the task's own weight."""
+    tasks = [task.model_copy(update={"loss_weight": 3.0}) for task in TASKS]
+    config = TrainerConfig(tasks=tasks, features=Features(numeric=("miles",), categorical=()))
+    model = build()
+    compile_model(model, config, tasks, {"fare": LabelStatistics(mean=5000.0, std=10.0)})
+    assert model.get_compile_config()["loss_weights"] == {"tip": 3.0, "fare": 0.03, "zone": 3.0}

@@ -13,17 +13,21 @@ SPEC = {
     "miles": tf.io.FixedLenFeature([], tf.float32),
     "fare": tf.io.FixedLenFeature([], tf.float32),
     "tips": tf.io.FixedLenFeature([], tf.float32),
+    "total": tf.io.FixedLenFeature([], tf.float32),
 }
-ROWS = [{"miles": [i / 4], "fare": [10.0 + i], "tips": [float(i % 3)]} for i in range(40)]
+ROWS = [
+    {"miles": [i / 4], "fare": [10.0 + i], "tips": [float(i % 3)], "total": [12.0 + i]}
+    for i in range(40)
+]
 TASKS = [
     Task(name="tip", kind="binary", column="tips", divide_by="fare", above=0.1, label_key="tip"),
-    Task(name="fare", kind="regression", column="fare", label_key="fare"),
+    Task(name="total", kind="regression", column="total", label_key="total"),
 ]
 
 
 def labels(inputs):
     tip = tf.cast(inputs["tips"] > 0.1 * inputs["fare"], tf.float32)
-    return {"tip": tip, "fare": inputs["fare"]}
+    return {"tip": tip, "total": inputs["total"]}
 
 
 def fare_is_a_feature_too(inputs):
