@@ -7,8 +7,8 @@ import pytest
 from pcgrad_tfx.comparison.statistics import Finding
 from pcgrad_tfx.conflict_report import charts, comparison_charts
 from pcgrad_tfx.conflict_report.drawing import BETTER, QUIET, WORSE, style
-from pcgrad_tfx.conflict_report.telemetry import Epoch, History, read_telemetry
-from pcgrad_tfx.conflict_report.verdicts import PairMeans, judge
+from pcgrad_tfx.conflict_report.telemetry import Epoch, History, RunPair, read_telemetry
+from pcgrad_tfx.conflict_report.verdicts import judge
 from report_data import write_model_run
 from report_pages import COSINES, THREE, report
 
@@ -55,7 +55,13 @@ def test_a_task_without_a_gradient_has_a_dash_for_its_norm():
 
 def test_cells_can_be_read_on_both_ends_of_the_colours():
     pairs = {("a", "b"): -0.45, ("a", "c"): 0.4, ("b", "c"): 0.1}
-    means = [PairMeans(tasks, 100, 20, mean, 0.001, 0.5, 0.01) for tasks, mean in pairs.items()]
+    means = [
+        RunPair(
+            tasks=tasks, steps=100, samples=20, mean_cosine=mean, cosine_error=0.001,
+            conflicting=0.5, conflicting_error=0.01,
+        )
+        for tasks, mean in pairs.items()
+    ]  # fmt: skip
     colors = texts_of(charts.heat_map("abc", judge(means)))
     assert (colors["−0.45"], colors["0.40"]) == ("#ffffff", "#ffffff")
     assert colors["0.10"] != "#ffffff"
