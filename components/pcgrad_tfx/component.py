@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Collection, Mapping
 from typing import Any, TypeAlias
 
@@ -29,6 +30,7 @@ class Executor(base_executor.BaseExecutor):
         )
         self.run(inputs, outputs, exec_properties)
 
+    @abc.abstractmethod
     def run(self, inputs: Artifacts, outputs: Artifacts, properties: Mapping[str, Any]) -> None:
         """Does the work.
 
@@ -37,7 +39,6 @@ class Executor(base_executor.BaseExecutor):
             outputs: Artifacts to write, by key.
             properties: Execution parameters, by name.
         """
-        raise NotImplementedError
 
 
 class Component(base_component.BaseComponent):

@@ -115,7 +115,7 @@ def test_a_missing_number_is_none_of_those_that_are_there(random):
     """Else the column alone would predict less: 2 is the mean of the others."""
     sold = random.integers(0, 2, ROWS)
     cells = np.where(sold == 1, "", random.integers(1, 4, ROWS).astype(str))
-    (leak,) = find_leaks(table(sold=sold, cells=cells), Features(numeric=("cells",)), [BINARY])
+    (leak,) = leaks_of(table(sold=sold, cells=cells), Features(numeric=("cells",)), [BINARY])
     assert (leak.subgroup, leak.score) == (None, 1.0)
 
 
