@@ -1,4 +1,4 @@
-"""Every Python block of the README is run; test_docs.py looks at the commands."""
+"""Every Python block of the README is run; test_page_commands.py looks at the commands."""
 
 import pathlib
 import re
