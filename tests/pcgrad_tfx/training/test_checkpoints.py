@@ -211,7 +211,10 @@ def train_until_killed(data, folder):
 def test_a_killed_process(transformed_data, uninterrupted, tmp_path):
     program = "import sys, test_checkpoints; test_checkpoints.train_until_killed(*sys.argv[1:])"
     command = [sys.executable, "-c", program, str(transformed_data.folder), str(tmp_path)]
-    killed = subprocess.run(command, cwd=pathlib.Path(__file__).parent, check=False)
+    paths = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    killed = subprocess.run(
+        command, cwd=pathlib.Path(__file__).parent, env=os.environ | paths, check=False
+    )
     assert killed.returncode == -signal.SIGKILL
     run = transformed_data.train(tmp_path / "again", config_of(tmp_path))
     assert run.epochs == [2, 3]
