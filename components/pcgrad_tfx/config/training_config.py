@@ -32,6 +32,10 @@ class Training(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         gramian: "tape", "layerwise" or "auto": how the inner products of the tasks' gradients are
             taken. What is learned is the same; see docs/layerwise.md.
         epochs: Passes over the training data; 10 unless the Trainer is given steps.
+        patience: Training stops after so many epochs without a better one on eval (see
+            `pcgrad_tfx.training.best_epoch`); 0: it does not. 10 unless the Trainer is given steps.
+        restore_best: Whether the best epoch's weights are kept, not the last one's; they are
+            unless the Trainer is given steps.
         batch_size: Rows of a batch, over all replicas.
         learning_rate: Of the optimizer, Adam.
         seed: Of the initial weights, the order of the rows and the orders of the projections.
@@ -43,6 +47,8 @@ class Training(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     surgery: Literal["pcgrad", "ppcgrad", "none"] = "pcgrad"
     gramian: Literal["tape", "layerwise", "auto"] = "tape"
     epochs: int | None = Field(None, ge=1, le=_LARGEST, description="passes over the training data")
+    patience: int = Field(10, ge=0, le=_LARGEST, description="epochs to wait for a better one")
+    restore_best: bool = Field(True, description="whether the best epoch's weights are kept")
     batch_size: int = Field(256, ge=1, le=_LARGEST, description="rows of a batch")
     learning_rate: float = Field(1e-3, gt=0, description="the optimizer's learning rate")
     seed: int = Field(0, ge=0, le=_LARGEST, description="seed of all that is random")
@@ -106,7 +112,8 @@ def trainer_config(
             keras_tuner holds no lists, `hidden_units` and `head_units` may be texts such as
             "64,32", or one number for one layer. With a `model_fn`, names that are not keys of
             `Training` are left to it.
-        train_steps: `train_args.num_steps`; it takes the place of `epochs`.
+        train_steps: `train_args.num_steps`; it takes the place of `epochs`, and training stops no
+            earlier, unless `patience` is given.
 
     Returns:
         The configuration.
@@ -129,8 +136,10 @@ def trainer_config(
             f"train_args.num_steps = {train_steps} and epochs = {({**given, **known})['epochs']} "
             "both say how long to train; remove one of them"
         )
+    # A number of steps is to be kept to, unless both are asked for.
+    by_steps = {"patience": 0, "restore_best": False} if train_steps else {}
     try:
-        return TrainerConfig.model_validate({**given, **known})
+        return TrainerConfig.model_validate({**by_steps, **given, **known})
     except ValidationError as error:
         lines = []
         for line in problem_lines(error, TrainerConfig):

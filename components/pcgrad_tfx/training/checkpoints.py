@@ -18,22 +18,31 @@ from tfx import v1 as tfx
 from tfx.utils import io_utils
 
 from pcgrad.keras import ConflictStatistics
+from pcgrad_tfx.training.best_epoch import BestEpoch
 
 
 class EpochCheckpoint(keras.callbacks.Callback):
     """Saves the state of training after every epoch; must be the last callback.
 
-    All weights, the optimizer's state, the states of random layers, what is known about conflicts,
-    and the log folder.
+    All weights, the optimizer's state, the states of random layers, what is known about conflicts
+    and of the best epoch, and the log folder.
 
     Args:
         model: The compiled and built model.
+        best: Of the same training.
         folder: Where to save.
         log_dir: Logs that belong to the training, saved and restored with it.
         writes: Whether it saves; of several workers one does, and all restore.
     """
 
-    def __init__(self, model: keras.Model, folder: str, log_dir: str, writes: bool = True) -> None:
+    def __init__(
+        self,
+        model: keras.Model,
+        best: BestEpoch,
+        folder: str,
+        log_dir: str,
+        writes: bool = True,
+    ) -> None:
         super().__init__()
         self._folder = folder
         self._log_dir = log_dir
@@ -44,6 +53,7 @@ class EpochCheckpoint(keras.callbacks.Callback):
         self._checkpoint = tf.train.Checkpoint(
             epochs=self._epochs,
             variables=variables,
+            best=best.state,
             conflicts=[variable for metric in followed for variable in metric.state],
         )
         self._manager = tf.train.CheckpointManager(self._checkpoint, folder, max_to_keep=1)

@@ -7,8 +7,9 @@ as `module_file`. The keys of `custom_config` are those of
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -30,6 +31,7 @@ from pcgrad_tfx.config.training_config import (
     trainer_config,
 )
 from pcgrad_tfx.data.example_files import check_whole, example_files
+from pcgrad_tfx.training.best_epoch import BestEpoch, constant_losses
 from pcgrad_tfx.training.building import build, compile_model, user_embedding_sizes
 from pcgrad_tfx.training.callbacks.epoch_lines import EpochLines
 from pcgrad_tfx.training.callbacks.record import TrainingRecord
@@ -42,7 +44,7 @@ from pcgrad_tfx.training.distribution import (
     training_strategy,
     wait_for_workers,
 )
-from pcgrad_tfx.training.label_statistics import label_statistics
+from pcgrad_tfx.training.label_statistics import LabelStatistics, label_statistics
 from pcgrad_tfx.training.serving import ServedModel, load_weights, save_model
 from pcgrad_tfx.training.task_definitions import write_definitions
 from pcgrad_tfx.training.user_models import check_outputs
@@ -78,39 +80,32 @@ def run_fn(fn_args: tfx.components.FnArgs) -> None:
     keras.utils.clear_session()
     # Not 0: with a global seed of 0 tf.data cannot shuffle by a seed that is a tensor.
     keras.utils.set_random_seed(config.seed + 1)
-    tft_output = tft.TFTransformOutput(fn_args.transform_graph_path)
-    data = InputData(tft_output, config.tasks, config.batch_size)
-    sizes = user_embedding_sizes(config, data.feature_spec)
-    check_whole(example_files([*fn_args.train_files, *fn_args.eval_files]))
-    rows, statistics = label_statistics(data.batches(fn_args.train_files), config.tasks, sizes)
-    if not rows:
-        raise ValueError(f"there is no row in {fn_args.train_files}; check the train split")
-
+    inputs = _read_inputs(fn_args, config)
     folders = output_folders(strategy, fn_args.model_run_dir, fn_args.serving_model_dir)
     with lost_workers_named(strategy), folders as (log_dir, model_dir):
         with strategy.scope():
-            model = build(
-                config, data.feature_spec, tft_output, statistics, fn_args.hyperparameters
-            )
-            compile_model(model, config, config.tasks, statistics)
-            if fn_args.base_model:
-                load_weights(model, fn_args.base_model)
-            _check_user_model(model, config, data, fn_args.train_files)
+            model = _build_model(fn_args, config, inputs)
+            constant = constant_losses(config.tasks, inputs.held_out_labels)
+            best = BestEpoch(model, constant, config.patience, config.restore_best)
             checkpoint = None
             if config.checkpoint_root:
                 folder = checkpoint_folder(config.checkpoint_root, *_determinants(fn_args, config))
                 if is_chief(strategy):
                     discard_damaged(folder)
                 wait_for_workers(strategy)
-                checkpoint = EpochCheckpoint(model, folder, log_dir, is_chief(strategy))
+                checkpoint = EpochCheckpoint(model, best, folder, log_dir, is_chief(strategy))
         # Before the training: what cannot be served is found now, not when it is saved.
-        served = ServedModel(model, tft_output, data.feature_spec, config.tasks, config.features)
+        served = ServedModel(
+            model, inputs.tft_output, inputs.data.feature_spec, config.tasks, config.features
+        )
         if is_chief(strategy):
             for remark in served.remarks():
                 print(remark, flush=True)
-        with EpochLines(config.tasks, statistics, log_dir) as lines:
-            _fit(model, strategy, config, data, fn_args, log_dir, rows, checkpoint, lines)
-        _check_user_model(model, config, data, fn_args.eval_files)
+        _fit(model, strategy, config, inputs, fn_args, best, checkpoint, log_dir)
+        if is_chief(strategy) and config.restore_best and best.epoch is not None:
+            print(f"  kept: epoch {best.epoch + 1}, mean gain on eval {best.gain:.3f}", flush=True)
+        best.restore()
+        _check_user_model(model, config, inputs.data, fn_args.eval_files)
         # All workers save: some variables are read from all of them.
         save_model(served, model_dir)
         write_definitions(model_dir, config.tasks)
@@ -118,6 +113,56 @@ def run_fn(fn_args: tfx.components.FnArgs) -> None:
         wait_for_workers(strategy)
         if checkpoint:
             checkpoint.delete()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Inputs:
+    """What Transform has written, looked through once.
+
+    Attributes:
+        tft_output: Its graph.
+        data: Its examples.
+        rows: Of the training data.
+        statistics: Of the regression labels, by task.
+        held_out_labels: Of each batch of an evaluation, by task.
+    """
+
+    tft_output: tft.TFTransformOutput
+    data: InputData
+    rows: int
+    statistics: Mapping[str, LabelStatistics]
+    held_out_labels: Sequence[Mapping[str, tf.Tensor]]
+
+
+def _read_inputs(fn_args: tfx.components.FnArgs, config: TrainerConfig) -> _Inputs:
+    tft_output = tft.TFTransformOutput(fn_args.transform_graph_path)
+    data = InputData(tft_output, config.tasks, config.batch_size)
+    sizes = user_embedding_sizes(config, data.feature_spec)
+    check_whole(example_files([*fn_args.train_files, *fn_args.eval_files]))
+    rows, statistics = label_statistics(data.batches(fn_args.train_files), config.tasks, sizes)
+    if not rows:
+        raise ValueError(f"there is no row in {fn_args.train_files}; check the train split")
+    held_out = data.batches(fn_args.eval_files)
+    if fn_args.eval_steps:
+        held_out = held_out.take(fn_args.eval_steps)
+    return _Inputs(tft_output, data, rows, statistics, [labels for _, labels in held_out])
+
+
+def _build_model(
+    fn_args: tfx.components.FnArgs, config: TrainerConfig, inputs: _Inputs
+) -> MultiTaskModel:
+    model = build(
+        config,
+        inputs.data.feature_spec,
+        inputs.tft_output,
+        inputs.statistics,
+        fn_args.hyperparameters,
+    )
+    compile_model(model, config, config.tasks, inputs.statistics)
+    if fn_args.base_model:
+        load_weights(model, fn_args.base_model)
+    _check_user_model(model, config, inputs.data, fn_args.train_files)
+    return model
 
 
 def _check_user_model(
@@ -133,61 +178,61 @@ def _fit(
     model: MultiTaskModel,
     strategy: tf.distribute.Strategy,
     config: TrainerConfig,
-    data: InputData,
+    inputs: _Inputs,
     fn_args: tfx.components.FnArgs,
-    log_dir: str,
-    rows: int,
+    best: BestEpoch,
     checkpoint: EpochCheckpoint | None,
-    lines: EpochLines,
+    log_dir: str,
 ) -> None:
-    steps_per_epoch = math.ceil(rows / config.batch_size)
+    first = checkpoint.restore() if checkpoint else 0
+    if best.is_over(first):
+        return
+    data, validation_steps = inputs.data, len(inputs.held_out_labels)
+    steps_per_epoch = math.ceil(inputs.rows / config.batch_size)
     epochs = config.epochs or DEFAULT_EPOCHS
-    callbacks = [RaiseOnDivergence()]
-    if is_chief(strategy):
-        callbacks += [
-            lines,
-            keras.callbacks.TensorBoard(log_dir, write_graph=False),
-            ConflictMonitor(log_dir),
-            TrainingRecord(log_dir, config.model_dump(mode="json"), {"train": rows}),
-        ]
+    callbacks: list[keras.callbacks.Callback] = [RaiseOnDivergence(), best]
     if fn_args.train_steps:
         epochs = math.ceil(fn_args.train_steps / steps_per_epoch)
         callbacks.append(_StopAfter(fn_args.train_steps))
-    first = 0
-    if checkpoint:
-        first = checkpoint.restore()
-        callbacks.append(checkpoint)
-    validation_steps = sum(1 for _ in data.batches(fn_args.eval_files))
-    if fn_args.eval_steps:
-        validation_steps = min(validation_steps, fn_args.eval_steps)
-    settings: dict[str, Any] = {
-        "initial_epoch": first,
-        "epochs": epochs,
-        "steps_per_epoch": steps_per_epoch,
-        "callbacks": callbacks,
-        "verbose": 0,
-    }
-    if strategy.num_replicas_in_sync > 1:
-        distributed_fit(
-            model,
-            strategy,
-            lambda own: data.epochs(fn_args.train_files, config.seed, first, epochs, own),
-            validation=lambda own: data.batches(fn_args.eval_files, own),
-            validation_steps=validation_steps,
-            **settings,
-        )
-    else:
-        held_out = data.batches(fn_args.eval_files).take(validation_steps)
-        model.fit(
-            data.epochs(fn_args.train_files, config.seed, first, epochs),
-            # Keras warns at the end of a dataset whose size it does not know.
-            validation_data=held_out.apply(
-                tf.data.experimental.assert_cardinality(validation_steps)
-            ),
-            # The reader does; Keras warns of its default.
-            shuffle=False,
-            **settings,
-        )
+    with EpochLines(config.tasks, inputs.statistics, log_dir) as lines:
+        if is_chief(strategy):
+            settings = config.model_dump(mode="json")
+            callbacks += [
+                lines,
+                keras.callbacks.TensorBoard(log_dir, write_graph=False),
+                ConflictMonitor(log_dir),
+                TrainingRecord(log_dir, settings, {"train": inputs.rows}),
+            ]
+        if checkpoint:
+            callbacks.append(checkpoint)
+        schedule: dict[str, Any] = {
+            "initial_epoch": first,
+            "epochs": epochs,
+            "steps_per_epoch": steps_per_epoch,
+            "callbacks": callbacks,
+            "verbose": 0,
+        }
+        if strategy.num_replicas_in_sync > 1:
+            distributed_fit(
+                model,
+                strategy,
+                lambda own: data.epochs(fn_args.train_files, config.seed, first, epochs, own),
+                validation=lambda own: data.batches(fn_args.eval_files, own),
+                validation_steps=validation_steps,
+                **schedule,
+            )
+        else:
+            held_out = data.batches(fn_args.eval_files).take(validation_steps)
+            model.fit(
+                data.epochs(fn_args.train_files, config.seed, first, epochs),
+                # Keras warns at the end of a dataset whose size it does not know.
+                validation_data=held_out.apply(
+                    tf.data.experimental.assert_cardinality(validation_steps)
+                ),
+                # The reader does; Keras warns of its default.
+                shuffle=False,
+                **schedule,
+            )
     logging.info("Trained %s.", model.name)
 
 

@@ -1,0 +1,127 @@
+"""The best epoch of a training: when to stop, and which weights to keep."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+from scipy import stats
+
+from pcgrad_tfx.config.tasks import Task
+from pcgrad_tfx.training.log_scale import to_log
+
+GAIN = "val_gain"
+
+
+class BestEpoch(keras.callbacks.Callback):
+    """Keeps the weights of the best epoch, and stops a training that gets no better.
+
+    An epoch is judged on eval, by the mean over the tasks of their gain over a constant prediction:
+    1 - loss / loss of the best constant. It is 0 for a constant and 1 for a perfect prediction; of
+    regressions it is R², on the scale on which they are learned. It is added to Keras's logs as
+    `val_gain`: this callback comes before those that read them.
+
+    Args:
+        model: The compiled and built model.
+        constant_losses: By task, from `constant_losses`.
+        patience: Epochs in a row without a better one after which training stops; 0: never.
+        keeps_weights: Whether `restore` brings the best epoch's weights back. They take as much
+            memory as the model's.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        constant_losses: Mapping[str, float],
+        patience: int,
+        keeps_weights: bool,
+    ) -> None:
+        super().__init__()
+        self._constant_losses = dict(constant_losses)
+        self._patience = patience
+        self._gain = tf.Variable(-math.inf, dtype=tf.float64, trainable=False)
+        self._epoch = tf.Variable(-1, dtype=tf.int64, trainable=False)
+        self._of_model = [weight.value for weight in model.weights] if keeps_weights else []
+        self._kept = [tf.Variable(value, trainable=False) for value in self._of_model]
+
+    @property
+    def epoch(self) -> int | None:
+        """The number of the best epoch, from 0; None if no task has labels in eval."""
+        epoch = int(self._epoch.numpy())
+        return epoch if epoch >= 0 else None
+
+    @property
+    def gain(self) -> float:
+        """The mean gain of the best epoch."""
+        return float(self._gain.numpy())
+
+    @property
+    def state(self) -> list[tf.Variable]:
+        """What a checkpoint must hold, so that a resumed training ends as an uninterrupted one."""
+        return [self._gain, self._epoch, *self._kept]
+
+    def is_over(self, epochs: int) -> bool:
+        """Whether a training stops after so many epochs."""
+        best = self.epoch
+        return bool(self._patience) and best is not None and epochs - 1 - best >= self._patience
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Judges the epoch."""
+        if logs is None:
+            return
+        gains = [
+            1 - logs[f"val_{name}_loss"] / constant
+            for name, constant in self._constant_losses.items()
+        ]
+        if not gains:
+            return
+        logs[GAIN] = float(np.mean(gains))
+        if logs[GAIN] > self.gain:
+            self._gain.assign(logs[GAIN])
+            self._epoch.assign(epoch)
+            for kept, value in zip(self._kept, self._of_model, strict=True):
+                kept.assign(value)
+        if self.is_over(epoch + 1):
+            self.model.stop_training = True
+
+    def restore(self) -> None:
+        """Gives the model the weights of the best epoch."""
+        if self.epoch is not None:
+            for kept, value in zip(self._kept, self._of_model, strict=True):
+                value.assign(kept)
+
+
+def constant_losses(
+    tasks: Sequence[Task], batches: Iterable[Mapping[str, tf.Tensor]]
+) -> dict[str, float]:
+    """The losses of the best constant predictions.
+
+    Args:
+        tasks: The tasks.
+        batches: Their labels by name, [N], NaN where one is missing.
+
+    Returns:
+        By task the variance of the labels, on the scale on which they are learned, or the entropy
+        of the classes; without tasks whose labels are missing or all the same.
+    """
+    labels: dict[str, list[npt.NDArray[np.float64]]] = {task.name: [np.empty(0)] for task in tasks}
+    for batch in batches:
+        for name, values in labels.items():
+            values.append(np.asarray(batch[name], np.float64))
+    found = {}
+    for task in tasks:
+        known = np.concatenate(labels[task.name])
+        known = known[np.isfinite(known)]
+        if len(np.unique(known)) < 2:
+            continue
+        if task.kind == "regression":
+            scaled = np.asarray(to_log(known)) if task.log_scale else known
+            found[task.name] = float(np.var(scaled))
+        else:
+            found[task.name] = float(stats.entropy(np.unique(known, return_counts=True)[1]))
+    return found
