@@ -5,6 +5,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+from unittest import mock
 
 import keras
 import numpy as np
@@ -220,6 +221,46 @@ def test_a_killed_process(transformed_data, uninterrupted, tmp_path):
     assert run.epochs == [2, 3]
     assert_equal_runs(run, uninterrupted)
     assert checkpoints(tmp_path) == []
+
+
+EARLY = {"patience": 2, "epochs": 40, "learning_rate": 0.3, "model_fn": None}
+
+
+@pytest.fixture(scope="module")
+def stopped(transformed_data, tmp_path_factory):
+    """An uninterrupted training that stops early."""
+    folder = tmp_path_factory.mktemp("stopped")
+    run = transformed_data.train(folder / "run", config_of(folder, **EARLY))
+    gains = run.history["val_gain"]
+    assert len(gains) < EARLY["epochs"]
+    assert np.argmax(gains) == len(gains) - 1 - EARLY["patience"] > 0
+    return run
+
+
+def test_interrupted_while_waiting_for_a_better_epoch(transformed_data, stopped, tmp_path):
+    config = config_of(tmp_path, **EARLY)
+    last = len(stopped.epochs) - 1
+    interrupt(transformed_data, tmp_path / "first", config, _Crash(last, 3))
+    run = transformed_data.train(tmp_path / "second", config)
+    assert run.epochs == [last]
+    for one, two in zip(run.weights, stopped.weights, strict=True):
+        np.testing.assert_allclose(one, two, rtol=0, atol=1e-6)
+
+
+def test_interrupted_after_the_last_epoch_of_a_training_that_stopped(
+    transformed_data, stopped, tmp_path
+):
+    """It does not go on, and the model is that of the best epoch."""
+    config = config_of(tmp_path, **EARLY)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tf.saved_model, "save", interrupted)
+        interrupt(transformed_data, tmp_path / "first", config)
+    with mock.patch.object(pcgrad_tfx.training.trainer, "save_model") as save:
+        run = transformed_data.train(tmp_path / "second", config)
+    assert run.epochs == []
+    (served, _), _ = save.call_args
+    for one, two in zip(served.model.get_weights(), stopped.weights, strict=True):
+        np.testing.assert_allclose(one, two, rtol=0, atol=1e-6)
 
 
 def damage_data(folder):

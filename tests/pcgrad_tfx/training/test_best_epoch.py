@@ -1,0 +1,141 @@
+"""Which epoch's weights are kept, and when training stops."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pcgrad_tfx.config.tasks import Task
+from pcgrad_tfx.training.best_epoch import BestEpoch, constant_losses
+from trips import trainer_config
+
+pytestmark = pytest.mark.usefixtures("not_exported")
+
+LOSSES = {"sold": 0.5, "price": 4.0}
+
+
+def epochs_of(gains, *, patience=0, keeps_weights=True):
+    """A model of one weight, which is the epoch's number; and the last epoch trained."""
+    model = keras.Sequential([keras.Input([1]), keras.layers.Dense(1, use_bias=False)])
+    best = BestEpoch(model, LOSSES, patience, keeps_weights)
+    best.set_model(model)
+    model.stop_training = False
+    for epoch, gain in enumerate(gains):
+        model.set_weights([np.full([1, 1], epoch)])
+        # Both tasks have half of it more or less.
+        logs = {
+            "val_sold_loss": LOSSES["sold"] * (1 - gain - 0.1),
+            "val_price_loss": LOSSES["price"] * (1 - gain + 0.1),
+        }
+        best.on_epoch_end(epoch, logs)
+        assert logs["val_gain"] == pytest.approx(gain, nan_ok=True)
+        if model.stop_training:
+            break
+    best.restore()
+    return best, float(model.get_weights()[0][0, 0]), epoch
+
+
+@pytest.mark.parametrize(
+    ("gains", "patience", "kept", "last"),
+    [
+        ([0.1, 0.3, 0.2, 0.25], 0, 1, 3),
+        ([0.1, 0.3, 0.2, 0.25, 0.9], 2, 1, 3),
+        ([0.1, 0.3, 0.2, 0.35, 0.2, 0.1, 0.0], 2, 3, 5),
+        # Equal ones are no better, and worse than a constant may still be the best.
+        ([0.3, 0.3, 0.3], 1, 0, 1),
+        ([-3.0, -2.0, -2.5], 0, 1, 2),
+        ([np.nan, 0.2, np.nan], 5, 1, 2),
+    ],
+)
+def test_the_best_epoch_is_kept(gains, patience, kept, last):
+    best, weight, ended = epochs_of(gains, patience=patience)
+    assert (best.epoch, weight, ended) == (kept, kept, last)
+    assert best.gain == pytest.approx(gains[kept])
+
+
+def test_the_last_weights_where_none_are_to_be_kept():
+    best, weight, _ = epochs_of([0.3, 0.2, 0.1], keeps_weights=False)
+    assert (best.epoch, weight) == (0, 2)
+
+
+def test_without_labels_in_eval_nothing_is_judged():
+    model = keras.Sequential([keras.Input([1]), keras.layers.Dense(1, use_bias=False)])
+    best = BestEpoch(model, {}, 1, True)
+    best.set_model(model)
+    model.set_weights([np.full([1, 1], 7.0)])
+    model.stop_training = False
+    for epoch in range(5):
+        best.on_epoch_end(epoch, {"loss": 1.0})
+    best.restore()
+    assert best.epoch is None
+    assert not model.stop_training
+    assert model.get_weights()[0] == 7.0
+
+
+def test_the_losses_of_constants():
+    rng = np.random.default_rng(1)
+    tasks = (
+        Task(name="sold", kind="binary", column="a"),
+        Task(name="price", kind="regression", column="b"),
+        Task(name="fare", kind="regression", column="c", log_scale=True),
+        Task(name="grade", kind="multiclass", column="d", classes=["a", "b", "c"]),
+        Task(name="always", kind="binary", column="e"),
+        Task(name="never", kind="regression", column="f"),
+    )
+    labels = {
+        "sold": rng.integers(0, 2, 60).astype("float32"),
+        "price": rng.normal(1000, 1, 60).astype("float32"),
+        "fare": rng.exponential(5, 60).astype("float32"),
+        "grade": rng.integers(0, 3, 60).astype("float32"),
+        "always": np.ones(60, "float32"),
+        "never": np.full(60, np.nan, "float32"),
+    }
+    for name in ("sold", "price", "fare", "grade"):
+        labels[name][rng.integers(0, 60, 9)] = np.nan
+    batches = [
+        {name: tf.constant(values[start : start + 25]) for name, values in labels.items()}
+        for start in (0, 25, 50)
+    ]
+    found = constant_losses(tasks, batches)
+    assert set(found) == {"sold", "price", "fare", "grade"}
+    known = {name: labels[name][~np.isnan(labels[name])].astype(float) for name in found}
+    rate = known["sold"].mean()
+    assert found["sold"] == pytest.approx(-rate * np.log(rate) - (1 - rate) * np.log(1 - rate))
+    assert found["price"] == pytest.approx(known["price"].var())
+    assert found["fare"] == pytest.approx(np.log1p(known["fare"]).var())
+    rates = np.bincount(known["grade"].astype(int)) / len(known["grade"])
+    assert found["grade"] == pytest.approx(-(rates * np.log(rates)).sum())
+
+
+class _Weights(keras.callbacks.Callback):
+    """The weights after each epoch."""
+
+    def __init__(self):
+        super().__init__()
+        self.after = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.after.append(self.model.get_weights())
+
+
+@pytest.mark.parametrize("restore_best", [True, False])
+def test_the_saved_model_is_that_of_the_best_epoch(
+    transformed_data, tmp_path, capsys, restore_best
+):
+    weights = _Weights()
+    config = trainer_config(epochs=30, patience=2, restore_best=restore_best, learning_rate=0.3)
+    run = transformed_data.train(tmp_path, config, callbacks=[weights])
+    gains = run.history["val_gain"]
+    best = int(np.argmax(gains))
+    assert len(gains) == best + 3 < 30
+    kept = best if restore_best else best + 2
+    for found, wanted in zip(run.weights, weights.after[kept], strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    said = f"  kept: epoch {best + 1}, mean gain on eval {gains[best]:.3f}"
+    assert (said in capsys.readouterr().out) == restore_best
+
+
+def test_a_number_of_steps_is_kept_to(transformed_data, tmp_path):
+    config = trainer_config(learning_rate=0.3)
+    run = transformed_data.train(tmp_path, config, train_steps=100)
+    assert run.steps == 100
