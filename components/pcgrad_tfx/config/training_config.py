@@ -32,8 +32,8 @@ class Training(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         gramian: "tape", "layerwise" or "auto": how the inner products of the tasks' gradients are
             taken. What is learned is the same; see docs/layerwise.md.
         epochs: Passes over the training data; 10 unless the Trainer is given steps.
-        patience: Training stops after so many epochs without a better one on eval (see
-            `pcgrad_tfx.training.best_epoch`); 0: it does not. 10 unless the Trainer is given steps.
+        patience: Training stops after so many epochs without a better one on eval, 0: it does not.
+            10 unless the Trainer is given steps. See `pcgrad_tfx.training.callbacks.best_epoch`.
         restore_best: Whether the best epoch's weights are kept, not the last one's; they are
             unless the Trainer is given steps.
         batch_size: Rows of a batch, over all replicas.

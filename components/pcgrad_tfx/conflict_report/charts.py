@@ -180,8 +180,17 @@ def gradient_norms(epochs: Sequence[Epoch], tasks: Sequence[str]) -> Markup:
     return chart.svg(f"Gradient norms by task. Last epoch: {words}.")
 
 
-def learning_curve(history: Sequence[History], task: str, small: bool) -> Markup | None:
-    """A task's loss on train and eval over the epochs; None if the logs do not have it."""
+def learning_curve(
+    history: Sequence[History], task: str, small: bool, kept: History | None = None
+) -> Markup | None:
+    """A task's loss on train and eval over the epochs; None if the logs do not have it.
+
+    Args:
+        history: Of the epochs.
+        task: The task's name.
+        small: Whether it is one of many.
+        kept: The epoch whose weights are the model's.
+    """
     names = {"train": f"{task}_loss", "eval": f"val_{task}_loss"}
     curves = {split: [line.logs.get(name) for line in history] for split, name in names.items()}
     curves = {
@@ -199,7 +208,11 @@ def learning_curve(history: Sequence[History], task: str, small: bool) -> Markup
     words = ", ".join(
         f"{split} {formatting.significant(values[-1])}" for split, values in curves.items()
     )
-    return chart.svg(f"Loss of {task} over the epochs; in the last one: {words}.")
+    words = f"in the last one: {words}"
+    if kept:
+        axes.axvline(kept.epoch + 1, color=INK, linewidth=1, linestyle=":")
+        words += f"; the dotted line is the epoch that was kept, {kept.epoch + 1}"
+    return chart.svg(f"Loss of {task} over the epochs; {words}.")
 
 
 CURVE_COLORS = {"train": COLORS[0], "eval": COLORS[1]}

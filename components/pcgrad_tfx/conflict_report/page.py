@@ -15,6 +15,7 @@ from pcgrad_tfx.conflict_report.comparison_section import comparison_section, me
 from pcgrad_tfx.conflict_report.drawing import Figure, style
 from pcgrad_tfx.conflict_report.report import Report
 from pcgrad_tfx.conflict_report.verdicts import MODERATE, STRONG, PairFinding, strongest
+from pcgrad_tfx.training.callbacks.best_epoch import GAIN
 
 # More pairs than this are in report.json only.
 _MAX_ROWS = 40
@@ -51,6 +52,7 @@ def render(report: Report) -> str:
             report=report,
             conflict_figures=list(_conflict_figures(report)),
             norms=list(_norms(report)),
+            kept=_kept(report),
             learning_curves=list(_learning_curves(report, small=many)),
             many_tasks=many,
             curve_colors=charts.CURVE_COLORS,
@@ -126,9 +128,22 @@ def _norms(report: Report) -> Iterator[Figure]:
         )
 
 
+def _kept(report: Report) -> str:
+    """A sentence about the epoch whose weights are the model's."""
+    kept = report.telemetry.kept
+    if kept is None:
+        return ""
+    return (
+        f"The model has the weights of epoch {kept.epoch + 1} of "
+        f"{report.telemetry.history[-1].epoch + 1} (dotted), the best one on eval: the mean gain "
+        f"over a constant prediction is {formatting.number(kept.logs[GAIN], 3)}."
+    )
+
+
 def _learning_curves(report: Report, small: bool) -> Iterator[Figure]:
     for task in report.telemetry.tasks:
-        curve = charts.learning_curve(report.telemetry.history, task, small)
+        telemetry = report.telemetry
+        curve = charts.learning_curve(telemetry.history, task, small, telemetry.kept)
         if curve is not None:
             yield Figure(f"Loss of {task}", curve)
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import tensorflow as tf
 from pydantic import BaseModel, Field, ValidationError
 
+from pcgrad_tfx.training.callbacks.best_epoch import GAIN
 from pcgrad_tfx.training.callbacks.record import HISTORY_FILE, TRAINING_FILE
 
 CONFLICTS_FILE = "conflicts.jsonl"  # of `pcgrad.keras.ConflictMonitor`
@@ -98,6 +99,14 @@ class Telemetry(BaseModel, frozen=True):
     def run_pairs(self) -> tuple[RunPair, ...]:
         """The pairs over the whole training, as far as its statistics reach back."""
         return self.epochs[-1].run_pairs
+
+    @property
+    def kept(self) -> History | None:
+        """The epoch whose weights are the model's; None if that is not known."""
+        if self.record is None or not self.record.settings.get("restore_best"):
+            return None
+        judged = [line for line in self.history if line.logs.get(GAIN) is not None]
+        return max(judged, key=lambda line: line.logs[GAIN] or 0.0, default=None)
 
     @property
     def uncounted_steps(self) -> int:

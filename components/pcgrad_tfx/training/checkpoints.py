@@ -18,7 +18,7 @@ from tfx import v1 as tfx
 from tfx.utils import io_utils
 
 from pcgrad.keras import ConflictStatistics
-from pcgrad_tfx.training.best_epoch import BestEpoch
+from pcgrad_tfx.training.callbacks.best_epoch import BestEpoch
 
 
 class EpochCheckpoint(keras.callbacks.Callback):
@@ -114,15 +114,15 @@ def discard_damaged(folder: str) -> None:
         tfx.dsl.io.fileio.rmtree(folder)
 
 
-def checkpoint_folder(root: str, *determinants: Any) -> str:
+def checkpoint_folder(root: str, *key: Any) -> str:
     """The folder of one training.
 
     Args:
         root: Folder of all trainings' checkpoints.
-        *determinants: JSON values that determine the training: inputs and configuration.
+        *key: JSON values that determine the training: inputs and configuration.
 
     Returns:
         A folder under the root, named by their hash.
     """
-    text = json.dumps(determinants, sort_keys=True)
+    text = json.dumps(key, sort_keys=True)
     return posixpath.join(root, hashlib.sha256(text.encode()).hexdigest()[:16])

@@ -31,8 +31,8 @@ from pcgrad_tfx.config.training_config import (
     trainer_config,
 )
 from pcgrad_tfx.data.example_files import check_whole, example_files
-from pcgrad_tfx.training.best_epoch import BestEpoch, constant_losses
 from pcgrad_tfx.training.building import build, compile_model, user_embedding_sizes
+from pcgrad_tfx.training.callbacks.best_epoch import BestEpoch, constant_losses
 from pcgrad_tfx.training.callbacks.epoch_lines import EpochLines
 from pcgrad_tfx.training.callbacks.record import TrainingRecord
 from pcgrad_tfx.training.checkpoints import EpochCheckpoint, checkpoint_folder, discard_damaged
@@ -89,7 +89,7 @@ def run_fn(fn_args: tfx.components.FnArgs) -> None:
             best = BestEpoch(model, constant, config.patience, config.restore_best)
             checkpoint = None
             if config.checkpoint_root:
-                folder = checkpoint_folder(config.checkpoint_root, *_determinants(fn_args, config))
+                folder = checkpoint_folder(config.checkpoint_root, *_training_key(fn_args, config))
                 if is_chief(strategy):
                     discard_damaged(folder)
                 wait_for_workers(strategy)
@@ -236,7 +236,7 @@ def _fit(
     logging.info("Trained %s.", model.name)
 
 
-def _determinants(fn_args: tfx.components.FnArgs, config: TrainerConfig) -> tuple[Any, ...]:
+def _training_key(fn_args: tfx.components.FnArgs, config: TrainerConfig) -> tuple[Any, ...]:
     return (
         config.model_dump(mode="json", exclude={"checkpoint_root"}),
         hyperparameter_values(fn_args.hyperparameters),

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from pcgrad_tfx.config.tasks import Task
-from pcgrad_tfx.training.best_epoch import BestEpoch, constant_losses
+from pcgrad_tfx.training.callbacks.best_epoch import BestEpoch, constant_losses
 from trips import trainer_config
 
 pytestmark = pytest.mark.usefixtures("not_exported")
