@@ -75,6 +75,20 @@ def test_one_task_has_nothing_to_conflict_with(tmp_path):
     assert "Does surgery help?" in text_of(page(folder, compared))
 
 
+@pytest.mark.parametrize("restore_best", [True, False])
+def test_the_epoch_whose_weights_were_kept(tmp_path, restore_best):
+    tasks = ["price", "sold"]
+    changes = settings(tasks, restore_best=restore_best)
+    folder = write_model_run(tmp_path, tasks, [0.1], settings=changes)
+    shown = page(folder)
+    sentence = (
+        "The model has the weights of epoch 5 of 12 (dotted), the best one on eval: the mean gain "
+        "over a constant prediction is 0.500."
+    )
+    assert (sentence in text_of(shown)) == restore_best
+    assert shown.count("the dotted line is the epoch that was kept, 5") == 2 * restore_best
+
+
 def test_tasks_that_share_nothing(tmp_path):
     folder = write_model_run(tmp_path, ["a", "b"], [None], settings=settings(["a", "b"]))
     shown = text_of(page(folder))
