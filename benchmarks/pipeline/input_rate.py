@@ -34,8 +34,7 @@ from benchmarks.measuring import interleaved_seconds, median_ratio
 from benchmarks.one_core import use_one_core
 from pcgrad_tfx.config.training_config import trainer_config
 from pcgrad_tfx.training.building import build, compile_model
-from pcgrad_tfx.training.dataset import InputData
-from pcgrad_tfx.training.label_statistics import label_statistics
+from pcgrad_tfx.training.inputs import read_inputs
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _RESULTS = pathlib.Path(__file__).parents[1] / "results"
@@ -80,13 +79,14 @@ def _measure(artifacts: pathlib.Path, rounds: int) -> list[dict[str, Any]]:
     tft_output = tft.TFTransformOutput(str(graph))
     (examples,) = artifacts.glob("Transform/transformed_examples/*")
     files = [str(examples / "Split-train" / "*")]
-    data = InputData(tft_output, config.tasks, config.batch_size)
-    _, label_scales = label_statistics(data.batches(files), config.tasks)
+    inputs = read_inputs(config, tft_output, files)
+    data, batch_size = inputs.data, inputs.config.batch_size
+    assert batch_size is not None
 
     def trained(batches: tf.data.Dataset) -> Callable[[], object]:
         """Some steps of `fit`, which go on where the last ones ended."""
-        model = build(config, data.feature_spec, tft_output, label_scales)
-        compile_model(model, config, config.tasks, label_scales)
+        model = build(inputs)
+        compile_model(model, inputs.config, config.tasks, inputs.statistics, _STEPS)
         model.make_train_function()
         rest = iter(batches)
 
@@ -101,12 +101,12 @@ def _measure(artifacts: pathlib.Path, rounds: int) -> list[dict[str, Any]]:
     ways = {
         _ALONE: tf.data.Dataset.from_tensors(batch).cache().repeat(),
         "our reader": ours,
-        "TFX's dataset": _of_tfx(files, tft_output, config.batch_size).map(data.split),
+        "TFX's dataset": _of_tfx(files, tft_output, batch_size).map(data.split),
     }
     seconds = interleaved_seconds(
         {way: trained(batches) for way, batches in ways.items()}, rounds, 60
     )
-    rows = _STEPS * config.batch_size
+    rows = _STEPS * batch_size
     return [
         {
             "way": way,

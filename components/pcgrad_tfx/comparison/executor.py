@@ -27,14 +27,17 @@ from pcgrad_tfx.comparison.runs import FinishedRuns, Trainings
 from pcgrad_tfx.comparison.settings import ComparisonSettings
 from pcgrad_tfx.comparison.statistics import mean_defined
 from pcgrad_tfx.component import Artifacts
-from pcgrad_tfx.config.training_config import DEFAULT_EPOCHS, TrainerConfig, trainer_config
+from pcgrad_tfx.config.training_config import TrainerConfig, trainer_config
 from pcgrad_tfx.config.validation_messages import problem_lines
 from pcgrad_tfx.data.example_files import check_whole, example_files
 from pcgrad_tfx.training.checkpoints import checkpoint_folder
 from pcgrad_tfx.training.dataset import InputData
-from pcgrad_tfx.training.label_statistics import label_statistics
+from pcgrad_tfx.training.inputs import read_inputs
 
 _SETTINGS_KEY = "comparison"
+
+# Of a batch of the test split.
+_SCORED_ROWS = 1024
 
 TRAIN, EVAL, TEST = "train", "eval", "test"
 
@@ -102,39 +105,34 @@ def parse_config(custom_config: Mapping[str, Any]) -> tuple[TrainerConfig, Compa
         raise ValueError("\n".join(f"{_SETTINGS_KEY}: {line}" for line in lines)) from None
     config = trainer_config(given)
     settings.grid(config.tasks)
-    epochs = settings.epochs or config.epochs or DEFAULT_EPOCHS
-    return config.model_copy(update={"epochs": epochs}), settings
+    return config.model_copy(update={"epochs": settings.epochs or config.epochs}), settings
 
 
 def _prepare(config: TrainerConfig, inputs: Artifacts) -> tuple[Trainings, dict[str, int]]:
     tft_output = tft.TFTransformOutput(inputs["transform_graph"].uri)
     transformed = inputs["transformed_examples"]
-    data = InputData(tft_output, config.tasks, config.batch_size)
     train_files = _files(transformed, TRAIN)
     others = [*_files(transformed, EVAL), *_files(inputs["examples"], TEST)]
     check_whole(example_files([*train_files, *others]))
+    found = read_inputs(config, tft_output, train_files)
     # Both are small beside the training split, and read once for every run.
-    eval_split = data.batches(_files(transformed, EVAL)).cache()
-    test_split = _test_split(inputs["examples"], tft_output, data, config.batch_size).cache()
-    rows, statistics = label_statistics(data.batches(train_files), config.tasks)
-    counts = {TRAIN: rows}
+    eval_split = found.data.batches(_files(transformed, EVAL)).cache()
+    test_split = _test_split(inputs["examples"], tft_output, found.data).cache()
+    counts = {TRAIN: found.rows}
     for name, split in ((EVAL, eval_split), (TEST, test_split)):
         counts[name] = sum(len(next(iter(labels.values()))) for _, labels in split)
     for name, count in counts.items():
         if not count:
             raise ValueError(f"comparison: split {name!r} is empty; add data or change the splits")
-    trainings = Trainings(
-        config, data, tft_output, train_files, eval_split, test_split, rows, statistics
-    )
-    return trainings, counts
+    return Trainings(found, train_files, eval_split, test_split), counts
 
 
 def _test_split(
-    examples: tfx.dsl.Artifact, tft_output: tft.TFTransformOutput, data: InputData, batch_size: int
+    examples: tfx.dsl.Artifact, tft_output: tft.TFTransformOutput, data: InputData
 ) -> tf.data.Dataset:
     """The test split, transformed as a served model does it."""
     layer = tft_output.transform_features_layer()
-    options = tfxio.TensorFlowDatasetOptions(batch_size=batch_size, num_epochs=1, shuffle=False)
+    options = tfxio.TensorFlowDatasetOptions(batch_size=_SCORED_ROWS, num_epochs=1, shuffle=False)
     read = tfxio_utils.get_tf_dataset_factory_from_artifact([examples], ["Comparison"])
     raw = read(_files(examples, TEST), options, tft_output.raw_metadata.schema)
     return raw.map(lambda row: data.split(layer(row)))

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import functools
-import math
 import os
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
-import tensorflow_transform as tft
 
 from pcgrad.keras import MultiTaskModel, RaiseOnDivergence
 from pcgrad_tfx.comparison.methods import Candidate, weighted
 from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS, Run, StepTime
 from pcgrad_tfx.comparison.scores import score
 from pcgrad_tfx.config.tasks import Task
-from pcgrad_tfx.config.training_config import TrainerConfig
 from pcgrad_tfx.formatting import without_nan
 from pcgrad_tfx.training.building import build, compile_model
-from pcgrad_tfx.training.dataset import InputData
-from pcgrad_tfx.training.label_statistics import LabelStatistics
+from pcgrad_tfx.training.inputs import TrainingInputs
 from pcgrad_tfx.training.model import outputs_by_task
 
 _WARM_UP, _ROUNDS = 5, 60
@@ -33,35 +29,23 @@ class Trainings:
     """Trains candidates on the same data.
 
     Args:
-        config: How; `epochs` must be given.
-        data: What the files hold.
-        tft_output: Transform's output.
+        inputs: The training data, and how.
         train_files: File patterns of the training split.
         eval_split: The eval split's batches.
         test_split: The test split's batches.
-        rows: Number of rows of the training split.
-        label_statistics: Of the training split.
     """
 
     def __init__(
         self,
-        config: TrainerConfig,
-        data: InputData,
-        tft_output: tft.TFTransformOutput,
+        inputs: TrainingInputs,
         train_files: Sequence[str],
         eval_split: tf.data.Dataset,
         test_split: tf.data.Dataset,
-        rows: int,
-        label_statistics: Mapping[str, LabelStatistics],
     ) -> None:
-        self._config = config
-        self._data = data
-        self._tft_output = tft_output
+        self._inputs = inputs
         self._train_files = train_files
         self._eval_split = eval_split
         self._test_split = test_split
-        self._rows = rows
-        self._statistics = label_statistics
 
     def run(self, candidate: Candidate, seed: int) -> Run:
         """Trains one candidate with one seed.
@@ -72,15 +56,14 @@ class Trainings:
             FloatingPointError: The training diverged.
         """
         model, tasks = self._compiled(candidate, seed)
-        epochs = self._config.epochs
-        assert epochs is not None
-        batches = self._data.epochs(self._train_files, seed, 0, epochs)
+        epochs = self._inputs.epochs
+        batches = self._inputs.data.epochs(self._train_files, seed, 0, epochs)
         names = [task.name for task in tasks]
         try:
             model.fit(
                 batches.map(lambda features, labels: (features, {n: labels[n] for n in names})),
                 epochs=epochs,
-                steps_per_epoch=math.ceil(self._rows / self._config.batch_size),
+                steps_per_epoch=self._inputs.steps_per_epoch,
                 callbacks=[RaiseOnDivergence()],
                 # The reader does; Keras warns of its default.
                 shuffle=False,
@@ -104,7 +87,7 @@ class Trainings:
             candidates: What to time; equal weights are among them, with a plain step.
             seed: Of the initial weights.
         """
-        batch = next(iter(self._data.epochs(self._train_files, seed, 0, 1)))
+        batch = next(iter(self._inputs.data.epochs(self._train_files, seed, 0, 1)))
         steps = {}
         for candidate in candidates:
             model, _ = self._compiled(candidate, seed, with_metrics=False)
@@ -132,8 +115,9 @@ class Trainings:
         keras.utils.clear_session()
         # Not 0, as in the Trainer.
         keras.utils.set_random_seed(seed + 1)
-        config = self._config.model_copy(update={"seed": seed, "surgery": candidate.surgery})
-        model = build(config, self._data.feature_spec, self._tft_output, self._statistics)
+        inputs = self._inputs
+        config = inputs.config.model_copy(update={"seed": seed, "surgery": candidate.surgery})
+        model = build(inputs)
         tasks = weighted(config.tasks, candidate.weights)
         if candidate.task is not None:
             tasks = [task for task in tasks if task.name == candidate.task]
@@ -142,7 +126,8 @@ class Trainings:
                 output = outputs_by_task(model, model.output)[candidate.task]
                 model = MultiTaskModel(model.input, {candidate.task: output})
             # A subclassed model cannot be cut: it computes the other tasks, which have no loss.
-        compile_model(model, config, tasks, self._statistics, with_metrics)
+        steps = inputs.epochs * inputs.steps_per_epoch
+        compile_model(model, config, tasks, inputs.statistics, steps, with_metrics)
         return model, tasks
 
 

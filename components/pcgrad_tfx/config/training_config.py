@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
@@ -11,12 +11,18 @@ from pcgrad_tfx.config.features import Features
 from pcgrad_tfx.config.tasks import Task, check_tasks
 from pcgrad_tfx.config.validation_messages import nearest, problem_lines
 
-DEFAULT_EPOCHS = 10
-
 # What TensorFlow counts in 32 bits at some place or other.
 _LARGEST = 2**31 - 1
 
 Width = Annotated[int, Field(ge=1, le=_LARGEST)]
+
+OptimizerName: TypeAlias = Literal[
+    "adam", "adamw", "nadam", "adamax", "adagrad", "adadelta", "adafactor", "rmsprop", "sgd",
+    "lion", "ftrl",
+]  # fmt: skip
+ActivationName: TypeAlias = Literal[
+    "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "softplus", "tanh",
+]  # fmt: skip
 
 _LISTS_OF_WIDTHS = {"hidden_units", "head_units"}
 
@@ -27,21 +33,45 @@ _OF_TUNERS = "tuner/"
 class Training(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """How to train; a Tuner's hyperparameters may override every field.
 
+    What is left open (None) is chosen for the number of rows and columns, see
+    `pcgrad_tfx.config.training_rule`.
+
     Attributes:
         surgery: "pcgrad", "ppcgrad" or "none" (the plain weighted sum of the losses).
         gramian: "tape", "layerwise" or "auto": how the inner products of the tasks' gradients are
             taken. What is learned is the same; see docs/layerwise.md.
-        epochs: Passes over the training data; 10 unless the Trainer is given steps.
+        epochs: Passes over the training data at most; open by default.
         patience: Training stops after so many epochs without a better one on eval, 0: it does not.
             10 unless the Trainer is given steps. See `pcgrad_tfx.training.callbacks.best_epoch`.
         restore_best: Whether the best epoch's weights are kept, not the last one's; they are
             unless the Trainer is given steps.
-        batch_size: Rows of a batch, over all replicas.
-        learning_rate: Of the optimizer, Adam.
+        batch_size: Rows of a batch, over all replicas; open by default.
+        optimizer: One of Keras's, by its name.
+        learning_rate: Of the optimizer, at its highest.
+        learning_rate_schedule: "constant", or "cosine": it falls to 0 over all epochs.
+        warmup: The share of all steps in which the learning rate rises from 0.
+        weight_decay: Decoupled (AdamW); of kernels and embeddings, not of biases and norms.
+        clipnorm: The largest norm of an update's gradient over all variables; None: any.
+        ema: Momentum of a moving average of the weights, which is what is evaluated and saved;
+            None: the weights themselves.
         seed: Of the initial weights, the order of the rows and the orders of the projections.
         embedding_dim: Length of the vector of a categorical or bucketized feature.
-        hidden_units: Widths of the layers that all tasks share.
+        encoding_bins: Numbers are also given as positions in so many intervals of about equally
+            many rows (a piecewise-linear encoding); 0: only as numbers. Open by default.
+        wide: Whether each head also sees the features directly, by a linear layer.
+        architecture: What lies between features and heads. "shared_bottom": layers that all tasks
+            share; "mmoe": experts that each task mixes by a gate of its own
+            (`pcgrad.keras.layers.MMoE`); "ple": shared experts and experts of each task, layer by
+            layer (`pcgrad.keras.layers.CGC`); "separate": layers of each task's own.
+        experts: Number of the experts that all tasks share, of "mmoe" and "ple".
+        task_experts: Number of each task's own experts, of "ple".
+        hidden_units: Widths of these layers; open by default.
         head_units: Widths of the hidden layers of each task's own head.
+        activation: Of all hidden layers, one of Keras's, by its name.
+        normalization: "none", "layer" or "batch": before the activation of a hidden layer that is
+            no expert's.
+        residual: Whether a layer that is no expert's adds to its input, if it is as wide.
+        dropout: The share of a hidden layer's outputs that a training step sets to 0.
     """
 
     surgery: Literal["pcgrad", "ppcgrad", "none"] = "pcgrad"
@@ -49,12 +79,27 @@ class Training(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     epochs: int | None = Field(None, ge=1, le=_LARGEST, description="passes over the training data")
     patience: int = Field(10, ge=0, le=_LARGEST, description="epochs to wait for a better one")
     restore_best: bool = Field(True, description="whether the best epoch's weights are kept")
-    batch_size: int = Field(256, ge=1, le=_LARGEST, description="rows of a batch")
+    batch_size: int | None = Field(None, ge=1, le=_LARGEST, description="rows of a batch")
+    optimizer: OptimizerName = Field("adamw", description="one of Keras's optimizers")
     learning_rate: float = Field(1e-3, gt=0, description="the optimizer's learning rate")
+    learning_rate_schedule: Literal["constant", "cosine"] = "cosine"
+    warmup: float = Field(0.0, ge=0, lt=1, description="share of the steps")
+    weight_decay: float = Field(0.01, ge=0, description="what of a weight each step removes")
+    clipnorm: float | None = Field(None, gt=0, description="largest norm of an update's gradient")
+    ema: float | None = Field(None, gt=0, lt=1, description="momentum of the weights' average")
     seed: int = Field(0, ge=0, le=_LARGEST, description="seed of all that is random")
     embedding_dim: int = Field(8, ge=1, le=_LARGEST, description="length of an embedding vector")
-    hidden_units: tuple[Width, ...] = Field((64, 32), description="widths of the shared layers")
+    encoding_bins: int | None = Field(None, ge=0, le=1000, description="intervals of a number")
+    wide: bool = Field(True, description="whether heads see the features directly")
+    architecture: Literal["shared_bottom", "mmoe", "ple", "separate"] = "shared_bottom"
+    experts: int = Field(4, ge=1, le=1000, description="number of experts that tasks share")
+    task_experts: int = Field(2, ge=1, le=1000, description="number of each task's own experts")
+    hidden_units: tuple[Width, ...] | None = Field(None, description="widths of the shared layers")
     head_units: tuple[Width, ...] = Field((), description="widths of each head's own layers")
+    activation: ActivationName = Field("relu", description="one of Keras's activations")
+    normalization: Literal["none", "layer", "batch"] = "none"
+    residual: bool = Field(False, description="whether equally wide layers add up")
+    dropout: float = Field(0.1, ge=0, lt=1, description="share of the outputs set to 0")
 
 
 class TrainerConfig(Training):

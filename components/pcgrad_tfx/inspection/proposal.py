@@ -12,6 +12,7 @@ import pandas as pd
 from pcgrad_tfx.config.features import Features, required_columns
 from pcgrad_tfx.config.tasks import Task, is_reserved
 from pcgrad_tfx.config.training_config import Training
+from pcgrad_tfx.config.training_rule import with_choices
 from pcgrad_tfx.data.files import check_data, find_data
 from pcgrad_tfx.data.row_checks import number_fault
 from pcgrad_tfx.data.row_sample import RowSample
@@ -32,11 +33,8 @@ from pcgrad_tfx.inspection.leakage import Leak, find_leaks
 _CANDIDATES = 6
 _LABEL_NAME = re.compile(r"^(y|label|target|class|outcome|response|score|price)", re.IGNORECASE)
 
-# About this many steps of training, in at most so many passes over the data.
-_STEPS = 2000
-_MAX_EPOCHS = 50
-_BATCH_SIZES = ((5_000, 32), (50_000, 128))
-_LARGE_BATCH = 256
+# Of the train split.
+_SHARE_OF_ROWS = 0.8
 
 
 @dataclass(frozen=True)
@@ -116,7 +114,9 @@ def propose(location: str, labels: Sequence[str] = ()) -> Proposal:
         features=features,
         left_out={name: _reason(kind) for name, kind in kinds.items() if name not in used},
         leaks=tuple(find_leaks(frame, computed, features, tasks)),
-        training=_training(sample.rows),
+        training=with_choices(
+            Training(), round(_SHARE_OF_ROWS * sample.rows), len(features.columns)
+        ),
     )
 
 
@@ -199,10 +199,3 @@ def _names(tasks: Sequence[Task]) -> set[str]:
 
 def _reason(kind: ColumnKind) -> str:
     return kind.why if kind.kind in ("empty", "constant") else f"{kind.kind}: {kind.why}"
-
-
-def _training(rows: int) -> Training:
-    batch_size = next((size for limit, size in _BATCH_SIZES if rows < limit), _LARGE_BATCH)
-    steps = max(1, int(0.8 * rows) // batch_size)
-    epochs = min(_MAX_EPOCHS, max(Training().epochs or 5, -(-_STEPS // steps)))
-    return Training(batch_size=batch_size, epochs=epochs)

@@ -71,7 +71,7 @@ class TrainingParameters(
 
         Args:
             surgery: "pcgrad", "ppcgrad" or "none".
-            epochs: Passes over the training data.
+            epochs: Passes over the training data; 0: as many as are chosen for the data.
             learning_rate: Of the optimizer.
             seed: Of all that is random.
 
@@ -89,7 +89,7 @@ def check_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Checks settings as the Trainer will.
 
     Args:
-        settings: Values by the names of `SETTINGS`; None means not given.
+        settings: Values by the names of `SETTINGS`; None means not given, as do 0 epochs.
 
     Returns:
         The given ones, each of its type.
@@ -99,6 +99,9 @@ def check_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
             right.
     """
     given = {name: settings[name] for name in SETTINGS if settings.get(name) is not None}
+    # A runtime parameter of Kubeflow cannot be left open.
+    if given.get("epochs") == 0:
+        del given["epochs"]
     try:
         return Training.model_validate(given).model_dump(include=set(given))
     except ValidationError as error:

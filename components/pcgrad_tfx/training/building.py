@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
-import tensorflow_transform as tft
 
 from pcgrad import PCGrad, PPCGrad
 from pcgrad.keras import MultiTaskModel
 from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.config.training_config import TrainerConfig, hyperparameter_values
+from pcgrad_tfx.training.inputs import TrainingInputs
 from pcgrad_tfx.training.label_statistics import LabelStatistics
-from pcgrad_tfx.training.model import (
-    FeatureSpec,
-    build_model,
-    check_feature_spec,
-    parameter_count,
-    task_loss,
-)
+from pcgrad_tfx.training.model import build_model, task_loss
+from pcgrad_tfx.training.network.sizes import parameter_count
 from pcgrad_tfx.training.user_models import as_multi_task_model, load_model_fn
-from pcgrad_tfx.transform.preprocessing import embedding_sizes
 
 _MUCH_MEMORY = 2**30
 
@@ -30,47 +25,47 @@ _SURGERIES = {"pcgrad": PCGrad, "ppcgrad": PPCGrad, "none": None}
 
 
 def build(
-    config: TrainerConfig,
-    feature_spec: FeatureSpec,
-    tft_output: tft.TFTransformOutput,
-    statistics: Mapping[str, LabelStatistics],
-    hyperparameters: Mapping[str, Any] | None = None,
+    inputs: TrainingInputs, hyperparameters: Mapping[str, Any] | None = None
 ) -> MultiTaskModel:
     """Builds our model, or that of a `model_fn`.
 
     Args:
-        config: The Trainer's configuration.
-        feature_spec: The transformed features.
-        tft_output: Transform's output.
-        statistics: Of the regression labels, by task.
+        inputs: What it is built from.
         hyperparameters: As TFX hands them over, for a `model_fn`.
 
     Returns:
         The model, not compiled.
 
     Raises:
-        ValueError: The model, or what it needs, does not fit the data.
+        ValueError: The model of a `model_fn` does not fit the data.
     """
+    config, feature_spec = inputs.config, inputs.data.feature_spec
     if config.model_fn:
         make = load_model_fn(config.model_fn)
         tuned = hyperparameter_values(hyperparameters)
         model = make(feature_spec, config.tasks, tuned)
-        return as_multi_task_model(model, config.tasks, config.model_fn, feature_spec, statistics)
-    sizes = user_embedding_sizes(config, feature_spec)
-    if sizes is None:
-        assert config.features is not None  # checked with the configuration
-        sizes = embedding_sizes(config.features, tft_output)
-    if remark := _memory_remark(feature_spec, config, sizes):
+        return as_multi_task_model(
+            model, config.tasks, config.model_fn, feature_spec, inputs.statistics
+        )
+    if remark := _memory_remark(inputs):
         # Not a log message: if memory runs out, there is nothing else to explain it.
         print(remark, flush=True)
-    return build_model(feature_spec, config.tasks, config, sizes, statistics)
+    return build_model(
+        feature_spec,
+        config.tasks,
+        config,
+        inputs.embedding_sizes,
+        inputs.statistics,
+        inputs.boundaries,
+    )
 
 
-def _memory_remark(
-    feature_spec: FeatureSpec, config: TrainerConfig, sizes: Mapping[str, int]
-) -> str | None:
+def _memory_remark(inputs: TrainingInputs) -> str | None:
     """A line about a model that takes much memory."""
-    parameters = parameter_count(feature_spec, config.tasks, config, sizes)
+    config = inputs.config
+    parameters = parameter_count(
+        inputs.data.feature_spec, config.tasks, config, inputs.embedding_sizes, inputs.boundaries
+    )
     # The weights, Adam's two moments, a gradient of each task and the combined one; in float32.
     needed = 4 * parameters * (4 + len(config.tasks))
     if needed < _MUCH_MEMORY:
@@ -81,30 +76,12 @@ def _memory_remark(
     )
 
 
-def user_embedding_sizes(
-    config: TrainerConfig, feature_spec: FeatureSpec
-) -> Mapping[str, int] | None:
-    """The numbers of ids for our model after somebody else's Transform; `None` in other cases.
-
-    Args:
-        config: The Trainer's configuration.
-        feature_spec: The transformed features.
-
-    Raises:
-        ValueError: The features do not fit.
-    """
-    if config.model_fn or config.features is not None:
-        return None
-    assert config.embedding_sizes is not None  # checked with the configuration
-    check_feature_spec(feature_spec, config.embedding_sizes)
-    return config.embedding_sizes
-
-
 def compile_model(
     model: MultiTaskModel,
     config: TrainerConfig,
     tasks: Sequence[Task],
     statistics: Mapping[str, LabelStatistics],
+    steps: int,
     with_metrics: bool = True,
 ) -> None:
     """Compiles a model with the configuration's surgery, and builds its optimizer.
@@ -114,6 +91,7 @@ def compile_model(
         config: The Trainer's configuration.
         tasks: The tasks that the model has outputs for, with their loss weights.
         statistics: Of the regression labels, by task.
+        steps: How many the training takes at most.
         with_metrics: Whether the tasks' Keras metrics are computed, beside the losses.
 
     Raises:
@@ -122,7 +100,7 @@ def compile_model(
     surgery = _SURGERIES[config.surgery]
     scale = {name: found.loss_scale for name, found in statistics.items()}
     model.compile(
-        keras.optimizers.Adam(config.learning_rate),
+        _optimizer(config, steps),
         loss={task.name: task_loss(task) for task in tasks},
         loss_weights={task.name: task.loss_weight * scale.get(task.name, 1.0) for task in tasks},
         metrics={task.name: list(map(_metric, task.keras_metrics)) for task in tasks}
@@ -137,6 +115,27 @@ def compile_model(
             f"{config.model_fn} returned a model without variables; call it once or give it inputs"
         )
     model.optimizer.build(model.trainable_variables)
+
+
+def _optimizer(config: TrainerConfig, steps: int) -> keras.optimizers.Optimizer:
+    rate: Any = config.learning_rate
+    warmup = math.ceil(config.warmup * steps)
+    if config.learning_rate_schedule == "cosine":
+        rate = keras.optimizers.schedules.CosineDecay(
+            0.0 if warmup else rate, steps - warmup, warmup_target=rate, warmup_steps=warmup
+        )
+    elif warmup:
+        rate = keras.optimizers.schedules.PolynomialDecay(0.0, warmup, rate)
+    arguments = {
+        "learning_rate": rate,
+        "weight_decay": config.weight_decay or None,
+        "global_clipnorm": config.clipnorm,
+        "use_ema": config.ema is not None,
+        "ema_momentum": config.ema or 0.99,
+    }
+    optimizer = keras.optimizers.get({"class_name": config.optimizer, "config": arguments})
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer
 
 
 def _metric(name: str) -> keras.metrics.Metric:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,9 @@ from pcgrad_tfx.config.training_config import Training
 from pcgrad_tfx.config.validation_messages import nearest
 from pcgrad_tfx.training.label_statistics import LabelStatistics
 from pcgrad_tfx.training.log_scale import FromLog, MeanSquaredLogError
+from pcgrad_tfx.training.network.bottom import bottoms, hidden_layers
+from pcgrad_tfx.training.network.columns import feature_row
+from pcgrad_tfx.training.network.names import LayerNames, Named
 
 _LAYER_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.-]{,199}")
 
@@ -29,70 +31,44 @@ def build_model(
     training: Training,
     embedding_sizes: Mapping[str, int],
     label_statistics: Mapping[str, LabelStatistics],
+    boundaries: Mapping[str, Sequence[float]] | None = None,
 ) -> MultiTaskModel:
     """Builds the default multi-task model.
 
     Args:
         feature_spec: The transformed features, each one value of a row, [] or [1].
         tasks: The tasks; each becomes an output [N, units] of its name.
-        training: The sizes of the layers.
+        training: The kind and the sizes of the layers.
         embedding_sizes: For each feature that holds ids their number; the others are numbers.
         label_statistics: Mean and deviation of each regression task's label, on its logarithmic
             scale if it has one: its head learns a standardized value and gives the label's own
             unit.
+        boundaries: Of the features that are also given as positions in intervals: the intervals'
+            ascending limits.
 
     Returns:
         The model, from a mapping of features, [N] or [N, 1], to a mapping of outputs; not compiled.
     """
-    names = _LayerNames(tasks)
-    inputs, columns = {}, []
+    assert training.hidden_units is not None  # chosen by the rule, if it was left open
+    named = LayerNames(task.name for task in tasks).free
+    inputs = {}
     for position, (name, feature) in enumerate(feature_spec.items()):
         # Keras allows no slash in a layer's name, TensorFlow not much but letters and digits.
         layer = name if _LAYER_NAME.fullmatch(name) else f"feature_{position}"
-        value = keras.Input(feature.shape, name=names.free(layer), dtype=feature.dtype.name)
+        value = keras.Input(feature.shape, name=named(layer), dtype=feature.dtype.name)
         # Keras compares it with the key, and the key must be the feature's name.
         value.name = name
         inputs[name] = value
-        ids = embedding_sizes.get(name)
-        columns.append(_column(value, layer, ids, training.embedding_dim, names))
-    if len(columns) == 1:
-        shared = columns[0]
-    else:
-        shared = keras.layers.Concatenate(name=names.free("concatenate"))(columns)
-    for index, units in enumerate(training.hidden_units):
-        name = names.free(f"shared_{index}")
-        shared = keras.layers.Dense(units, activation="relu", name=name)(shared)
+    features = feature_row(inputs, training, embedding_sizes, boundaries or {}, named)
+    names = [task.name for task in tasks]
+    shared = bottoms(features, names, training, training.hidden_units, named)
     outputs = {
-        task.name: _head(task, shared, training, label_statistics.get(task.name), names)
+        task.name: _head(
+            task, shared[task.name], features, training, label_statistics.get(task.name), named
+        )
         for task in tasks
     }
     return MultiTaskModel(inputs, outputs)
-
-
-def parameter_count(
-    feature_spec: FeatureSpec,
-    tasks: Sequence[Task],
-    training: Training,
-    embedding_sizes: Mapping[str, int],
-) -> int:
-    """The number of the default model's parameters, without building it.
-
-    Args:
-        feature_spec: As of `build_model`.
-        tasks: As of `build_model`.
-        training: As of `build_model`.
-        embedding_sizes: As of `build_model`.
-    """
-    ids = [embedding_sizes[name] for name in feature_spec if name in embedding_sizes]
-    width = len(feature_spec) - len(ids) + len(ids) * training.embedding_dim
-    bottom = _dense_parameters([width, *training.hidden_units])
-    shared = [width, *training.hidden_units][-1]
-    heads = (_dense_parameters([shared, *training.head_units, task.units]) for task in tasks)
-    return sum(ids) * training.embedding_dim + bottom + sum(heads)
-
-
-def _dense_parameters(widths: Sequence[int]) -> int:
-    return sum((before + 1) * after for before, after in itertools.pairwise(widths))
 
 
 def task_loss(task: Task) -> str | keras.losses.Loss:
@@ -162,53 +138,29 @@ def outputs_by_task(model: MultiTaskModel, outputs: Any) -> dict[str, Any]:
     return dict(zip(names, tf.nest.flatten(outputs), strict=True))
 
 
-class _LayerNames:
-    """Names for layers, each given once; those of the outputs are the tasks' names."""
-
-    def __init__(self, tasks: Sequence[Task]) -> None:
-        self._taken = {task.name for task in tasks}
-
-    def free(self, wanted: str) -> str:
-        """The name that is wanted, with a number if a layer has it."""
-        name = wanted
-        for number in itertools.count(1):
-            if name not in self._taken:
-                break
-            name = f"{wanted}_{number}"
-        self._taken.add(name)
-        return name
-
-
-def _column(
-    value: keras.KerasTensor, name: str, ids: int | None, width: int, names: _LayerNames
-) -> keras.KerasTensor:
-    """A number as [N, 1], an id as its vector [N, width]."""
-    if ids is None:
-        return keras.layers.Reshape((1,), name=names.free(f"{name}_column"))(value)
-    vector = keras.layers.Embedding(ids, width, name=names.free(f"{name}_embedding"))(value)
-    if len(vector.shape) == 2:
-        return vector
-    return keras.layers.Reshape((width,), name=names.free(f"{name}_vector"))(vector)
-
-
 def _head(
     task: Task,
     shared: Any,
+    features: Any,
     training: Training,
     statistics: LabelStatistics | None,
-    names: _LayerNames,
+    named: Named,
 ) -> Any:
-    own = shared
-    for index, units in enumerate(training.head_units):
-        name = names.free(f"{task.name}_hidden_{index}")
-        own = keras.layers.Dense(units, activation="relu", name=name)(own)
+    own = hidden_layers(shared, training, training.head_units, named, f"{task.name}_hidden")
+    value = keras.layers.Dense(task.units, name=named(f"{task.name}_deep"))(own)
+    if training.wide and own is not features:
+        # It begins as nothing, so that the network learns from here what is linear.
+        wide = keras.layers.Dense(
+            task.units,
+            use_bias=False,
+            kernel_initializer="zeros",
+            name=named(f"{task.name}_wide"),
+        )
+        value = keras.layers.Add(name=named(f"{task.name}_sum"))([value, wide(features)])
     if statistics is None:
-        return keras.layers.Dense(task.units, activation=task.activation, name=task.name)(own)
-    value = keras.layers.Dense(task.units, name=names.free(f"{task.name}_standardized"))(own)
+        return keras.layers.Activation(task.activation or "linear", name=task.name)(value)
     if not task.log_scale:
         unit = keras.layers.Rescaling(statistics.std, statistics.mean, name=task.name)
         return unit(value)
-    scaled = keras.layers.Rescaling(
-        statistics.std, statistics.mean, name=names.free(f"{task.name}_log")
-    )
+    scaled = keras.layers.Rescaling(statistics.std, statistics.mean, name=named(f"{task.name}_log"))
     return FromLog(name=task.name)(scaled(value))

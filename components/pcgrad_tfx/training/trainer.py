@@ -7,7 +7,6 @@ as `module_file`. The keys of `custom_config` are those of
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -25,13 +24,12 @@ from pcgrad.keras import (
     distributed_fit,
 )
 from pcgrad_tfx.config.training_config import (
-    DEFAULT_EPOCHS,
     TrainerConfig,
     hyperparameter_values,
     trainer_config,
 )
 from pcgrad_tfx.data.example_files import check_whole, example_files
-from pcgrad_tfx.training.building import build, compile_model, user_embedding_sizes
+from pcgrad_tfx.training.building import build, compile_model
 from pcgrad_tfx.training.callbacks.best_epoch import BestEpoch, constant_losses
 from pcgrad_tfx.training.callbacks.epoch_lines import EpochLines
 from pcgrad_tfx.training.callbacks.record import TrainingRecord
@@ -44,7 +42,7 @@ from pcgrad_tfx.training.distribution import (
     training_strategy,
     wait_for_workers,
 )
-from pcgrad_tfx.training.label_statistics import LabelStatistics, label_statistics
+from pcgrad_tfx.training.inputs import TrainingInputs, read_inputs
 from pcgrad_tfx.training.serving import ServedModel, load_weights, save_model
 from pcgrad_tfx.training.task_definitions import write_definitions
 from pcgrad_tfx.training.user_models import check_outputs
@@ -80,28 +78,33 @@ def run_fn(fn_args: tfx.components.FnArgs) -> None:
     keras.utils.clear_session()
     # Not 0: with a global seed of 0 tf.data cannot shuffle by a seed that is a tensor.
     keras.utils.set_random_seed(config.seed + 1)
-    inputs = _read_inputs(fn_args, config)
+    key = _training_key(fn_args, config)
+    check_whole(example_files([*fn_args.train_files, *fn_args.eval_files]))
+    tft_output = tft.TFTransformOutput(fn_args.transform_graph_path)
+    inputs = read_inputs(config, tft_output, fn_args.train_files)
+    held_out = _held_out_labels(fn_args, inputs.data)
+    config = inputs.config
     folders = output_folders(strategy, fn_args.model_run_dir, fn_args.serving_model_dir)
     with lost_workers_named(strategy), folders as (log_dir, model_dir):
         with strategy.scope():
-            model = _build_model(fn_args, config, inputs)
-            constant = constant_losses(config.tasks, inputs.held_out_labels)
+            model = _build_model(fn_args, inputs)
+            constant = constant_losses(config.tasks, held_out)
             best = BestEpoch(model, constant, config.patience, config.restore_best)
             checkpoint = None
             if config.checkpoint_root:
-                folder = checkpoint_folder(config.checkpoint_root, *_training_key(fn_args, config))
+                folder = checkpoint_folder(config.checkpoint_root, *key)
                 if is_chief(strategy):
                     discard_damaged(folder)
                 wait_for_workers(strategy)
                 checkpoint = EpochCheckpoint(model, best, folder, log_dir, is_chief(strategy))
         # Before the training: what cannot be served is found now, not when it is saved.
         served = ServedModel(
-            model, inputs.tft_output, inputs.data.feature_spec, config.tasks, config.features
+            model, tft_output, inputs.data.feature_spec, config.tasks, config.features
         )
         if is_chief(strategy):
             for remark in served.remarks():
                 print(remark, flush=True)
-        _fit(model, strategy, config, inputs, fn_args, best, checkpoint, log_dir)
+        _fit(model, strategy, inputs, len(held_out), fn_args, best, checkpoint, log_dir)
         if is_chief(strategy) and config.restore_best and best.epoch is not None:
             print(f"  kept: epoch {best.epoch + 1}, mean gain on eval {best.gain:.3f}", flush=True)
         best.restore()
@@ -115,50 +118,25 @@ def run_fn(fn_args: tfx.components.FnArgs) -> None:
             checkpoint.delete()
 
 
-@dataclasses.dataclass(frozen=True)
-class _Inputs:
-    """What Transform has written, looked through once.
-
-    Attributes:
-        tft_output: Its graph.
-        data: Its examples.
-        rows: Of the training data.
-        statistics: Of the regression labels, by task.
-        held_out_labels: Of each batch of an evaluation, by task.
-    """
-
-    tft_output: tft.TFTransformOutput
-    data: InputData
-    rows: int
-    statistics: Mapping[str, LabelStatistics]
-    held_out_labels: Sequence[Mapping[str, tf.Tensor]]
-
-
-def _read_inputs(fn_args: tfx.components.FnArgs, config: TrainerConfig) -> _Inputs:
-    tft_output = tft.TFTransformOutput(fn_args.transform_graph_path)
-    data = InputData(tft_output, config.tasks, config.batch_size)
-    sizes = user_embedding_sizes(config, data.feature_spec)
-    check_whole(example_files([*fn_args.train_files, *fn_args.eval_files]))
-    rows, statistics = label_statistics(data.batches(fn_args.train_files), config.tasks, sizes)
-    if not rows:
-        raise ValueError(f"there is no row in {fn_args.train_files}; check the train split")
-    held_out = data.batches(fn_args.eval_files)
+def _held_out_labels(
+    fn_args: tfx.components.FnArgs, data: InputData
+) -> list[Mapping[str, tf.Tensor]]:
+    """The labels of each batch of an evaluation, by task."""
+    batches = data.batches(fn_args.eval_files)
     if fn_args.eval_steps:
-        held_out = held_out.take(fn_args.eval_steps)
-    return _Inputs(tft_output, data, rows, statistics, [labels for _, labels in held_out])
+        batches = batches.take(fn_args.eval_steps)
+    return [labels for _, labels in batches]
 
 
-def _build_model(
-    fn_args: tfx.components.FnArgs, config: TrainerConfig, inputs: _Inputs
-) -> MultiTaskModel:
-    model = build(
-        config,
-        inputs.data.feature_spec,
-        inputs.tft_output,
-        inputs.statistics,
-        fn_args.hyperparameters,
-    )
-    compile_model(model, config, config.tasks, inputs.statistics)
+def _steps(fn_args: tfx.components.FnArgs, inputs: TrainingInputs) -> int:
+    """How many steps the training takes at most."""
+    return fn_args.train_steps or inputs.epochs * inputs.steps_per_epoch
+
+
+def _build_model(fn_args: tfx.components.FnArgs, inputs: TrainingInputs) -> MultiTaskModel:
+    model = build(inputs, fn_args.hyperparameters)
+    config = inputs.config
+    compile_model(model, config, config.tasks, inputs.statistics, _steps(fn_args, inputs))
     if fn_args.base_model:
         load_weights(model, fn_args.base_model)
     _check_user_model(model, config, inputs.data, fn_args.train_files)
@@ -177,8 +155,8 @@ def _check_user_model(
 def _fit(
     model: MultiTaskModel,
     strategy: tf.distribute.Strategy,
-    config: TrainerConfig,
-    inputs: _Inputs,
+    inputs: TrainingInputs,
+    validation_steps: int,
     fn_args: tfx.components.FnArgs,
     best: BestEpoch,
     checkpoint: EpochCheckpoint | None,
@@ -187,12 +165,11 @@ def _fit(
     first = checkpoint.restore() if checkpoint else 0
     if best.is_over(first):
         return
-    data, validation_steps = inputs.data, len(inputs.held_out_labels)
-    steps_per_epoch = math.ceil(inputs.rows / config.batch_size)
-    epochs = config.epochs or DEFAULT_EPOCHS
+    config, data = inputs.config, inputs.data
+    epochs = inputs.epochs
     callbacks: list[keras.callbacks.Callback] = [RaiseOnDivergence(), best]
     if fn_args.train_steps:
-        epochs = math.ceil(fn_args.train_steps / steps_per_epoch)
+        epochs = math.ceil(fn_args.train_steps / inputs.steps_per_epoch)
         callbacks.append(_StopAfter(fn_args.train_steps))
     with EpochLines(config.tasks, inputs.statistics, log_dir) as lines:
         if is_chief(strategy):
@@ -208,7 +185,7 @@ def _fit(
         schedule: dict[str, Any] = {
             "initial_epoch": first,
             "epochs": epochs,
-            "steps_per_epoch": steps_per_epoch,
+            "steps_per_epoch": inputs.steps_per_epoch,
             "callbacks": callbacks,
             "verbose": 0,
         }

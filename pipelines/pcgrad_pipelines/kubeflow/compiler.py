@@ -18,7 +18,6 @@ from pcgrad_pipelines.kubeflow import spec as kubeflow_spec
 from pcgrad_pipelines.kubeflow.options import KFP, Settings
 from pcgrad_pipelines.kubeflow.submit import push_destination
 from pcgrad_pipelines.pipeline import RunSettings, create_pipeline
-from pcgrad_tfx.config.training_config import DEFAULT_EPOCHS
 from pcgrad_tfx.data.csv_checks import csv_location
 from pcgrad_tfx.data.files import DataFiles, find_data
 from pcgrad_tfx.errors import DataError
@@ -80,7 +79,8 @@ def _runtime_parameters(settings: Settings) -> dict[str, RuntimeParameter]:
         "data_root": csv_location(settings.data)[0],
         "push_destination": push_destination(settings.push_destination),
         "surgery": training.surgery,
-        "epochs": training.epochs or DEFAULT_EPOCHS,
+        # 0: as many as the rule chooses for the data.
+        "epochs": training.epochs or 0,
         "learning_rate": training.learning_rate,
         "seed": training.seed,
     }

@@ -1,5 +1,7 @@
 """The default model, and models of users' own."""
 
+from unittest import mock
+
 import keras
 import numpy as np
 import pytest
@@ -11,14 +13,11 @@ from pcgrad_tfx.config.training_config import TrainerConfig, Training
 from pcgrad_tfx.training import building
 from pcgrad_tfx.training.building import build as build_for
 from pcgrad_tfx.training.building import compile_model
+from pcgrad_tfx.training.inputs import TrainingInputs
 from pcgrad_tfx.training.label_statistics import LabelStatistics
 from pcgrad_tfx.training.log_scale import MeanSquaredLogError
-from pcgrad_tfx.training.model import (
-    build_model,
-    check_feature_spec,
-    parameter_count,
-    task_loss,
-)
+from pcgrad_tfx.training.model import build_model, check_feature_spec, task_loss
+from pcgrad_tfx.training.network.sizes import parameter_count
 
 TASKS = (
     Task(name="tip", kind="binary", column="tips"),
@@ -32,11 +31,18 @@ SPEC = {
 FEATURES = {"miles_xf": tf.constant([-2.0, 0.0, 2.0]), "company_xf": tf.constant([0, 1, 4])}
 
 
+BOUNDARIES = {"miles_xf": [-2.0, -1.0, 0.5, 2.0]}
+
+
+def settings(**training):
+    return Training(**{"hidden_units": (16, 8), **training})
+
+
 def build(spec=None, **training):
     keras.utils.set_random_seed(1)
     statistics = {"fare": LabelStatistics(mean=5000.0, std=10.0)}
     sizes = {"company_xf": 5}
-    return build_model(spec or SPEC, TASKS, Training(**training), sizes, statistics)
+    return build_model(spec or SPEC, TASKS, settings(**training), sizes, statistics, BOUNDARIES)
 
 
 def test_one_output_for_each_task():
@@ -62,7 +68,7 @@ def test_a_head_on_a_logarithmic_scale_gives_amounts():
     keras.utils.set_random_seed(1)
     # Of the logarithms; e^5 - 1 is 147.
     statistics = {"fare": LabelStatistics(mean=5.0, std=0.1)}
-    model = build_model(SPEC, tasks, Training(), {"company_xf": 5}, statistics)
+    model = build_model(SPEC, tasks, settings(), {"company_xf": 5}, statistics)
     fares = model(FEATURES)["fare"].numpy()
     assert (np.abs(np.log(fares / 147)) < 5 * 0.1).all()
     assert np.ptp(fares) > 1
@@ -72,9 +78,10 @@ def test_a_head_on_a_logarithmic_scale_gives_amounts():
 
 def test_metrics_of_several_tasks_of_one_kind_have_one_name():
     tasks = [Task(name=name, kind="binary", column=name) for name in ("tip", "late")]
-    config = TrainerConfig(tasks=tasks, features=Features(numeric=("miles",)))
+    features = Features(numeric=("miles",))
+    config = TrainerConfig(tasks=tasks, features=features, hidden_units=(4,))
     model = build_model(SPEC, tasks, config, {"company_xf": 5}, {})
-    compile_model(model, config, tasks, {})
+    compile_model(model, config, tasks, {}, steps=10)
     labels = {task.name: np.array([0.0, 1.0, 0.0]) for task in tasks}
     logs = model.fit(FEATURES, labels, verbose=0).history
     assert {"tip_auc", "late_auc"} <= set(logs)
@@ -89,7 +96,7 @@ HOSTILE += ["n" * 5000, "a\nb", "..", "🚕"]
 def test_columns_may_have_any_name(dtype):
     spec = {f"{name}_xf": tf.io.FixedLenFeature([], dtype) for name in HOSTILE}
     sizes = {} if dtype.is_floating else dict.fromkeys(spec, 3)
-    model = build_model(spec, TASKS, Training(), sizes, {"fare": LabelStatistics(0.0, 1.0)})
+    model = build_model(spec, TASKS, settings(), sizes, {"fare": LabelStatistics(0.0, 1.0)})
     features = {name: tf.cast([0, 1, 2], dtype) for name in spec}
 
     @tf.function
@@ -106,7 +113,7 @@ def test_tasks_and_features_may_be_called_like_layers():
     tasks = [Task(name=name, kind="regression", column="c", log_scale=True) for name in names]
     spec = {name: tf.io.FixedLenFeature([], tf.float32) for name in ("fare_xf", "fare_xf_column")}
     statistics = {name: LabelStatistics(0.0, 1.0) for name in names}
-    training = Training(head_units=(2,))
+    training = settings(head_units=(2,))
     model = build_model(spec, tasks, training, {}, statistics)
     layers = [layer.name for layer in model.layers]
     assert len(layers) == len(set(layers))
@@ -165,40 +172,81 @@ def test_one_feature_is_enough(feature):
     assert outputs["zone"].shape == (3, 4)
 
 
-def test_tasks_share_the_bottom_and_nothing_else():
-    model = build(hidden_units=(6, 5), head_units=(4,))
+def users_of_weights(model):
+    """By weight the tasks whose outputs depend on it."""
     with tf.GradientTape(persistent=True) as tape:
         outputs = model(FEATURES)
-    weights = model.trainable_weights
-    users = {weight.path: set() for weight in weights}
+    users = {weight.path: set() for weight in model.trainable_weights}
     for name, output in outputs.items():
-        for weight, gradient in zip(weights, tape.gradient(output, weights), strict=True):
+        gradients = tape.gradient(output, model.trainable_weights)
+        for weight, gradient in zip(model.trainable_weights, gradients, strict=True):
             if gradient is not None:
                 users[weight.path].add(name)
+    return users
+
+
+def test_tasks_share_the_bottom_and_nothing_else():
+    users = users_of_weights(build(hidden_units=(6, 5), head_units=(4,)))
     names = {task.name for task in TASKS}
     own = [path for path, tasks in users.items() if tasks != names]
     assert all(len(users[path]) == 1 for path in own)
-    assert len(own) == 3 * 2 * 2  # per head a hidden layer and the output layer
+    assert len(own) == 3 * (2 * 2 + 1)  # a hidden layer, the output layer, the direct one
     assert len(users) - len(own) == 1 + 2 * 2  # the embedding and the shared layers
 
 
+@pytest.mark.parametrize(
+    ("architecture", "shared"),
+    # The embedding; kernels and biases of the experts, of PLE's first layer all of them, and its
+    # shared gate.
+    [("separate", 1), ("mmoe", 1 + 2 * 2), ("ple", 1 + 2 * (1 + 3) + 1 + 2)],
+)
+def test_what_tasks_share_follows_from_the_architecture(architecture, shared):
+    users = users_of_weights(build(architecture=architecture, hidden_units=(6, 5)))
+    assert sum(len(tasks) == len(TASKS) for tasks in users.values()) == shared
+    assert {len(tasks) for tasks in users.values()} == {1, len(TASKS)}
+
+
 def test_sizes_are_configurable():
-    model = build(hidden_units=(6, 5), head_units=(4,), embedding_dim=3)
+    model = build(hidden_units=(6, 5), head_units=(4,), embedding_dim=3, wide=False)
     shapes = sorted(tuple(weight.shape) for weight in model.weights if len(weight.shape) == 2)
-    assert shapes == sorted([(5, 3), (4, 6), (6, 5), *[(5, 4)] * 3, (4, 1), (4, 1), (4, 4)])
+    # A number, its three positions and the vector of an id.
+    assert shapes == sorted([(5, 3), (7, 6), (6, 5), *[(5, 4)] * 3, (4, 1), (4, 1), (4, 4)])
 
 
 def test_without_hidden_layers_the_model_is_linear():
     shapes = [tuple(weight.shape) for weight in build(hidden_units=()).weights]
-    assert sorted(shapes) == sorted([(5, 8), (9, 1), (1,), (9, 1), (1,), (9, 4), (4,)])
+    assert sorted(shapes) == sorted([(5, 8), (12, 1), (1,), (12, 1), (1,), (12, 4), (4,)])
+
+
+def test_a_wide_model_begins_as_the_deep_one():
+    """So that a new network's outputs are of order 1 with any number of features."""
+    for name, value in build(wide=True)(FEATURES).items():
+        np.testing.assert_array_equal(value, build(wide=False)(FEATURES)[name])
+
+
+def test_dropout_is_for_training_alone():
+    model = build(dropout=0.5)
+    for name, value in model(FEATURES).items():
+        np.testing.assert_array_equal(value, model(FEATURES)[name])
+    trained = [model(FEATURES, training=True)["fare"] for _ in range(2)]
+    assert not np.allclose(*trained, rtol=1e-7)
 
 
 @pytest.mark.parametrize(
     "training",
-    [{}, {"hidden_units": ()}, {"hidden_units": (6, 5), "head_units": (4, 3), "embedding_dim": 3}],
+    [
+        {},
+        {"hidden_units": ()},
+        {"hidden_units": (), "head_units": (3,)},
+        {"hidden_units": (6, 5), "head_units": (4, 3), "embedding_dim": 3},
+        {"normalization": "layer", "head_units": (4,)},
+        {"normalization": "batch", "architecture": "separate"},
+        {"architecture": "mmoe", "wide": False},
+        {"architecture": "ple", "hidden_units": (6, 5, 4)},
+    ],
 )
 def test_parameters_are_counted_without_the_model(training):
-    counted = parameter_count(SPEC, TASKS, Training(**training), {"company_xf": 5})
+    counted = parameter_count(SPEC, TASKS, settings(**training), {"company_xf": 5}, BOUNDARIES)
     assert counted == build(**training).count_params()
 
 
@@ -206,10 +254,12 @@ def test_much_memory_is_said_before_it_is_taken(capsys, monkeypatch):
     """Ten million units: 40 million weights, and a row of the three heads for each."""
     built = []
     monkeypatch.setattr(building, "build_model", lambda *given: built.append(given))
-    features = {"features": None, "embedding_sizes": {"company_xf": 5}}
     for units in ((64, 32), (10_000_000,)):
-        config = TrainerConfig(tasks=TASKS, hidden_units=units, **features)
-        build_for(config, SPEC, None, {})
+        config = TrainerConfig(
+            tasks=TASKS, hidden_units=units, embedding_sizes={"company_xf": 5}, wide=False
+        )
+        data = mock.Mock(feature_spec=SPEC)
+        build_for(TrainingInputs(config, None, data, 1, {}, {"company_xf": 5}, {}))
         said = capsys.readouterr().out
         assert len(built) == 1 or said.startswith("The model has 160,000,046 parameters; training")
         assert len(built) == 2 or not said
@@ -227,6 +277,7 @@ def test_losses_have_their_weights_on_a_common_scale():
         TrainerConfig(tasks=tasks, features=features),
         tasks,
         {"fare": LabelStatistics(mean=5000.0, std=10.0)},
+        steps=10,
     )
     labels = {
         "tip": tf.constant([0.0, 1.0, 1.0]),
@@ -244,5 +295,5 @@ def test_a_regressions_loss_counts_as_that_of_its_standardized_label():
     tasks = [task.model_copy(update={"loss_weight": 3.0}) for task in TASKS]
     config = TrainerConfig(tasks=tasks, features=Features(numeric=("miles",), categorical=()))
     model = build()
-    compile_model(model, config, tasks, {"fare": LabelStatistics(mean=5000.0, std=10.0)})
+    compile_model(model, config, tasks, {"fare": LabelStatistics(mean=5000.0, std=10.0)}, steps=10)
     assert model.get_compile_config()["loss_weights"] == {"tip": 3.0, "fare": 0.03, "zone": 3.0}

@@ -1,0 +1,101 @@
+"""What Transform has written, looked through once: all that a model is built from."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+
+import tensorflow_transform as tft
+
+from pcgrad_tfx.config.training_config import TrainerConfig
+from pcgrad_tfx.config.training_rule import with_choices
+from pcgrad_tfx.training.dataset import InputData
+from pcgrad_tfx.training.label_statistics import LabelStatistics, label_statistics
+from pcgrad_tfx.training.model import check_feature_spec
+from pcgrad_tfx.training.network.intervals import boundaries
+from pcgrad_tfx.transform.preprocessing import embedding_sizes
+
+_BATCH_SIZE = 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingInputs:
+    """What a model is built from.
+
+    Attributes:
+        config: The Trainer's configuration; what it left open is chosen.
+        tft_output: Transform's graph.
+        data: Transform's examples, in batches as the configuration says.
+        rows: Number of rows of the training data.
+        statistics: Of the regression labels, by task.
+        embedding_sizes: Of the features that hold ids their number; empty for a `model_fn`.
+        boundaries: Of the numbers that are given as positions in intervals, too, the limits.
+    """
+
+    config: TrainerConfig
+    tft_output: tft.TFTransformOutput
+    data: InputData
+    rows: int
+    statistics: Mapping[str, LabelStatistics]
+    embedding_sizes: Mapping[str, int]
+    boundaries: Mapping[str, Sequence[float]]
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches of the training data."""
+        assert self.config.batch_size is not None
+        return math.ceil(self.rows / self.config.batch_size)
+
+    @property
+    def epochs(self) -> int:
+        """Passes over the training data at most."""
+        assert self.config.epochs is not None
+        return self.config.epochs
+
+
+def read_inputs(
+    config: TrainerConfig, tft_output: tft.TFTransformOutput, train_files: Sequence[str]
+) -> TrainingInputs:
+    """Passes over the training data once, and chooses what the configuration leaves open.
+
+    Args:
+        config: The Trainer's configuration.
+        tft_output: Transform's output.
+        train_files: File patterns of the training split.
+
+    Raises:
+        ValueError: A label, a feature or an id does not fit the configuration; there is no row.
+    """
+    data = InputData(tft_output, config.tasks, _BATCH_SIZE)
+    user_sizes = None
+    if not config.model_fn and config.features is None:
+        assert config.embedding_sizes is not None  # checked with the configuration
+        user_sizes = config.embedding_sizes
+        check_feature_spec(data.feature_spec, user_sizes)
+    batches = data.batches(train_files)
+    rows, statistics = label_statistics(batches, config.tasks, user_sizes)
+    if not rows:
+        raise ValueError(f"there is no row in {train_files}; check the train split")
+    config = with_choices(config, rows, len(data.feature_spec))
+    assert config.batch_size is not None
+    assert config.encoding_bins is not None
+    sizes: Mapping[str, int] = {}
+    limits: Mapping[str, Sequence[float]] = {}
+    if not config.model_fn:
+        if user_sizes is None:
+            assert config.features is not None
+            sizes = embedding_sizes(config.features, tft_output)
+        else:
+            sizes = user_sizes
+        numbers = [name for name in data.feature_spec if name not in sizes]
+        limits = boundaries(batches, numbers, config.encoding_bins)
+    return TrainingInputs(
+        config=config,
+        tft_output=tft_output,
+        data=InputData(tft_output, config.tasks, config.batch_size),
+        rows=rows,
+        statistics=statistics,
+        embedding_sizes=sizes,
+        boundaries=limits,
+    )

@@ -1,0 +1,1 @@
+"""The layers of the default model, in the order in which a row passes them."""
