@@ -6,7 +6,7 @@ import functools
 import os
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -18,7 +18,8 @@ from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS, Run, StepTime
 from pcgrad_tfx.comparison.scores import score
 from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.formatting import without_nan
-from pcgrad_tfx.training.building import build, compile_model
+from pcgrad_tfx.training.building import build, compile_model, weight_callbacks
+from pcgrad_tfx.training.callbacks.best_epoch import BestEpoch, constant_losses
 from pcgrad_tfx.training.inputs import TrainingInputs
 from pcgrad_tfx.training.model import outputs_by_task
 
@@ -46,6 +47,9 @@ class Trainings:
         self._train_files = train_files
         self._eval_split = eval_split
         self._test_split = test_split
+        labels = [labels for _, labels in eval_split]
+        self._constant = constant_losses(inputs.config.tasks, labels)
+        self._eval_steps = len(labels)
 
     def run(self, candidate: Candidate, seed: int) -> Run:
         """Trains one candidate with one seed.
@@ -56,15 +60,26 @@ class Trainings:
             FloatingPointError: The training diverged.
         """
         model, tasks = self._compiled(candidate, seed)
+        config = self._inputs.config
         epochs = self._inputs.epochs
         batches = self._inputs.data.epochs(self._train_files, seed, 0, epochs)
         names = [task.name for task in tasks]
+        constant = {name: self._constant[name] for name in names if name in self._constant}
+        best = BestEpoch(model, constant, config.patience, config.restore_best)
+
+        def labelled(features: Any, labels: Mapping[str, tf.Tensor]) -> tuple[Any, dict[str, Any]]:
+            return features, {name: labels[name] for name in names}
+
         try:
             model.fit(
-                batches.map(lambda features, labels: (features, {n: labels[n] for n in names})),
+                batches.map(labelled),
+                # Keras warns at the end of a dataset whose size it does not know.
+                validation_data=self._eval_split.map(labelled).apply(
+                    tf.data.experimental.assert_cardinality(self._eval_steps)
+                ),
                 epochs=epochs,
                 steps_per_epoch=self._inputs.steps_per_epoch,
-                callbacks=[RaiseOnDivergence()],
+                callbacks=[RaiseOnDivergence(), *weight_callbacks(config, best)],
                 # The reader does; Keras warns of its default.
                 shuffle=False,
                 verbose=0,
@@ -72,6 +87,7 @@ class Trainings:
         except FloatingPointError as error:
             where = f"comparison, {candidate.method}, seed {seed}"
             raise FloatingPointError(f"{where}: {error}") from None
+        best.restore()
         return Run(
             method=candidate.method,
             seed=seed,

@@ -84,7 +84,7 @@ class Training(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     learning_rate: float = Field(1e-3, gt=0, description="the optimizer's learning rate")
     learning_rate_schedule: Literal["constant", "cosine"] = "cosine"
     warmup: float = Field(0.0, ge=0, lt=1, description="share of the steps")
-    weight_decay: float = Field(0.01, ge=0, description="what of a weight each step removes")
+    weight_decay: float = Field(0.1, ge=0, description="what of a weight each step removes")
     clipnorm: float | None = Field(None, gt=0, description="largest norm of an update's gradient")
     ema: float | None = Field(None, gt=0, lt=1, description="momentum of the weights' average")
     seed: int = Field(0, ge=0, le=_LARGEST, description="seed of all that is random")
@@ -99,7 +99,7 @@ class Training(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     activation: ActivationName = Field("relu", description="one of Keras's activations")
     normalization: Literal["none", "layer", "batch"] = "none"
     residual: bool = Field(False, description="whether equally wide layers add up")
-    dropout: float = Field(0.1, ge=0, lt=1, description="share of the outputs set to 0")
+    dropout: float = Field(0.2, ge=0, lt=1, description="share of the outputs set to 0")
 
 
 class TrainerConfig(Training):

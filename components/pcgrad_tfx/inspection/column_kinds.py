@@ -5,8 +5,8 @@ The rules, applied to the values that are not missing; the first one that fits c
 - empty: there is none. constant: there is one, in every row.
 - Numbers (every value is one) are a date if they are called so and look like seconds or
   milliseconds since 1970, an identifier if they are whole, all different and count the rows or are
-  called so, categorical if they are whole and there are at most 20 of them with 20 rows each on
-  average, and numeric otherwise.
+  called so, categorical if they are whole and there are 3 to 20 of them with 20 rows each on
+  average, and numeric otherwise. Two numbers, such as 0 and 1, say no more as categories.
 - Texts are a date if nearly all look like one, an identifier (or free text) if a value occurs less
   than twice on average, and categorical otherwise. Truth values are texts of two values.
 - Texts that are numbers but for what stands for a missing value ("NA", "?"), or fractions or many
@@ -122,7 +122,7 @@ def _kind_of_numbers(name: str, known: pd.Series, values: list[str]) -> ColumnKi
     all_differ = len(values) == len(known) > _MANY_VALUES
     if all_differ and (_IDENTIFIER_NAME.search(name) or high - low + 1 == len(values)):
         return ColumnKind(name, "identifier", different)
-    if len(values) <= _FEW_VALUES and len(known) >= _ROWS_PER_VALUE * len(values):
+    if 2 < len(values) <= _FEW_VALUES and len(known) >= _ROWS_PER_VALUE * len(values):
         return ColumnKind(name, "categorical", f"{len(values)} different whole numbers")
     return ColumnKind(name, "numeric", different)
 

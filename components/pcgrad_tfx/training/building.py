@@ -13,6 +13,7 @@ from pcgrad import PCGrad, PPCGrad
 from pcgrad.keras import MultiTaskModel
 from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.config.training_config import TrainerConfig, hyperparameter_values
+from pcgrad_tfx.training.callbacks.best_epoch import BestEpoch
 from pcgrad_tfx.training.inputs import TrainingInputs
 from pcgrad_tfx.training.label_statistics import LabelStatistics
 from pcgrad_tfx.training.model import build_model, task_loss
@@ -115,6 +116,11 @@ def compile_model(
             f"{config.model_fn} returned a model without variables; call it once or give it inputs"
         )
     model.optimizer.build(model.trainable_variables)
+
+
+def weight_callbacks(config: TrainerConfig, best: BestEpoch) -> list[keras.callbacks.Callback]:
+    """What looks at the weights of each epoch: the best one's, and their moving average."""
+    return [best, keras.callbacks.SwapEMAWeights()] if config.ema else [best]
 
 
 def _optimizer(config: TrainerConfig, steps: int) -> keras.optimizers.Optimizer:

@@ -29,7 +29,7 @@ from pcgrad_tfx.config.training_config import (
     trainer_config,
 )
 from pcgrad_tfx.data.example_files import check_whole, example_files
-from pcgrad_tfx.training.building import build, compile_model
+from pcgrad_tfx.training.building import build, compile_model, weight_callbacks
 from pcgrad_tfx.training.callbacks.best_epoch import BestEpoch, constant_losses
 from pcgrad_tfx.training.callbacks.epoch_lines import EpochLines
 from pcgrad_tfx.training.callbacks.record import TrainingRecord
@@ -167,7 +167,7 @@ def _fit(
         return
     config, data = inputs.config, inputs.data
     epochs = inputs.epochs
-    callbacks: list[keras.callbacks.Callback] = [RaiseOnDivergence(), best]
+    callbacks = [RaiseOnDivergence(), *weight_callbacks(config, best)]
     if fn_args.train_steps:
         epochs = math.ceil(fn_args.train_steps / inputs.steps_per_epoch)
         callbacks.append(_StopAfter(fn_args.train_steps))

@@ -153,10 +153,13 @@ def _training(training: Training) -> Table:
     table = tomlkit.table()
     surgery = tomlkit.string(training.surgery)
     table.add("surgery", surgery.comment('or "ppcgrad", or "none"'))
+    _comment(table, "Chosen for so many rows and columns; docs/training.md has all keys.")
     epochs = tomlkit.item(training.epochs)
-    table.add("epochs", epochs.comment("fewer if the eval losses in the report rise again"))
+    table.add("epochs", epochs.comment("at most: it stops when eval gets no better"))
     table.add("batch_size", training.batch_size)
     table.add("learning_rate", training.learning_rate)
+    table.add("hidden_units", list(training.hidden_units or ()))
+    table.add("encoding_bins", training.encoding_bins)
     return table
 
 

@@ -12,6 +12,7 @@ from pcgrad_pipelines.local.runner import DONE, FAILED, main
 from pcgrad_tfx.config.features import Features
 from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.config.training_config import Training
+from pcgrad_tfx.config.training_rule import with_choices
 from pcgrad_tfx.errors import DataError
 from pcgrad_tfx.inspection.leakage import Leak
 from pcgrad_tfx.inspection.proposal import Proposal, propose
@@ -130,7 +131,7 @@ def test_any_text_is_read_back(text):
         features=Features.model_construct(numeric=(text,), categorical=()),
         left_out={text: f"because\n{text}"},
         leaks=(Leak(text, "kind", f"predicts\n{text}"),),
-        training=Training(epochs=3),
+        training=with_choices(Training(epochs=3), rows=9, columns=1),
         no_classes={f"c{text}": (text,)},
         text_columns=frozenset(),
     )

@@ -24,7 +24,8 @@ class BestEpoch(keras.callbacks.Callback):
     An epoch is judged on eval, by the mean over the tasks of their gain over a constant prediction:
     1 - loss / loss of the best constant. It is 0 for a constant and 1 for a perfect prediction; of
     regressions it is R², on the scale on which they are learned. It is added to Keras's logs as
-    `val_gain`: this callback comes before those that read them.
+    `val_gain`: this callback comes before those that read them, and before one that swaps weights
+    for an evaluation.
 
     Args:
         model: The compiled and built model.
@@ -44,6 +45,8 @@ class BestEpoch(keras.callbacks.Callback):
         super().__init__()
         self._constant_losses = dict(constant_losses)
         self._patience = patience
+        self._running = 0
+        self._newest: float | None = None
         self._gain = tf.Variable(-math.inf, dtype=tf.float64, trainable=False)
         self._epoch = tf.Variable(-1, dtype=tf.int64, trainable=False)
         self._of_model = [weight.value for weight in model.weights] if keeps_weights else []
@@ -70,22 +73,27 @@ class BestEpoch(keras.callbacks.Callback):
         best = self.epoch
         return bool(self._patience) and best is not None and epochs - 1 - best >= self._patience
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Judges the epoch."""
-        if logs is None:
-            return
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Notes the epoch, which an evaluation does not know."""
+        self._running = epoch
+
+    def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Judges the epoch with the weights that were evaluated: the moving average, if any."""
         gains = [
-            1 - logs[f"val_{name}_loss"] / constant
+            1 - (logs or {})[f"{name}_loss"] / constant
             for name, constant in self._constant_losses.items()
         ]
-        if not gains:
-            return
-        logs[GAIN] = float(np.mean(gains))
-        if logs[GAIN] > self.gain:
-            self._gain.assign(logs[GAIN])
-            self._epoch.assign(epoch)
+        self._newest = float(np.mean(gains)) if gains else None
+        if self._newest is not None and self._newest > self.gain:
+            self._gain.assign(self._newest)
+            self._epoch.assign(self._running)
             for kept, value in zip(self._kept, self._of_model, strict=True):
                 kept.assign(value)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Adds the gain to the logs, and stops."""
+        if logs is not None and self._newest is not None:
+            logs[GAIN] = self._newest
         if self.is_over(epoch + 1):
             self.model.stop_training = True
 

@@ -67,14 +67,14 @@ class PackedEmbedding(keras.layers.Layer):
     def call(self, inputs: Any) -> Any:
         """From ids, integers [N, columns], to their vectors side by side, [N, columns · width].
 
-        On a CPU an id that its column does not have is an error, as in `keras.layers.Embedding`.
+        On a CPU an id that its column does not have is an error.
         """
         ids = ops.cast(inputs, "int32")
         sizes = ops.convert_to_tensor(self._sizes, "int32")
         starts = [0, *itertools.accumulate(self._sizes)][:-1]
         rows = ids + ops.convert_to_tensor(starts, "int32")
-        # Not the row of another column.
-        rows = ops.where((ids >= 0) & (ids < sizes), rows, -1)
+        # Not the row of another column, but none: -1 would be the last one for Keras.
+        rows = ops.where((ids >= 0) & (ids < sizes), rows, sum(self._sizes))
         return ops.reshape(self._table(rows), [-1, len(self._sizes) * self._width])
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, int]:

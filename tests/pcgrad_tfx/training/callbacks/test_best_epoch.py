@@ -1,5 +1,7 @@
 """Which epoch's weights are kept, and when training stops."""
 
+from unittest import mock
+
 import keras
 import numpy as np
 import pytest
@@ -23,10 +25,13 @@ def epochs_of(gains, *, patience=0, keeps_weights=True):
     for epoch, gain in enumerate(gains):
         model.set_weights([np.full([1, 1], epoch)])
         # Both tasks have half of it more or less.
-        logs = {
-            "val_sold_loss": LOSSES["sold"] * (1 - gain - 0.1),
-            "val_price_loss": LOSSES["price"] * (1 - gain + 0.1),
+        evaluated = {
+            "sold_loss": LOSSES["sold"] * (1 - gain - 0.1),
+            "price_loss": LOSSES["price"] * (1 - gain + 0.1),
         }
+        logs = {}
+        best.on_epoch_begin(epoch)
+        best.on_test_end(evaluated)
         best.on_epoch_end(epoch, logs)
         assert logs["val_gain"] == pytest.approx(gain, nan_ok=True)
         if model.stop_training:
@@ -65,6 +70,8 @@ def test_without_labels_in_eval_nothing_is_judged():
     model.set_weights([np.full([1, 1], 7.0)])
     model.stop_training = False
     for epoch in range(5):
+        best.on_epoch_begin(epoch)
+        best.on_test_end({"loss": 1.0})
         best.on_epoch_end(epoch, {"loss": 1.0})
     best.restore()
     assert best.epoch is None
@@ -139,3 +146,32 @@ def test_a_number_of_steps_is_kept_to(transformed_data, tmp_path):
     config = trainer_config(learning_rate=0.3)
     run = transformed_data.train(tmp_path, config, train_steps=100)
     assert run.steps == 100
+
+
+def test_a_moving_average_is_what_is_judged_and_kept():
+    """The weights that the evaluation saw, not those that training goes on with."""
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential([keras.Input([1]), keras.layers.Dense(1, use_bias=False)])
+    model.compile(keras.optimizers.SGD(0.4, use_ema=True, ema_momentum=0.5), "mse")
+    evaluated, seen = [], []
+
+    class Watch(keras.callbacks.Callback):
+        def on_test_end(self, logs=None):
+            evaluated.append((logs["loss"], model.get_weights()[0].item()))
+
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append(model.get_weights()[0].item())
+
+    x, y = np.ones([8, 1]), np.full([8, 1], 3.0)
+    best = BestEpoch(model, {"sold": 1.0}, 0, True)
+    with mock.patch.object(
+        best, "on_test_end", lambda logs: BestEpoch.on_test_end(best, {"sold_loss": logs["loss"]})
+    ):
+        model.fit(
+            x, y, validation_data=(x, y), epochs=6, verbose=0,
+            callbacks=[best, Watch(), keras.callbacks.SwapEMAWeights()],
+        )  # fmt: skip
+    best.restore()
+    lowest = min(evaluated)
+    assert model.get_weights()[0].item() == lowest[1]
+    assert lowest[1] not in seen
