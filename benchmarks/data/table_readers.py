@@ -76,7 +76,7 @@ def leaves(packages: Packages) -> pd.DataFrame:
     """A picture of a leaf (Flavia, Wu et al. 2007)."""
     frame = _from_r(packages, "modeldata/leaf_id_flavia")
     # A botanist's description of the species, like the labels.
-    return frame.drop(columns=[c for c in frame if c.endswith("_edge")])
+    return frame.drop(columns=["base", *(c for c in frame if c.endswith("_edge"))])
 
 
 def meats(packages: Packages) -> pd.DataFrame:
