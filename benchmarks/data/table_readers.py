@@ -76,6 +76,7 @@ def leaves(packages: Packages) -> pd.DataFrame:
     """A picture of a leaf (Flavia, Wu et al. 2007)."""
     frame = _from_r(packages, "modeldata/leaf_id_flavia")
     # A botanist's description of the species, like the labels.
+    frame["apex"] = frame["apex"].replace("none", "plain")  # not a missing value
     return frame.drop(columns=["base", *(c for c in frame if c.endswith("_edge"))])
 
 
