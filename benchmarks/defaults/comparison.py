@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from benchmarks.data.tables import TABLES, Kind
+from benchmarks.data.tables import TABLES
 from benchmarks.defaults.scores import CONSTANT
 
 # With less to be gained by the reference, the ratio of two gains is noise.
@@ -34,8 +34,8 @@ def read_scores(results: pathlib.Path, contenders: Sequence[str]) -> pd.DataFram
         contenders: Their names in it.
 
     Returns:
-        The columns table, seed, label, kind, contender, score and seconds (of all labels).
-        Without the rows of a task and a seed whose test split cannot be scored.
+        The columns table, seed, label, kind, contender, score and seconds: CPU time for all labels
+        of the table. Without the rows of a task and a seed whose test split cannot be scored.
     """
     cells = []
     for table, about in TABLES.items():
@@ -46,7 +46,15 @@ def read_scores(results: pathlib.Path, contenders: Sequence[str]) -> pd.DataFram
                 seed = int(file.stem.rpartition("-")[2])
                 cell = json.loads(file.read_text())
                 cells += [
-                    (table, seed, label, kind, contender, cell["scores"][label], cell["seconds"])
+                    (
+                        table,
+                        seed,
+                        label,
+                        kind,
+                        contender,
+                        cell["scores"][label],
+                        cell["cpu_seconds"],
+                    )
                     for label, kind in about.labels.items()
                 ]
     names = ["table", "seed", "label", "kind", "contender", "score", "seconds"]
@@ -128,8 +136,3 @@ def behind(scores: pd.DataFrame, contender: str, other: str) -> pd.DataFrame:
             found.append((*task, mean, p))
     frame = pd.DataFrame(found, columns=[*_TASK, "difference", "p"])
     return frame.set_index(_TASK)
-
-
-def kind_of(table: str, label: str) -> Kind:
-    """The kind of a label."""
-    return TABLES[table].labels[label]

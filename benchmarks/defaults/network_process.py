@@ -15,6 +15,7 @@ import numpy as np
 
 from benchmarks.defaults.rows import Prediction, Rows
 
+_LAST_LINES = 30
 _SCRIPT = pathlib.Path(__file__).with_name("network.py")
 
 
@@ -64,7 +65,7 @@ def train_network(
             check=False,
         )
         if process.returncode:
-            raise RuntimeError("\n".join(process.stdout.splitlines()[-30:]))
+            raise RuntimeError("\n".join(process.stdout.splitlines()[-_LAST_LINES:]))
         answer = json.loads((folder / "answer.json").read_text())
         values = np.load(folder / "predictions.npz")
         predictions = {

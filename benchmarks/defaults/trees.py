@@ -53,7 +53,7 @@ def fit_tuned_trees(problem: Problem) -> tuple[Prediction, dict[str, Any]]:
 def fit_tuned_lightgbm(problem: Problem) -> tuple[Prediction, dict[str, Any]]:
     """Predicts by LightGBM with the best of 20 settings, stopped by eval.
 
-    It is no requirement of the project: `pip install lightgbm`.
+    It is no requirement of the project: `pip install "lightgbm>=4.7"`.
     """
     return _tuned(problem, _grow_lightgbm)
 
@@ -110,8 +110,13 @@ def _grow_lightgbm(problem: Problem, settings: dict[str, Any]) -> tuple[float, i
     if problem.kind == "regression":
         known[:] = True
     stopping = lightgbm.early_stopping(_PATIENCE * _TREES_AT_ONCE, verbose=False)
-    held_out = [(problem.eval[known], problem.eval_label[known])]
-    model.fit(problem.train, problem.train_label, eval_set=held_out, callbacks=[stopping])
+    model.fit(
+        problem.train,
+        problem.train_label,
+        eval_X=problem.eval[known],
+        eval_y=problem.eval_label[known],
+        callbacks=[stopping],
+    )
     loss = _loss(problem, model, _predict(problem, model, problem.eval))
     values = _predict(problem, model, problem.test)
     return loss, int(model.best_iteration_), _prediction(problem, model, values)
