@@ -25,7 +25,7 @@ _SETTINGS = 20
 _ROWS_TO_TUNE = 20_000
 _MOST_TREES = 1000
 _TREES_AT_ONCE = 20
-_PATIENCE = 2
+_PATIENCE = 40  # trees that make nothing better
 
 _RANGES = {
     "learning_rate": loguniform(0.02, 0.3),
@@ -34,15 +34,15 @@ _RANGES = {
     "rows_of_a_leaf": loguniform(3, 100),
 }
 
-# Learns with some settings, stops by eval: (loss on eval, number of trees, prediction).
-_Fit = Callable[[Problem, dict[str, Any]], tuple[float, int, Prediction]]
+# Learns with some settings, stops by eval: (loss on eval, number of trees, values of test).
+_Fit = Callable[[Problem, dict[str, Any]], tuple[float, int, npt.NDArray[Any]]]
 
 
 def fit_trees(problem: Problem) -> tuple[Prediction, dict[str, Any]]:
     """Predicts by scikit-learn's HistGradientBoosting as it is; eval is not used."""
-    problem = _with_categories(problem)
+    problem, classes = _with_codes(_with_categories(problem))
     model = _estimator(problem).fit(problem.train, problem.train_label)
-    return _prediction(problem, model, _predict(problem, model, problem.test)), {}
+    return Prediction(_predict(problem, model, problem.test), classes), {}
 
 
 def fit_tuned_trees(problem: Problem) -> tuple[Prediction, dict[str, Any]]:
@@ -61,16 +61,22 @@ def fit_tuned_lightgbm(problem: Problem) -> tuple[Prediction, dict[str, Any]]:
 def _tuned(problem: Problem, fit: _Fit) -> tuple[Prediction, dict[str, Any]]:
     problem = _with_categories(problem)
     some = np.random.default_rng(problem.seed).permutation(len(problem.train))[:_ROWS_TO_TUNE]
-    sample = dataclasses.replace(
-        problem, train=problem.train.iloc[some], train_label=problem.train_label.iloc[some]
+    sample, _ = _with_codes(
+        dataclasses.replace(
+            problem, train=problem.train.iloc[some], train_label=problem.train_label.iloc[some]
+        )
     )
+    problem, classes = _with_codes(problem)
     candidates = ParameterSampler(_RANGES, _SETTINGS, random_state=problem.seed)
     best = min(candidates, key=lambda settings: fit(sample, settings)[0])
-    _, trees, prediction = fit(problem, best)
-    return prediction, {**{key: float(value) for key, value in best.items()}, "trees": trees}
+    _, trees, values = fit(problem, best)
+    settings = {**{key: float(value) for key, value in best.items()}, "trees": trees}
+    return Prediction(values, classes), settings
 
 
-def _grow_histogram(problem: Problem, settings: dict[str, Any]) -> tuple[float, int, Prediction]:
+def _grow_histogram(
+    problem: Problem, settings: dict[str, Any]
+) -> tuple[float, int, npt.NDArray[Any]]:
     model = _estimator(
         problem,
         learning_rate=settings["learning_rate"],
@@ -83,16 +89,18 @@ def _grow_histogram(problem: Problem, settings: dict[str, Any]) -> tuple[float, 
     losses: dict[int, float] = {}
     for trees in range(_TREES_AT_ONCE, _MOST_TREES + 1, _TREES_AT_ONCE):
         model.set_params(max_iter=trees).fit(problem.train, problem.train_label)
-        losses[trees] = _loss(problem, model, _predict(problem, model, problem.eval))
-        if trees - min(losses, key=losses.__getitem__) >= _PATIENCE * _TREES_AT_ONCE:
+        losses[trees] = _loss(problem, _predict(problem, model, problem.eval))
+        best = min(losses, key=losses.__getitem__)
+        if trees - best >= _PATIENCE:
             break
-    best = min(losses, key=losses.__getitem__)
     staged = model.staged_predict if problem.kind == "regression" else model.staged_predict_proba
     values = next(itertools.islice(staged(problem.test), best - 1, None))
-    return losses[best], best, _prediction(problem, model, values)
+    return losses[best], best, values[:, 1] if problem.kind == "binary" else values
 
 
-def _grow_lightgbm(problem: Problem, settings: dict[str, Any]) -> tuple[float, int, Prediction]:
+def _grow_lightgbm(
+    problem: Problem, settings: dict[str, Any]
+) -> tuple[float, int, npt.NDArray[Any]]:
     import lightgbm  # noqa: PLC0415 (not everybody who runs the benchmark has it)
 
     kind = lightgbm.LGBMRegressor if problem.kind == "regression" else lightgbm.LGBMClassifier
@@ -106,20 +114,15 @@ def _grow_lightgbm(problem: Problem, settings: dict[str, Any]) -> tuple[float, i
         verbose=-1,
         random_state=problem.seed,
     )
-    known = problem.eval_label.isin(problem.train_label.unique())
-    if problem.kind == "regression":
-        known[:] = True
-    stopping = lightgbm.early_stopping(_PATIENCE * _TREES_AT_ONCE, verbose=False)
     model.fit(
         problem.train,
         problem.train_label,
-        eval_X=problem.eval[known],
-        eval_y=problem.eval_label[known],
-        callbacks=[stopping],
+        eval_X=problem.eval,
+        eval_y=problem.eval_label,
+        callbacks=[lightgbm.early_stopping(_PATIENCE, verbose=False)],
     )
-    loss = _loss(problem, model, _predict(problem, model, problem.eval))
-    values = _predict(problem, model, problem.test)
-    return loss, int(model.best_iteration_), _prediction(problem, model, values)
+    loss = _loss(problem, _predict(problem, model, problem.eval))
+    return loss, int(model.best_iteration_), _predict(problem, model, problem.test)
 
 
 def _with_categories(problem: Problem) -> Problem:
@@ -132,6 +135,22 @@ def _with_categories(problem: Problem) -> Problem:
     return dataclasses.replace(problem, **parts)
 
 
+def _with_codes(problem: Problem) -> tuple[Problem, tuple[str, ...]]:
+    """The classes as numbers from 0; without rows of eval whose class is not in train."""
+    if problem.kind != "multiclass":
+        return problem, ()
+    codes, classes = pd.factorize(problem.train_label, sort=True)
+    held_out = classes.get_indexer(problem.eval_label)
+    known = held_out >= 0
+    coded = dataclasses.replace(
+        problem,
+        train_label=pd.Series(codes),
+        eval=problem.eval[known],
+        eval_label=pd.Series(held_out[known]),
+    )
+    return coded, tuple(classes)
+
+
 def _estimator(problem: Problem, **settings: Any) -> Any:
     kind = (
         HistGradientBoostingRegressor
@@ -142,22 +161,15 @@ def _estimator(problem: Problem, **settings: Any) -> Any:
 
 
 def _predict(problem: Problem, model: Any, features: pd.DataFrame) -> npt.NDArray[Any]:
-    """The amounts, or the probabilities of the model's classes."""
+    """The values of a `Prediction`."""
     if problem.kind == "regression":
         return np.asarray(model.predict(features))
-    return np.asarray(model.predict_proba(features))
+    values = np.asarray(model.predict_proba(features))
+    return values[:, 1] if problem.kind == "binary" else values
 
 
-def _loss(problem: Problem, model: Any, values: npt.NDArray[Any]) -> float:
+def _loss(problem: Problem, values: npt.NDArray[Any]) -> float:
     if problem.kind == "regression":
         return float(mean_squared_error(problem.eval_label, values))
-    known = problem.eval_label.isin(model.classes_).to_numpy()
-    return float(log_loss(problem.eval_label[known], values[known], labels=model.classes_))
-
-
-def _prediction(problem: Problem, model: Any, values: npt.NDArray[Any]) -> Prediction:
-    if problem.kind == "regression":
-        return Prediction(values)
-    if problem.kind == "binary":
-        return Prediction(values[:, 1])
-    return Prediction(values, tuple(map(str, model.classes_)))
+    classes = sorted(problem.train_label.unique())
+    return float(log_loss(problem.eval_label, values, labels=classes))
