@@ -193,7 +193,7 @@ def main() -> None:
     for name, table in TABLES.items():
         frame, labels = load(name, args.folder)
         columns = frame.shape[1] - len(labels)
-        texts = frame.drop(columns=list(labels)).select_dtypes(object).shape[1]
+        texts = frame.drop(columns=list(labels)).select_dtypes(exclude="number").shape[1]
         missing = frame.drop(columns=list(labels)).isna().to_numpy().mean()
         kinds = ", ".join(f"{label} ({kind})" for label, kind in labels.items())
         print(

@@ -31,8 +31,8 @@ def fit_linear(problem: Problem) -> tuple[Prediction, dict[str, Any]]:
         min_frequency=_FEWEST_OF_A_TEXT, handle_unknown="infrequent_if_exist", sparse_output=False
     )
     transform = make_column_transformer(
-        (numbers, make_column_selector(dtype_exclude=object)),
-        (texts, make_column_selector(dtype_include=object)),
+        (numbers, make_column_selector(dtype_include="number")),
+        (texts, make_column_selector(dtype_exclude="number")),
     )
     train, label = transform.fit_transform(problem.train), problem.train_label.to_numpy()
     test = transform.transform(problem.test)

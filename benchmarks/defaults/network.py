@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import pathlib
-import resource
 import sys
 import tempfile
 import time
@@ -55,7 +54,7 @@ def main() -> None:
         convert_string=False, convert_boolean=False, convert_floating=False
     )
     proposal = _proposal(table, request["labels"], pathlib.Path(request["cache"]))
-    for column in table.select_dtypes(object):
+    for column in table.select_dtypes(exclude="number"):
         table[column] = table[column].mask(table[column].isin(proposal["missing"]))
     data = pathlib.Path(request["cache"]) / f"transformed-{_key(proposal)}"
     if not data.exists():
@@ -82,7 +81,6 @@ def main() -> None:
         answer: dict[str, Any] = {
             "seconds": time.monotonic() - started,
             "cpu_seconds": time.process_time() - cpu,
-            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
             "training": training,
         }
         outputs = _predict(table.loc["test"], model)
@@ -171,18 +169,16 @@ def _examples(rows: pd.DataFrame) -> Iterator[bytes]:
 
 def _lists(column: pd.Series) -> pa.Array:
     """One value or none for each row."""
-    known = column.notna().to_numpy()
     types = {tf.int64: pa.int64(), tf.float32: pa.float32(), tf.string: pa.binary()}
-    values = column[known].map(str.encode) if column.dtype == object else column[known]
-    offsets = np.concatenate([[0], np.cumsum(known)]).astype(np.int32)
-    flat = pa.array(values.tolist(), type=types[_dtype(column)])
-    return pa.LargeListArray.from_arrays(offsets.astype(np.int64), flat)
+    known = column.notna().to_numpy()
+    values = pa.array(column[known].tolist(), type=types[_dtype(column)])
+    return pa.LargeListArray.from_arrays(np.append(0, np.cumsum(known)), values)
 
 
 def _dtype(column: pd.Series) -> tf.DType:
-    if column.dtype == object:
+    if not pd.api.types.is_numeric_dtype(column):
         return tf.string
-    return tf.int64 if pd.api.types.is_integer_dtype(column.dtype) else tf.float32
+    return tf.int64 if pd.api.types.is_integer_dtype(column) else tf.float32
 
 
 def _predict(rows: pd.DataFrame, model: pathlib.Path) -> dict[str, npt.NDArray[Any]]:

@@ -36,7 +36,7 @@ def train_network(
         proposed: Whether they are added to those that `tfx-pcgrad init` proposes, not to none.
 
     Returns:
-        The predictions by label, and the details: seconds and memory of the training, and more.
+        The predictions by label, and the details: the seconds of the training, and its keys.
 
     Raises:
         RuntimeError: The process failed; with its last words.

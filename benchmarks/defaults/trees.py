@@ -128,7 +128,7 @@ def _grow_lightgbm(
 def _with_categories(problem: Problem) -> Problem:
     """The texts as categories; those that are not among the most frequent ones are missing."""
     kinds = {}
-    for column in problem.train.select_dtypes(object):
+    for column in problem.train.select_dtypes(exclude="number"):
         frequent = problem.train[column].value_counts().index[: _MOST_TEXTS - 1]
         kinds[column] = pd.CategoricalDtype(frequent)
     parts = {name: getattr(problem, name).astype(kinds) for name in ("train", "eval", "test")}
