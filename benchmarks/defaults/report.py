@@ -27,6 +27,7 @@ from benchmarks.defaults.comparison import (
     relative_gains,
 )
 from benchmarks.defaults.run import LINEAR, OF_ONE_LABEL
+from benchmarks.defaults.trees import ROWS_TO_TUNE, SETTINGS
 
 _HALVES = {"Tables on which the defaults were chosen": CHOSEN, "Tables held back": HELD}
 
@@ -40,7 +41,8 @@ _EXPLANATION = (
     f"gains less than {SMALLEST_GAIN} are left out. It is the mean over a table's tasks, then over "
     "tables, with a bootstrap interval. Behind linear: the number of tasks, each at the one-sided "
     f"{SIGNIFICANCE:.0%} level, so that one in twenty would be by chance if both were equal. "
-    "Seconds: the median of the CPU time for all labels of a table, with the tuning."
+    "Seconds: the median of the CPU time for all labels of a table, with the tuning: "
+    f"{SETTINGS} settings for each label, tried on at most {ROWS_TO_TUNE:,} rows of train."
 )
 
 
@@ -52,7 +54,9 @@ def main() -> None:
     parser.add_argument("results", type=pathlib.Path, help="folder that run.py wrote")
     parser.add_argument("networks", nargs="*", help="names of networks in it")
     others = [name for name in OF_ONE_LABEL if name != LINEAR]
-    parser.add_argument("--others", nargs="*", choices=others, default=others)
+    parser.add_argument(
+        "--others", nargs="*", choices=others, default=others, help="beside the linear model"
+    )
     parser.add_argument("--reference", default="tuned-lightgbm", help="whose gain is 1")
     args = parser.parse_args()
     if args.reference not in (names := [LINEAR, *args.others, *args.networks]):

@@ -9,7 +9,7 @@
 The tables are those of `benchmarks.data.tables`; each is split 8:1:1 by each seed. A contender's
 scores on a table and a seed are kept in RESULTS/TABLE/CONTENDER-SEED.json and not computed again,
 so that a run may be interrupted, or done in pieces. LightGBM is no requirement of the project:
-`pip install "lightgbm>=4.7"`. Tuning takes most of the time: two thirds of it for `tuned-trees`.
+`pip install "lightgbm>=4.7"`. Tuning takes most of the time.
 """
 
 from __future__ import annotations

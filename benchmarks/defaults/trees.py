@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +20,9 @@ from benchmarks.defaults.rows import Prediction, Problem
 # What scikit-learn's trees can tell apart.
 _MOST_TEXTS = 255
 
-_SETTINGS = 20
+SETTINGS: Final = 20
 # Settings are tried on a sample of so many rows; the best one is trained on all.
-_ROWS_TO_TUNE = 20_000
+ROWS_TO_TUNE: Final = 20_000
 _MOST_TREES = 1000
 _TREES_AT_ONCE = 20
 _PATIENCE = 40  # trees that make nothing better
@@ -60,14 +60,14 @@ def fit_tuned_lightgbm(problem: Problem) -> tuple[Prediction, dict[str, Any]]:
 
 def _tuned(problem: Problem, fit: _Fit) -> tuple[Prediction, dict[str, Any]]:
     problem = _with_categories(problem)
-    some = np.random.default_rng(problem.seed).permutation(len(problem.train))[:_ROWS_TO_TUNE]
+    some = np.random.default_rng(problem.seed).permutation(len(problem.train))[:ROWS_TO_TUNE]
     sample, _ = _with_codes(
         dataclasses.replace(
             problem, train=problem.train.iloc[some], train_label=problem.train_label.iloc[some]
         )
     )
     problem, classes = _with_codes(problem)
-    candidates = ParameterSampler(_RANGES, _SETTINGS, random_state=problem.seed)
+    candidates = ParameterSampler(_RANGES, SETTINGS, random_state=problem.seed)
     best = min(candidates, key=lambda settings: fit(sample, settings)[0])
     _, trees, values = fit(problem, best)
     settings = {**{key: float(value) for key, value in best.items()}, "trees": trees}

@@ -79,7 +79,7 @@ def test_a_contender_sees_no_label_and_only_rows_that_have_its_own(rows, label):
 
 @pytest.mark.parametrize("contender", ["linear", "trees", "tuned-trees"])
 def test_contenders_learn_each_kind(rows, contender, monkeypatch):
-    monkeypatch.setattr("benchmarks.defaults.trees._SETTINGS", 2)
+    monkeypatch.setattr("benchmarks.defaults.trees.SETTINGS", 2)
     monkeypatch.setattr("benchmarks.defaults.trees._MOST_TREES", 60)
     predictions, _ = run.learn_labels(rows, contender)
     assert {name: len(p.values) for name, p in predictions.items()} == dict.fromkeys(KINDS, 40)
