@@ -184,7 +184,7 @@ def train_one_step(
     keras.utils.set_random_seed(1)
     _, statistics = label_statistics(batch("train"), tasks)
     model = build(trainer, feature_spec, output, statistics)
-    compile_model(model, trainer, tasks, statistics)
+    compile_model(model, trainer, tasks, statistics, steps=1)
     model.run_eagerly = True
     validation = batch("eval") if transformed["eval"] else None
     data = {"x": batch("train"), "validation_data": validation}
