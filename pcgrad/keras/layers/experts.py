@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import keras
+import numpy as np
 
 Value = TypeVar("Value")
 
@@ -84,7 +84,7 @@ class ExpertMixtures(keras.layers.Layer):
         super().__init__(**kwargs)
         self.supports_masking = True
         self.tasks = _checked_tasks(tasks)
-        widths = [units] if isinstance(units, numbers.Integral) else units
+        widths = [units] if isinstance(units, int | np.integer) else units
         self.units = tuple(positive("units", width) for width in widths)
         if not self.units:
             raise ValueError("`units` is empty: pass the width of one layer or of several")
@@ -151,13 +151,13 @@ def positive(argument: str, value: Any) -> int:
     Raises:
         ValueError: It is not.
     """
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
         raise ValueError(f"`{argument}` must be a positive integer, not {value!r}")
     return int(value)
 
 
 def _checked_tasks(tasks: int | Sequence[str]) -> int | tuple[str, ...]:
-    if isinstance(tasks, numbers.Integral):
+    if isinstance(tasks, int | np.integer):
         return positive("tasks", tasks)
     names = () if isinstance(tasks, str) else tuple(tasks)
     if not names or not all(isinstance(name, str) for name in names):
