@@ -12,8 +12,10 @@ from pcgrad import packing
 from pcgrad.gramian import gram_matrix
 from pcgrad.replicas import on_several_replicas, sum_over_replicas
 from pcgrad.task_gradients import Gradient, Losses, combine, task_gradients
+from pcgrad.weighted_sum import weighted_sum_backward
 from pcgrad.weightings import (
     Weighting,
+    needs_gramian,
     parallel_projection,
     projection_orders,
     sequential_projection,
@@ -39,7 +41,8 @@ def weighted_backward(
         losses: T floating-point losses, as a sequence or a mapping from task names. A loss that is
             not a scalar counts as its sum.
         variables: The V variables to differentiate by.
-        weighting: Gram matrix → weights: `PCGrad()`, `PPCGrad()` or a function of one's own.
+        weighting: Gram matrix → weights: `PCGrad()`, `PPCGrad()` or a function of one's own. One
+            that needs no Gram matrix takes one backward pass, see `pcgrad.Weighting`.
         step: Number of the training step, handed to the weighting.
 
     Returns:
@@ -53,6 +56,8 @@ def weighted_backward(
             several losses, or no loss reaches any variable.
         TypeError: A loss is not a floating-point tensor.
     """
+    if not needs_gramian(weighting):
+        return weighted_sum_backward(tape, losses, variables, weighting, step)
     gradients = task_gradients(tape, losses, variables)
     return combine(gradients, weighting(gram_matrix(gradients), step))
 

@@ -91,12 +91,7 @@ def combine(gradients: TaskGradients, weights: tf.Tensor) -> list[Gradient | Non
     Raises:
         ValueError: The weights have another shape.
     """
-    weights, count = tf.convert_to_tensor(weights), len(gradients.tasks)
-    if not weights.shape.is_compatible_with([count]):
-        raise ValueError(
-            f"a weighting returned weights of shape {weights.shape} for {count} tasks: return one "
-            f"for each, a tensor of shape [{count}]"
-        )
+    weights = check_weights(weights, len(gradients.tasks))
     combined: list[Gradient | None] = []
     first = first_places(gradients.variables)
     for index, variable in enumerate(gradients.variables):
@@ -108,6 +103,21 @@ def combine(gradients: TaskGradients, weights: tf.Tensor) -> list[Gradient | Non
             gradient = next(iter(gradients.of_variable(index).values()), None)
         combined.append(None if gradient is None else cast(gradient, variable.dtype))
     return combined
+
+
+def check_weights(weights: tf.Tensor, count: int) -> tf.Tensor:
+    """What a weighting returned, as a tensor.
+
+    Raises:
+        ValueError: It is not one weight for each of the tasks.
+    """
+    weights = tf.convert_to_tensor(weights)
+    if not weights.shape.is_compatible_with([count]):
+        raise ValueError(
+            f"a weighting returned weights of shape {weights.shape} for {count} tasks: return one "
+            f"for each, a tensor of shape [{count}]"
+        )
+    return weights
 
 
 def first_places(variables: Sequence[tf.Variable]) -> list[int]:
@@ -194,11 +204,7 @@ def by_variable(
         {task: gradient for task, gradient in enumerate(column) if gradient is not None}
         for column in zip(*gradients, strict=True)
     ]
-    if not any(by_variable):
-        raise ValueError(
-            "no loss in `losses` reaches any of `variables`: compute the losses inside the "
-            "`with tf.GradientTape(...)` block, from these variables"
-        )
+    check_reached([gradient for row in gradients for gradient in row])
     for row, (name, loss) in zip(gradients, losses.items(), strict=True):
         value = tf.get_static_value(loss)
         if all(gradient is None for gradient in row) and (value is None or np.any(value)):
@@ -210,16 +216,34 @@ def by_variable(
     return by_variable
 
 
+def check_reached(gradients: Sequence[Gradient | None]) -> None:
+    """Raises a ValueError if no loss reaches any variable."""
+    if all(gradient is None for gradient in gradients):
+        raise ValueError(
+            "no loss in `losses` reaches any of `variables`: compute the losses inside the "
+            "`with tf.GradientTape(...)` block, from these variables"
+        )
+
+
 def differentiate(
-    tape: tf.GradientTape, loss: tf.Tensor, sources: Sequence[tf.Variable | tf.Tensor]
+    tape: tf.GradientTape,
+    targets: tf.Tensor | Sequence[tf.Tensor],
+    sources: Sequence[tf.Variable | tf.Tensor],
+    factors: Sequence[tf.Tensor] | None = None,
 ) -> list[Gradient | None]:
-    """The gradient of one loss by variables or tensors, `None` where it does not depend on one.
+    """The gradient of a loss by variables or tensors, `None` where it does not depend on one.
+
+    Args:
+        tape: The tape that recorded the loss.
+        targets: The loss; several are added up.
+        sources: What to differentiate by.
+        factors: Of several losses, each of its loss's shape.
 
     Raises:
         ValueError: The tape is not persistent and has been used.
     """
     try:
-        return tape.gradient(loss, list(sources))
+        return tape.gradient(targets, list(sources), output_gradients=factors)
     except RuntimeError as error:
         if "non-persistent" not in str(error):
             raise

@@ -15,7 +15,12 @@ import tensorflow as tf
 
 
 class Weighting(Protocol):
-    """Anything that turns a Gram matrix into task weights; `PCGrad` is one, a function may be."""
+    """Anything that turns a Gram matrix into task weights; `PCGrad` is one, a function may be.
+
+    One whose weights do not depend on the Gram matrix can say so by an attribute,
+    `needs_gramian = False`. It is then called with the identity, of which only the size counts, and
+    its weights are those of the losses: their weighted sum is differentiated, in one backward pass.
+    """
 
     def __call__(self, gramian: tf.Tensor, step: tf.Tensor | int | None) -> tf.Tensor:
         """Weighs the tasks.
@@ -41,6 +46,14 @@ def equal_weights(gramian: tf.Tensor, step: tf.Tensor | int | None = None) -> tf
     """
     del step
     return tf.ones_like(tf.linalg.diag_part(gramian))
+
+
+equal_weights.needs_gramian = False  # type: ignore[attr-defined]
+
+
+def needs_gramian(weighting: Weighting) -> bool:
+    """Whether a weighting depends on the Gram matrix; one that does not say so does."""
+    return bool(getattr(weighting, "needs_gramian", True))
 
 
 def projection_orders(seed: tf.Tensor | int, step: tf.Tensor | int, tasks: int) -> tf.Tensor:

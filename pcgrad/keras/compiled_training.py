@@ -13,7 +13,8 @@ import tensorflow as tf
 
 from pcgrad.keras.conflict_statistics import ConflictStatistics
 from pcgrad.keras.losses.task_losses import TaskBatch, TaskLosses
-from pcgrad.weightings import Weighting
+from pcgrad.keras.task_means import LossMean, TaskSums
+from pcgrad.weightings import Weighting, equal_weights, needs_gramian
 
 
 class CompiledTraining:
@@ -21,7 +22,7 @@ class CompiledTraining:
 
     Attributes:
         losses: The tasks' losses.
-        surgery: Gram matrix → weights, or `None`.
+        weighting: Gram matrix → weights; equal ones without surgery.
         gramian: How the Gram matrix is made: "tape", "layerwise" or "auto".
         gramian_description: How it was, by variable; empty before the first step.
         arguments: Of `compile`, for saving.
@@ -46,17 +47,16 @@ class CompiledTraining:
             arguments: Of `compile`.
         """
         self.losses = losses
-        self.surgery = surgery
+        self.weighting: Weighting = equal_weights if surgery is None else surgery
         self.gramian = gramian
         self.gramian_description = ""
         self.arguments = arguments
         names = losses.names
-        self._loss_means = {name: keras.metrics.Mean(name=f"{name}_loss") for name in reported}
-        # Not reported themselves: the total loss is made of them.
-        self._weighted_means = {name: keras.metrics.Mean(name="weighted") for name in names}
+        self._sums = TaskSums(len(names))
+        self._loss_means = [LossMean(name, names.index(name), self._sums) for name in reported]
         self._regularization = keras.metrics.Mean(name="regularization")
-        self._metrics_counts = {name: keras.metrics.Sum(name="count") for name in names}
         self.conflicts = ConflictStatistics(names) if len(names) > 1 else None
+        self.follow_conflicts(False)
         self._is_evaluating = False
         self._is_in_step = False
         self._warned: set[tuple[str, bool]] = set()
@@ -64,9 +64,20 @@ class CompiledTraining:
         self._undefined: dict[bool, set[str]] = {False: set(), True: set()}
 
     @property
+    def takes_gramian(self) -> bool:
+        """Whether a step takes the Gram matrix: for the weights, or to follow the conflicts."""
+        followed = self.conflicts is not None and self.conflicts.is_followed
+        return followed or needs_gramian(self.weighting)
+
+    def follow_conflicts(self, wanted: bool) -> None:
+        """Follows the conflicts, also where the weighting does not need the Gram matrix."""
+        if self.conflicts is not None:
+            self.conflicts.is_followed = wanted or needs_gramian(self.weighting)
+
+    @property
     def loss_means(self) -> list[keras.metrics.Metric]:
         """The metrics of the tasks' losses."""
-        return list(self._loss_means.values())
+        return list(self._loss_means)
 
     @property
     def own_metrics(self) -> list[keras.metrics.Metric]:
@@ -110,20 +121,18 @@ class CompiledTraining:
             regularization: The sum of all other losses.
         """
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        weighted = self.losses.weighted(losses)
-        for name, batch in batches.items():
-            # Weighted by the labelled rows, so that the epoch's mean is the mean over rows; each
-            # replica holds its part of the loss and counts its part of the rows.
-            rows = batch.count / replicas
-            self._loss_means[name].update_state(losses[name] * replicas, rows)
-            self._weighted_means[name].update_state(weighted[name] * replicas, rows)
-            self._metrics_counts[name].update_state(batch.metrics_count / replicas)
+        self._sums.update_state(
+            [loss * replicas for loss in losses.values()],
+            [loss * replicas for loss in self.losses.weighted(losses).values()],
+            # Each replica holds its part of the loss and counts its part of the rows.
+            [batch.count / replicas for batch in batches.values()],
+            [batch.metrics_count / replicas for batch in batches.values()],
+        )
         self._regularization.update_state(regularization * replicas)
 
     def reset(self) -> None:
         """Begins an epoch."""
-        internal = [*self._weighted_means.values(), *self._metrics_counts.values()]
-        for metric in [*self.loss_means, *self.own_metrics, *internal, self._regularization]:
+        for metric in [self._sums, *self.own_metrics, self._regularization]:
             metric.reset_state()
 
     def complete(self, results: dict[str, Any], metrics: Sequence[str]) -> dict[str, Any]:
@@ -136,18 +145,18 @@ class CompiledTraining:
         Returns:
             The results.
         """
-        counted = {name: _is_positive(mean.count) for name, mean in self._weighted_means.items()}
-        total = self._regularization.result()
-        for name, mean in self._weighted_means.items():
-            total += tf.where(counted[name], mean.result(), 0.0)
-            loss = f"{name}_loss"
-            results[loss] = _or_nan(counted[name], results[loss])
-            has_metrics = _is_positive(self._metrics_counts[name].total)
+        means, (counted, measured) = self._sums.result(), tf.unstack(self._sums.have_rows())
+        total = self._regularization.result() + tf.reduce_sum(means[1])
+        losses = tf.unstack(_or_nan(counted, means[0]))
+        for name, loss, has_metrics in zip(
+            self.losses.names, losses, tf.unstack(measured), strict=True
+        ):
+            results[f"{name}_loss"] = loss
             for metric in self._of_task(name, metrics):
                 results[metric] = _or_nan(has_metrics, results[metric])
         # Within an epoch, labels may be still to come: NaN would end the training.
         if not self._is_in_step:
-            total = _or_nan(tf.reduce_any(list(counted.values())), total)
+            total = _or_nan(tf.reduce_any(counted), total)
             if tf.executing_eagerly():
                 self._undefined[self._is_evaluating] = self.undefined_now()
                 self._warn()
@@ -156,8 +165,9 @@ class CompiledTraining:
 
     def undefined_now(self) -> set[str]:
         """The losses of the tasks that have had no label in this epoch."""
-        means = self._loss_means.values()
-        return {mean.name for mean in means if not _is_positive(mean.count)}
+        counted = self._sums.have_rows()[0].numpy()
+        names = self.losses.names
+        return {f"{name}_loss" for name, any_row in zip(names, counted, strict=True) if not any_row}
 
     def undefined(self) -> set[str]:
         """Those of the last epoch, as `fit` calls them in training and validation."""
@@ -196,10 +206,6 @@ def without_tensors(logs: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: np.array(value) if np.ndim(value) else float(value) for name, value in logs.items()
     }
-
-
-def _is_positive(count: keras.Variable) -> tf.Tensor:
-    return tf.convert_to_tensor(count) > 0  # Of all replicas, where it is not read in one.
 
 
 def _or_nan(is_defined: tf.Tensor, value: Any) -> tf.Tensor:

@@ -24,6 +24,9 @@ class ConflictMonitor(keras.callbacks.Callback):
     TensorFlow releases do not bring it), also as the scalars `cosine/<task>/<task>`,
     `conflicting/<task>/<task>` and `gradient_norm/<task>`, the epoch as step.
 
+    Without surgery (or with one that needs no Gram matrix) a step takes one backward pass for each
+    task while a monitor is attached, and a single one otherwise.
+
     Args:
         log_dir: A folder, local or remote; made if missing.
     """
@@ -43,6 +46,8 @@ class ConflictMonitor(keras.callbacks.Callback):
                 f"ConflictMonitor: the model is a {type(self.model).__name__}, which knows of no "
                 "conflicts: make it a pcgrad.keras.MultiTaskModel"
             )
+        self._were_followed = self.model.follows_conflicts
+        self.model.follows_conflicts = True
         tf.io.gfile.makedirs(self._log_dir)
         if importlib.util.find_spec("tensorboard"):
             self._writer = tf.summary.create_file_writer(self._log_dir)
@@ -73,6 +78,7 @@ class ConflictMonitor(keras.callbacks.Callback):
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Closes the log files."""
+        self.model.follows_conflicts = self._were_followed
         if self._writer:
             self._writer.close()
 

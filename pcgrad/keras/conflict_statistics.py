@@ -45,11 +45,17 @@ class ConflictStatistics(keras.metrics.Metric):
 
     Args:
         tasks: The T task names.
+
+    Attributes:
+        is_followed: Whether steps are counted now. While they are not, nothing is reported, and
+            what was found before is kept.
     """
 
     def __init__(self, tasks: Sequence[str], name: str = "conflict_statistics") -> None:
         super().__init__(name=name)
         self.tasks = tuple(tasks)
+        self.is_followed = True
+        self._has_steps = False
         count = len(self.tasks)
         # `_Sums` in one tensor, [3 T + 1, T], so that a step updates a single variable.
         self._run = BlockSums((3 * count + 1, count))
@@ -63,6 +69,7 @@ class ConflictStatistics(keras.metrics.Metric):
             gramian: The Gram matrix [T, T] of its task gradients.
             scale: The factor by which the losses, and so the gradients, were scaled.
         """
+        self._has_steps = True
         gramian = tf.cast(gramian, tf.float64)
         squared_norms = tf.linalg.diag_part(gramian)
         finite = tf.math.is_finite(squared_norms)
@@ -76,7 +83,8 @@ class ConflictStatistics(keras.metrics.Metric):
 
     def reset_state(self) -> None:
         """Forgets the steps of the epoch, not those of the run."""
-        self._total_before_epoch.assign(self._run.total)
+        if self.is_followed:
+            self._total_before_epoch.assign(self._run.total)
 
     @property
     def state(self) -> list[tf.Variable]:
@@ -85,6 +93,8 @@ class ConflictStatistics(keras.metrics.Metric):
 
     def result(self) -> dict[str, tf.Tensor]:
         """The mean over pairs and steps, NaN where no pair was defined; each task's mean norm."""
+        if not self.is_followed:
+            return {}
         epoch = self._split(tf.cast(self._run.total - self._total_before_epoch, tf.float32))
         pairs = 1 - tf.eye(len(self.tasks))
         defined = tf.reduce_sum(epoch.defined * pairs)
@@ -99,11 +109,16 @@ class ConflictStatistics(keras.metrics.Metric):
         }
 
     def pairs(self) -> list[dict[str, Any]]:
-        """For each pair of tasks: names, steps counted, mean cosine, share of conflicting steps."""
-        return _pairs(self.tasks, self._epoch())
+        """For each pair of tasks: names, steps counted, mean cosine, share of conflicting steps.
+
+        Empty, as are `norms` and `run_pairs`, if the conflicts have never been followed.
+        """
+        return _pairs(self.tasks, self._epoch()) if self._is_known else []
 
     def norms(self) -> dict[str, float]:
         """Each task's mean gradient norm."""
+        if not self._is_known:
+            return {}
         epoch = self._epoch()
         counts = np.diagonal(epoch.defined)
         return {
@@ -113,6 +128,8 @@ class ConflictStatistics(keras.metrics.Metric):
 
     def nonfinite_steps(self) -> dict[str, int]:
         """For how many steps, up to the last one, each task's gradient has not been finite."""
+        if not self.is_followed:
+            return {}
         return dict(zip(self.tasks, self._nonfinite_steps.numpy().tolist(), strict=True))
 
     def run_pairs(self) -> list[dict[str, Any]]:
@@ -120,6 +137,8 @@ class ConflictStatistics(keras.metrics.Metric):
 
         Of less than 20 full blocks no standard error is given (NaN).
         """
+        if not self._is_known:
+            return []
         found = _pairs(self.tasks, self._split(self._run.total.numpy()))
         by_block = [_pairs(self.tasks, self._split(block)) for block in self._run.full_blocks()]
         for pair, *of_blocks in zip(found, *by_block, strict=True):
@@ -128,6 +147,10 @@ class ConflictStatistics(keras.metrics.Metric):
                 pair[f"{key}_standard_error_of_block_means"] = standard_error(means)
             pair["blocks"] = len(by_block)
         return found
+
+    @property
+    def _is_known(self) -> bool:
+        return self.is_followed or self._has_steps
 
     def _epoch(self) -> _Sums:
         return self._split((self._run.total - self._total_before_epoch).numpy())

@@ -75,7 +75,10 @@ def distributed_fit(
     part = tf.nest.map_structure(lambda one: strategy.experimental_local_results(one)[0], first)
     with strategy.scope():
         model.build_metrics(part)
+    were_followed = model.follows_conflicts
     called.on_train_begin()
+    # What replicas sum must be the same on all of them; a callback may be with one worker only.
+    model.follows_conflicts = _on_any_worker(strategy, model.follows_conflicts)
     logs: dict[str, Any] = {}
     for epoch in range(initial_epoch, epochs):
         model.reset_metrics()
@@ -104,6 +107,7 @@ def distributed_fit(
     if epochs > initial_epoch:
         model.optimizer.finalize_variable_values(model.trainable_weights)
     called.on_train_end(logs)
+    model.follows_conflicts = were_followed
     return model.history
 
 
@@ -139,6 +143,15 @@ def replica_batches(
         return tf.data.Dataset.range(first, first + own).map(part)
 
     return batches if replicas == 1 else batches.flat_map(parts)
+
+
+def _on_any_worker(strategy: tf.distribute.Strategy, value: bool) -> bool:
+    @tf.function
+    def count() -> tf.Tensor:
+        own = strategy.run(lambda: tf.constant(float(value)))
+        return strategy.reduce(tf.distribute.ReduceOp.SUM, own, axis=None)
+
+    return bool(count() > 0)
 
 
 def _mean(strategy: tf.distribute.Strategy, logs: dict[str, Any]) -> dict[str, tf.Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -24,8 +24,11 @@ from pcgrad.keras.losses.task_losses import TaskBatch, TaskLosses
 from pcgrad.keras.optimizer_steps import steps_taken
 from pcgrad.keras.output_names import OutputNames, functional_outputs
 from pcgrad.layerwise.backward import backward, check_gramian
-from pcgrad.task_gradients import Gradient
-from pcgrad.weightings import Weighting, equal_weights
+from pcgrad.task_gradients import Gradient, differentiate
+from pcgrad.weighted_sum import weighted_sum_backward
+from pcgrad.weightings import Weighting
+
+_ONE_PASS = "one backward pass for all tasks: the weights do not depend on the Gram matrix"
 
 
 @keras.saving.register_keras_serializable(package="pcgrad")
@@ -39,12 +42,14 @@ class MultiTaskModel(keras.Model):
     - A label that is NaN is missing: it is left out of that task's loss and metrics, and a task's
       loss is the mean over what is labelled. Labels of an integer dtype are never missing. See
       "Missing labels" below.
-    - With two tasks or more, `fit` reports `conflicting_pairs` (share of pairs of tasks whose
-      gradients have a negative inner product) and `mean_cosine` of the pairs, means over the
-      epoch's steps, and each task's mean `…_gradient_norm`. `conflicts()` has them pair by pair;
-      `ConflictMonitor` writes them. What comes as a list, as from `evaluate`, has the values that
-      Keras gives, in its order, and no others. A subclass with a `metrics` property of its own
-      reports what is in it, as in Keras; `[*super().metrics, …]` keeps these.
+    - With two tasks or more and a surgery, `fit` reports `conflicting_pairs` (share of pairs of
+      tasks whose gradients have a negative inner product) and `mean_cosine` of the pairs, means
+      over the epoch's steps, and each task's mean `…_gradient_norm`. `conflicts()` has them pair by
+      pair; `ConflictMonitor` writes them. Without surgery a step takes one backward pass for all
+      tasks, and nothing is known of conflicts unless a `ConflictMonitor` asks for them.
+    - What comes as a list, as from `evaluate`, has the values that Keras gives, in its order, and
+      no others. A subclass with a `metrics` property of its own reports what is in it, as in Keras;
+      `[*super().metrics, …]` keeps ours.
     - There is no total loss to override: a task's loss goes to `compile`, what belongs to no task
       to `add_loss`. Metrics are of outputs with a loss.
     - Nested outputs are tasks, too: `{"cars": {"price": …}}` is the task "cars/price".
@@ -107,8 +112,8 @@ class MultiTaskModel(keras.Model):
                 outputs, in which those of a mapping are sorted by their keys.
             weighted_metrics: By task: a mapping or sequence.
             surgery: `PCGrad()`, `PPCGrad()` or any other weighting (Gram matrix → weights). `None`
-                trains on the plain weighted sum of the losses. Regularization losses are added to
-                the update without surgery.
+                trains on the plain weighted sum of the losses, in one backward pass.
+                Regularization losses are added to the update without surgery.
             gramian: How the inner products of the task gradients are taken: from the gradients
                 ("tape"), layer by layer without them ("layerwise"), or layer by layer where that is
                 predicted to be cheaper ("auto"). The result is the same to rounding; see
@@ -191,7 +196,8 @@ class MultiTaskModel(keras.Model):
             defined), `mean_cosine` and `conflicting` (share of these steps with a negative inner
             product); NaN where there was no such step. Of the whole run also `blocks`, and of both
             means `…_standard_error_of_block_means`: from the means of at least 20 blocks of steps,
-            because successive steps resemble each other. Empty for a single task.
+            because successive steps resemble each other. Empty for a single task, and if the
+            conflicts have never been followed.
 
         Raises:
             ValueError: The model is not compiled.
@@ -207,13 +213,34 @@ class MultiTaskModel(keras.Model):
         Before the surgery, after the loss weights, without the scale of a `LossScaleOptimizer`.
 
         Returns:
-            Norm by task, NaN if it was never finite; empty for a single task.
+            Norm by task, NaN if it was never finite; empty for a single task, and if the conflicts
+            have never been followed.
 
         Raises:
             ValueError: The model is not compiled.
         """
         statistics = self._conflict_statistics()
         return {} if statistics is None else statistics.norms()
+
+    @property
+    def follows_conflicts(self) -> bool:
+        """Whether the conflicts are measured in a step.
+
+        Always with a surgery that needs the Gram matrix. Without, it may be set: a step then takes
+        one backward pass for each task. `ConflictMonitor` sets it for the training it is given to.
+
+        Raises:
+            ValueError: The model is not compiled.
+        """
+        statistics = self._conflict_statistics()
+        return statistics is not None and statistics.is_followed
+
+    @follows_conflicts.setter
+    def follows_conflicts(self, wanted: bool) -> None:
+        before = self.follows_conflicts
+        self._compiled_training().follow_conflicts(wanted)
+        if self.follows_conflicts != before:
+            self.make_train_function(force=True)
 
     def describe_gramian(self) -> str:
         """How the inner products of the task gradients are taken, variable by variable, and why.
@@ -226,7 +253,10 @@ class MultiTaskModel(keras.Model):
         return self._training.gramian_description
 
     def train_step(self, data: Any) -> dict[str, Any]:
-        """One step: T task gradients → Gram matrix → weights → combined gradient → optimizer."""
+        """One step: T task gradients → Gram matrix → weights → combined gradient → optimizer.
+
+        One backward pass for all tasks, if the weights do not depend on the Gram matrix.
+        """
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         training = self._compiled_training()
         with tf.GradientTape(persistent=True) as tape:
@@ -246,26 +276,47 @@ class MultiTaskModel(keras.Model):
         if not self.optimizer.built:
             # For all of them: `apply_gradients` sees only those that some task reaches.
             self.optimizer.build(variables)
-        weighting = equal_weights if training.surgery is None else training.surgery
-        # Under XLA the layer-wise way is exact, too, but no faster.
-        way = "tape" if training.gramian == "auto" and self.jit_compile else training.gramian
-        step = steps_taken(self.optimizer)
-        found = backward(tape, scaled, variables, weighting, step, way)
-        training.gramian_description = found.description
-        update = found.update
-        if self.losses:
-            penalty = tape.gradient(scaled_regularization, variables)
-            update = [_add(one, other) for one, other in zip(update, penalty, strict=True)]
-        if training.conflicts is not None:
-            # Before the update, which may change the scale.
-            scale = self.optimizer.scale_loss(tf.ones([], tf.float64))
-            training.conflicts.update_state(found.gramian, scale)
+        penalties = [scaled_regularization] if self.losses else []
+        update = self._differentiate(tape, scaled, penalties, variables)
         self.optimizer.apply_gradients(
             (gradient, variable)
             for gradient, variable in zip(update, variables, strict=True)
             if gradient is not None
         )
         return self._update_metrics(x, batches, losses, regularization)
+
+    def _differentiate(
+        self,
+        tape: tf.GradientTape,
+        losses: Mapping[str, tf.Tensor],
+        penalties: Sequence[tf.Tensor],
+        variables: Sequence[keras.Variable],
+    ) -> list[Gradient | None]:
+        """The update by each variable; where the Gram matrix is taken, the conflicts are counted.
+
+        Args:
+            tape: A persistent tape.
+            losses: The tasks' losses, weighted and scaled.
+            penalties: Other losses, which are added without surgery.
+            variables: What to differentiate by.
+        """
+        training, step = self._compiled_training(), steps_taken(self.optimizer)
+        weighting = training.weighting
+        if not training.takes_gramian:
+            training.gramian_description = _ONE_PASS
+            return weighted_sum_backward(tape, losses, variables, weighting, step, penalties)
+        # Under XLA the layer-wise way is exact, too, but no faster.
+        way = "tape" if training.gramian == "auto" and self.jit_compile else training.gramian
+        found = backward(tape, losses, variables, weighting, step, way)
+        training.gramian_description = found.description
+        if training.conflicts is not None:
+            # Before the update, which may change the scale.
+            scale = self.optimizer.scale_loss(tf.ones([], tf.float64))
+            training.conflicts.update_state(found.gramian, scale)
+        if not penalties:
+            return found.update
+        penalty = differentiate(tape, penalties, variables)
+        return [_add(one, other) for one, other in zip(found.update, penalty, strict=True)]
 
     def test_step(self, data: Any) -> dict[str, Any]:
         """One step of evaluation."""

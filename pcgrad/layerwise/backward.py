@@ -19,7 +19,8 @@ from pcgrad.task_gradients import (
     named_losses,
     task_gradients,
 )
-from pcgrad.weightings import Weighting
+from pcgrad.weighted_sum import weighted_sum_backward
+from pcgrad.weightings import Weighting, needs_gramian
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -70,6 +71,9 @@ def layerwise_backward(
             persistent although there are several losses, or no loss reaches any variable.
         TypeError: A loss is not a floating-point tensor.
     """
+    check_gramian(gramian)
+    if not needs_gramian(weighting):
+        return weighted_sum_backward(tape, losses, variables, weighting, step)
     return backward(tape, losses, variables, weighting, step, gramian).update
 
 
@@ -93,9 +97,8 @@ def backward(
         gramian: "tape", "layerwise" or "auto".
 
     Raises:
-        ValueError, TypeError: As `layerwise_backward` does.
+        ValueError, TypeError: As `layerwise_backward` does, but for an unknown `gramian`.
     """
-    check_gramian(gramian)
 
     def by_tape() -> Backward:
         return finish(task_gradients(tape, losses, variables), "every gradient from the tape")

@@ -20,12 +20,28 @@ def pack_grad(tape, losses, variables):
 
 
 def by_own_weighting(tape, losses, variables):
+    def weighting(gramian, step):
+        return tf.ones(len(losses))
+
+    return weighted_backward(tape, losses, variables, weighting)
+
+
+def by_weighted_sum(tape, losses, variables):
     return weighted_backward(tape, losses, variables, equal_weights)
 
 
-@pytest.fixture(params=[pc_backward, pack_grad, by_own_weighting, task_gradients])
+BY_TASK = [pc_backward, pack_grad, by_own_weighting, task_gradients]
+
+
+@pytest.fixture(params=[*BY_TASK, by_weighted_sum])
 def differentiate(request: pytest.FixtureRequest):
     """Every entry point that differentiates."""
+    return request.param
+
+
+@pytest.fixture(params=BY_TASK)
+def differentiate_by_task(request: pytest.FixtureRequest):
+    """Those that take one backward pass for each task."""
     return request.param
 
 
@@ -58,12 +74,12 @@ def test_weights_of_another_shape(shape):
         weighted_backward(tape, losses, problem.variables, lambda *_: tf.ones(shape))
 
 
-def test_a_tape_for_one_loss_only(differentiate):
+def test_a_tape_for_one_loss_only(differentiate_by_task):
     problem = LinearTasks(PROBLEM)
     with tf.GradientTape() as tape:
         losses = problem.losses()
     with pytest.raises(ValueError, match=r"`tape` is not persistent.*persistent=True"):
-        differentiate(tape, losses, problem.variables)
+        differentiate_by_task(tape, losses, problem.variables)
 
 
 @pytest.mark.parametrize(
@@ -106,14 +122,14 @@ def test_the_loss_of_a_task_that_has_none_now(differentiate, recwarn):
 
 
 @pytest.mark.parametrize("traced", [False, True])
-def test_one_loss_of_several_computed_outside_the_tape(differentiate, traced):
+def test_one_loss_of_several_computed_outside_the_tape(differentiate_by_task, traced):
     variable = tf.Variable([1.0])
 
     def step():
         outside = tf.reduce_sum(variable * 2.0)
         with tf.GradientTape(persistent=True) as tape:
             losses = {"tip": tf.reduce_sum(variable), "fare": outside}
-        differentiate(tape, losses, [variable])
+        differentiate_by_task(tape, losses, [variable])
 
     with pytest.warns(UserWarning, match=r"losses\['fare'\] reaches none of `variables`.*outside"):
         (tf.function(step, autograph=False) if traced else step)()

@@ -9,6 +9,7 @@ import functools
 import math
 import pathlib
 import warnings
+from unittest import mock
 
 import apache_beam as beam
 import keras
@@ -27,10 +28,13 @@ from pcgrad_pipelines.config import PipelineConfig
 from pcgrad_pipelines.local.data_check import CheckedData
 from pcgrad_tfx.config.features import required_columns
 from pcgrad_tfx.config.training_config import trainer_config
+from pcgrad_tfx.config.training_rule import with_choices
 from pcgrad_tfx.example_gen.csv_example_gen import CsvExampleGen, Executor
 from pcgrad_tfx.training.building import build, compile_model
+from pcgrad_tfx.training.inputs import TrainingInputs
 from pcgrad_tfx.training.label_statistics import label_statistics
-from pcgrad_tfx.transform.preprocessing import preprocessing_fn
+from pcgrad_tfx.training.network.intervals import boundaries
+from pcgrad_tfx.transform.preprocessing import embedding_sizes, preprocessing_fn
 
 SPLITS = {"train": 8, "eval": 1, "test": 1}
 
@@ -182,8 +186,21 @@ def train_one_step(
     trainer = trainer_config(custom_config, None, None)
     keras.utils.clear_session()
     keras.utils.set_random_seed(1)
-    _, statistics = label_statistics(batch("train"), tasks)
-    model = build(trainer, feature_spec, output, statistics)
+    rows, statistics = label_statistics(batch("train"), tasks)
+    trainer = with_choices(trainer, rows, len(feature_spec))
+    sizes = embedding_sizes(config.features, output)
+    numbers = [name for name in feature_spec if name not in sizes]
+    model = build(
+        TrainingInputs(
+            config=trainer,
+            tft_output=output,
+            data=mock.Mock(feature_spec=feature_spec),
+            rows=rows,
+            statistics=statistics,
+            embedding_sizes=sizes,
+            boundaries=boundaries(batch("train"), numbers, trainer.encoding_bins),
+        )
+    )
     compile_model(model, trainer, tasks, statistics, steps=1)
     model.run_eagerly = True
     validation = batch("eval") if transformed["eval"] else None

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -21,8 +21,8 @@ import numpy as np
 import tensorflow as tf
 
 from distribution_page import documented_train_step
-from pcgrad import PCGrad
-from pcgrad.keras import MultiTaskModel, distributed_fit, replica_batches
+from pcgrad import PCGrad, Weighting
+from pcgrad.keras import ConflictMonitor, MultiTaskModel, distributed_fit, replica_batches
 from replica_traffic import traffic
 
 TASKS = "abc"
@@ -31,6 +31,7 @@ BATCH, EPOCHS = 8, 4  # five steps in each epoch
 # none.
 ROWS = {"one row": 37, "no row": 35}
 AREAS, WIDTH = 6, 2
+SURGERY = PCGrad("sum", seed=3)
 
 Variables = list[np.ndarray]
 
@@ -75,14 +76,16 @@ def values(model: keras.Model) -> Variables:
     return [np.array(variable) for variable in model.trainable_variables]
 
 
-def fit(strategy: tf.distribute.Strategy, rows: int) -> tuple[list[Variables], dict[str, Any]]:
+def fit(
+    strategy: tf.distribute.Strategy, rows: int, surgery: Weighting | None = SURGERY
+) -> tuple[list[Variables], dict[str, Any]]:
     """Trains by `fit`. Adam would hide errors of scale.
 
     Returns:
         The variables after each step, and the history.
     """
     with float64():
-        model = compiled(strategy)
+        model = compiled(strategy, surgery)
         steps: list[Variables] = []
         x, y = data(rows)
         history = model.fit(
@@ -98,7 +101,7 @@ def fit(strategy: tf.distribute.Strategy, rows: int) -> tuple[list[Variables], d
     return steps, history.history
 
 
-def compiled(strategy: tf.distribute.Strategy) -> MultiTaskModel:
+def compiled(strategy: tf.distribute.Strategy, surgery: Weighting | None) -> MultiTaskModel:
     """The model that `fit` and `distributed_fit` train."""
     with strategy.scope():
         model = MultiTaskModel(*network("l2"))
@@ -107,7 +110,7 @@ def compiled(strategy: tf.distribute.Strategy) -> MultiTaskModel:
             loss=dict.fromkeys(TASKS, "mse"),
             loss_weights={"a": 1.0, "b": 2.0, "c": 0.5},
             metrics={"b": ["mae"]},
-            surgery=PCGrad("sum", seed=3),
+            surgery=surgery,
             jit_compile=False,
         )
         model.optimizer.build(model.trainable_variables)
@@ -121,14 +124,19 @@ def after_step(model: MultiTaskModel, steps: list[Variables]) -> keras.callbacks
     )
 
 
-def own_fit(strategy: tf.distribute.Strategy, rows: int) -> tuple[list[Variables], dict[str, Any]]:
+def own_fit(
+    strategy: tf.distribute.Strategy,
+    rows: int,
+    surgery: Weighting | None = SURGERY,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> tuple[list[Variables], dict[str, Any]]:
     """Trains by `distributed_fit`.
 
     Returns:
         The variables after each step, and the history.
     """
     with float64():
-        model = compiled(strategy)
+        model = compiled(strategy, surgery)
         steps: list[Variables] = []
         batches = tf.data.Dataset.from_tensor_slices(data(rows)).batch(BATCH)
         history = distributed_fit(
@@ -139,7 +147,7 @@ def own_fit(strategy: tf.distribute.Strategy, rows: int) -> tuple[list[Variables
             steps_per_epoch=len(batches),
             validation=lambda context: replica_batches(batches, context),
             validation_steps=len(batches),
-            callbacks=[after_step(model, steps)],
+            callbacks=[after_step(model, steps), *callbacks],
         )
     return steps, history.history
 
@@ -157,7 +165,7 @@ def loop(
             model = keras.Model(*network())
             optimizer = keras.optimizers.SGD(0.1)
             optimizer.build(model.trainable_variables)
-        surgery = surgery or PCGrad("sum", seed=3)
+        surgery = surgery or SURGERY
         train_step = documented_train_step()(strategy, model, optimizer, surgery)
         batches = tf.data.Dataset.from_tensor_slices(data(rows)).batch(BATCH)
         distributed = strategy.experimental_distribute_dataset(batches)
@@ -220,6 +228,11 @@ def work(result: pathlib.Path) -> None:
             "keras_fit_error": error_of(lambda: keras_fit(strategy)),
         }
     found["own_fit"] = own_fit(strategy, ROWS["no row"])
+    found["plain"] = own_fit(strategy, ROWS["no row"], surgery=None)
+    # As in our Trainer: what writes is with one worker only.
+    is_first = strategy.cluster_resolver.task_id == 0
+    monitors = [ConflictMonitor(str(result.parent / "logs"))] if is_first else []
+    found["monitored"] = own_fit(strategy, ROWS["no row"], None, monitors)
     fits: list[Any] = []
     found["fit_error"] = error_of(lambda: fits.append(fit(strategy, ROWS["no row"])))
     found["fit"] = fits

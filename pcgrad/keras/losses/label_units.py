@@ -134,19 +134,27 @@ def labelled(units: Units, labels: tf.Tensor, predictions: tf.Tensor, weight: An
     if rest:
         missing = (tf.reduce_all if units.may_be_partial else tf.reduce_any)(missing, rest)
     known = tf.logical_not(missing)
-    kept = tf.boolean_mask(predictions, known)
-    labels = tf.boolean_mask(labels, known)
+    kept, labels = _chosen(known, predictions, labels)
     if labels.shape.rank == kept.shape.rank == 1 and units.axes > 1:
         labels, kept = labels[:, tf.newaxis], kept[:, tf.newaxis]
     mask = mask_of(predictions)
     if mask is not None:
-        kept._keras_mask = tf.boolean_mask(_spread(mask, known), known)
+        (kept._keras_mask,) = _chosen(known, _spread(mask, known))
     # Of which Keras takes a cross-entropy where it can: it does not saturate.
     logits = getattr(predictions, "_keras_logits", None)
     if logits is not None:
-        kept._keras_logits = tf.reshape(tf.boolean_mask(logits, known), tf.shape(kept))
-    weight = None if weight is None else tf.boolean_mask(_spread(weight, known), known)
+        kept._keras_logits = tf.reshape(*_chosen(known, logits), tf.shape(kept))
+    if weight is not None:
+        (weight,) = _chosen(known, _spread(weight, known))
     return Labelled(labels, kept, weight)
+
+
+def _chosen(known: tf.Tensor, *tensors: tf.Tensor) -> list[tf.Tensor]:
+    """The units that are known, of each tensor; `tf.boolean_mask` takes twice as long for rows."""
+    if known.shape.rank > 1:
+        return [tf.boolean_mask(tensor, known) for tensor in tensors]
+    rows = tf.squeeze(tf.where(known), axis=1)
+    return [tf.gather(tensor, rows) for tensor in tensors]
 
 
 def mask_of(predictions: tf.Tensor) -> tf.Tensor | None:

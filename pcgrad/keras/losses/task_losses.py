@@ -150,7 +150,9 @@ class TaskLosses:
     def weighted(self, losses: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Each task's loss times its weight, as a variable holds it in this step."""
         return {
-            name: loss * keras.ops.convert_to_tensor(self.weights[name], loss.dtype)
+            name: loss
+            if isinstance(self.weights[name], float) and self.weights[name] == 1
+            else loss * keras.ops.convert_to_tensor(self.weights[name], loss.dtype)
             for name, loss in losses.items()
         }
 
@@ -162,7 +164,9 @@ class TaskLosses:
             return value * tf.cast(batch.sum_factor, value.dtype)
         # Keras has divided by this replica's part and by the number of replicas.
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        if loss.returns_one_number and replicas > 1 and self._is_sum(name, part):
+        if replicas == 1:
+            return value
+        if loss.returns_one_number and self._is_sum(name, part):
             return value * replicas
         return value * tf.cast(batch.replica_weight * replicas, value.dtype)
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from multitask_models import UNIT_ROWS, labels, linear_model
-from pcgrad import PCGrad
+from pcgrad import PCGrad, equal_weights
 from pcgrad.keras import ConflictMonitor
 from pcgrad.keras.conflict_statistics import ConflictStatistics
 
@@ -32,13 +32,19 @@ def epoch_of(*batches) -> dict[str, np.ndarray]:
     )
 
 
+def following(model):
+    """Without surgery conflicts are measured if somebody asks for them."""
+    model.follows_conflicts = True
+    return model
+
+
 def fit(model, y, **arguments):
     return model.fit(X, y, batch_size=2, shuffle=False, verbose=0, **arguments)
 
 
 @pytest.mark.parametrize("surgery", [None, PCGrad("sum")])
 def test_the_metrics_of_fit_are_means_over_the_epochs_steps(surgery):
-    model = linear_model(surgery=surgery)
+    model = following(linear_model(surgery=surgery))
     history = fit(model, epoch_of(AGREEING, CONFLICTING, OPPOSITE), epochs=2).history
     np.testing.assert_allclose(history["conflicting_pairs"], [2 / 3] * 2, rtol=1e-6)
     np.testing.assert_allclose(history["mean_cosine"], [-1 / 3] * 2, rtol=1e-6)
@@ -73,7 +79,7 @@ def test_the_gradients_are_those_before_the_surgery_and_after_the_loss_weights()
 @pytest.mark.parametrize("undefined", [UNDEFINED, ([2, 0], [0, 0]), ([2, 0], [np.inf, 0])])
 def test_undefined_cosines_do_not_count(undefined):
     """Of a task without labels, with a zero gradient, with a non-finite one."""
-    model = linear_model(optimizer="sgd")
+    model = following(linear_model(optimizer="sgd"))
     model.optimizer.learning_rate = 0.0
     history = fit(model, epoch_of(undefined, AGREEING, AGREEING)).history
     (pair,) = model.conflicts()
@@ -84,7 +90,7 @@ def test_undefined_cosines_do_not_count(undefined):
 
 
 def test_no_defined_cosine_at_all_is_nan_not_zero():
-    model = linear_model()
+    model = following(linear_model())
     history = fit(model, epoch_of(*[UNDEFINED] * 3)).history
     assert math.isnan(history["mean_cosine"][0])
     assert math.isnan(history["conflicting_pairs"][0])
@@ -113,12 +119,44 @@ def test_evaluation_does_not_clear_the_epochs_conflicts():
 
 
 def test_gradient_norms_are_means_over_the_steps_that_have_a_gradient():
-    model = linear_model(optimizer="sgd", loss_weights={"a": 3.0, "b": 1.0})
+    model = following(linear_model(optimizer="sgd", loss_weights={"a": 3.0, "b": 1.0}))
     y = epoch_of(([2, 0], [6, 8]), ([4, 0], [NAN, NAN]), ([2, 0], [0, 2]))
     history = fit(model, y).history
     assert model.gradient_norms() == pytest.approx({"a": 3 * 4 / 3, "b": 3})
     assert history["a_gradient_norm"] == pytest.approx([4])
     assert history["b_gradient_norm"] == pytest.approx([3])
+
+
+@pytest.mark.parametrize("surgery", [None, equal_weights])
+@pytest.mark.parametrize("mode", [{"run_eagerly": True}, {"jit_compile": False}])
+def test_what_needs_no_gram_matrix_is_measured_while_a_monitor_asks(surgery, mode, tmp_path):
+    """The keys are absent otherwise, not zero, not NaN; the weights are the same."""
+    y = epoch_of(AGREEING, CONFLICTING, OPPOSITE)
+    model, plain = (linear_model(surgery=surgery, **mode) for _ in range(2))
+    assert set(fit(model, y).history) == {"loss", "a_loss", "b_loss"}
+    assert model.conflicts() == model.conflicts(whole_run=True) == []
+    assert model.gradient_norms() == {}
+    assert "one backward pass" in model.describe_gramian()
+
+    history = fit(model, y, callbacks=[ConflictMonitor(tmp_path)]).history
+    np.testing.assert_allclose(history["mean_cosine"], [-1 / 3], rtol=1e-6)
+    measured = model.conflicts()
+    assert measured[0]["steps"] == model.conflicts(whole_run=True)[0]["steps"] == 3
+    assert "one backward pass" not in model.describe_gramian()
+
+    assert set(fit(model, y).history) == {"loss", "a_loss", "b_loss"}
+    assert model.conflicts() == measured
+    fit(plain, y, epochs=3)
+    np.testing.assert_allclose(model.weights[0], plain.weights[0], rtol=1e-6)
+
+
+def test_a_surgery_is_followed_also_after_a_monitor(tmp_path):
+    model = linear_model(surgery=PCGrad("sum"))
+    y = epoch_of(AGREEING, CONFLICTING, OPPOSITE)
+    fit(model, y, callbacks=[ConflictMonitor(tmp_path)])
+    model.follows_conflicts = False
+    assert model.follows_conflicts
+    np.testing.assert_allclose(fit(model, y).history["mean_cosine"], [-1 / 3], rtol=1e-6)
 
 
 @pytest.mark.parametrize("steps", [19, 20, 39, 40, 41, 100, 1000])

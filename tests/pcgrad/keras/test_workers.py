@@ -55,6 +55,18 @@ def test_distributed_fit_trains_as_fit_does_in_one_process(workers):
         assert_same_history(own_history, history)
 
 
+def test_without_surgery_and_with_a_monitor_of_one_worker(workers):
+    steps, history = fit(tf.distribute.get_strategy(), ROWS["no row"], surgery=None)
+    assert "mean_cosine" not in history
+    for worker in workers:
+        for kind in ("plain", "monitored"):
+            own_steps, own_history = worker[kind]
+            assert_same_steps(own_steps, steps, 1e-12)
+            assert ("mean_cosine" in own_history) == (kind == "monitored")
+            for name, values in history.items():
+                assert own_history[name] == pytest.approx(values, rel=1e-5)
+
+
 def test_what_a_worker_sends(workers):
     for worker in workers:
         assert worker["traffic"] == expected_traffic()

@@ -61,7 +61,7 @@ def test_a_tape_that_is_not_persistent():
     def step():
         with tf.GradientTape() as tape:
             losses = targets(tf.matmul(data(N, 3), w))
-        return layerwise_backward(tape, losses, [w], equal_weights)
+        return layerwise_backward(tape, losses, [w], PCGrad(), step=0)
 
     with pytest.raises(ValueError, match="`tape` is not persistent"):
         step()
