@@ -223,7 +223,7 @@ def test_a_killed_process(transformed_data, uninterrupted, tmp_path):
     assert checkpoints(tmp_path) == []
 
 
-EARLY = {"patience": 2, "epochs": 40, "learning_rate": 0.3, "model_fn": None}
+EARLY = {"patience": 2, "epochs": 40, "learning_rate": 0.03, "model_fn": None}
 
 
 @pytest.fixture(scope="module")
