@@ -34,11 +34,23 @@ column = "event"
 """
 
 
+# Tasks meet in the hidden layer alone, and nothing but their gradients holds it back.
+NETWORK = """
+wide = false
+encoding_bins = 0
+dropout = 0.0
+weight_decay = 0.0
+learning_rate_schedule = "constant"
+patience = 0
+restore_best = false
+"""
+
+
 def write(folder, relation, training, comparison):
     """Writes data and configuration, and returns the command that compares methods."""
     known_truth(relation).to_csv(folder / "known.csv", index=False)
     (folder / "known.toml").write_text(
-        f"{TASKS}\n[training]\n{training}\n[comparison]\n{comparison}"
+        f"{TASKS}\n[training]\n{training}{NETWORK}[comparison]\n{comparison}"
     )
     return [
         sys.executable, str(RUNNER), "--config", str(folder / "known.toml"),
