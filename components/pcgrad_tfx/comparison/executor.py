@@ -78,7 +78,7 @@ class Executor(component.Executor):
             step_times=tuple(trainings.step_times(joint, seed=0)),
             rows=rows,
             settings={
-                **config.model_dump(
+                **trainings.config.model_dump(
                     mode="json", exclude={"checkpoint_root", "code_version", "surgery", "seed"}
                 ),
                 _SETTINGS_KEY: settings.model_dump(mode="json", exclude_none=True),

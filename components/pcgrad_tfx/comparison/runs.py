@@ -17,6 +17,7 @@ from pcgrad_tfx.comparison.methods import Candidate, weighted
 from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS, Run, StepTime
 from pcgrad_tfx.comparison.scores import score
 from pcgrad_tfx.config.tasks import Task
+from pcgrad_tfx.config.training_config import TrainerConfig
 from pcgrad_tfx.formatting import without_nan
 from pcgrad_tfx.training.building import build, compile_model, weight_callbacks
 from pcgrad_tfx.training.callbacks.best_epoch import BestEpoch, constant_losses
@@ -51,6 +52,11 @@ class Trainings:
         self._constant = constant_losses(inputs.config.tasks, labels)
         self._eval_steps = len(labels)
 
+    @property
+    def config(self) -> TrainerConfig:
+        """The Trainer's configuration; what it left open is chosen."""
+        return self._inputs.config
+
     def run(self, candidate: Candidate, seed: int) -> Run:
         """Trains one candidate with one seed.
 
@@ -60,12 +66,11 @@ class Trainings:
             FloatingPointError: The training diverged.
         """
         model, tasks = self._compiled(candidate, seed)
-        config = self._inputs.config
         epochs = self._inputs.epochs
         batches = self._inputs.data.epochs(self._train_files, seed, 0, epochs)
         names = [task.name for task in tasks]
         constant = {name: self._constant[name] for name in names if name in self._constant}
-        best = BestEpoch(model, constant, config.patience, config.restore_best)
+        best = BestEpoch(model, constant, self.config.patience, self.config.restore_best)
 
         def labelled(features: Any, labels: Mapping[str, tf.Tensor]) -> tuple[Any, dict[str, Any]]:
             return features, {name: labels[name] for name in names}
@@ -79,7 +84,7 @@ class Trainings:
                 ),
                 epochs=epochs,
                 steps_per_epoch=self._inputs.steps_per_epoch,
-                callbacks=[RaiseOnDivergence(), *weight_callbacks(config, best)],
+                callbacks=[RaiseOnDivergence(), *weight_callbacks(self.config, best)],
                 # The reader does; Keras warns of its default.
                 shuffle=False,
                 verbose=0,
@@ -132,7 +137,7 @@ class Trainings:
         # Not 0, as in the Trainer.
         keras.utils.set_random_seed(seed + 1)
         inputs = self._inputs
-        config = inputs.config.model_copy(update={"seed": seed, "surgery": candidate.surgery})
+        config = self.config.model_copy(update={"seed": seed, "surgery": candidate.surgery})
         model = build(inputs)
         tasks = weighted(config.tasks, candidate.weights)
         if candidate.task is not None:

@@ -16,7 +16,8 @@ from pcgrad_tfx.training.model import check_feature_spec
 from pcgrad_tfx.training.network.intervals import boundaries
 from pcgrad_tfx.transform.preprocessing import embedding_sizes
 
-_BATCH_SIZE = 1024
+# Of a batch that is looked at, not trained on.
+_ROWS = 1024
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +68,7 @@ def read_inputs(
     Raises:
         ValueError: A label, a feature or an id does not fit the configuration; there is no row.
     """
-    data = InputData(tft_output, config.tasks, _BATCH_SIZE)
+    data = InputData(tft_output, config.tasks, _ROWS)
     user_sizes = None
     if not config.model_fn and config.features is None:
         assert config.embedding_sizes is not None  # checked with the configuration
