@@ -61,7 +61,7 @@ def test_runtime_parameters_have_their_defaults_and_the_values_of_a_run(tmp_path
 
 WRONG = [
     ({"surgery": "pcgard"}, 'surgery: "pcgard" is not one of .*; did you mean "pcgrad"?'),
-    ({"epochs": 0}, "epochs: 0 should be greater .* 1 "),
+    ({"epochs": -1}, "epochs: -1 should be greater .* 1 "),
     ({"learning_rate": -0.5}, "learning_rate: -0.5 should be greater than 0 "),
     ({"seed": -1}, "seed: -1 should be greater .* 0 "),
 ]
