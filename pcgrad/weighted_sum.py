@@ -26,6 +26,7 @@ def weighted_sum_backward(
     weighting: Weighting,
     step: tf.Tensor | int | None = None,
     penalties: Sequence[tf.Tensor] = (),
+    sum_rows: bool = True,
 ) -> list[Gradient | None]:
     """Does what `pcgrad.weighted_backward` does, for a weighting that needs no Gram matrix.
 
@@ -36,10 +37,12 @@ def weighted_sum_backward(
         weighting: One whose weights do not depend on the Gram matrix.
         step: Number of the training step, handed to the weighting.
         penalties: Losses of no task, which are added as they are.
+        sum_rows: Whether to sum the repeated rows of sparse gradients, as surgery does: some
+            optimizers square or clip each of them by itself.
 
     Returns:
         V gradients, each with its variable's shape and dtype; `None` for a variable that nothing
-        reaches. Repeated rows of a sparse one are summed.
+        reaches.
 
     Raises:
         ValueError: `losses` or `variables` is empty, or no loss reaches any variable.
@@ -55,11 +58,14 @@ def weighted_sum_backward(
     targets, factors = [*named.values(), *penalties], [*factors, *map(tf.ones_like, penalties)]
     found = differentiate(tape, targets, variables, factors)
     check_reached(found)
-    return [_for_variable(gradient, v) for gradient, v in zip(found, variables, strict=True)]
+    return [
+        _with_rows_summed(gradient, variable)
+        if sum_rows and isinstance(gradient, tf.IndexedSlices)
+        else gradient
+        for gradient, variable in zip(found, variables, strict=True)
+    ]
 
 
-def _for_variable(gradient: Gradient | None, variable: tf.Variable) -> Gradient | None:
-    if isinstance(gradient, tf.IndexedSlices):
-        # Some optimizers square or clip each occurrence of a row by itself.
-        gradient = stack_gradients({0: gradient}, variable.shape).weighted_sum(tf.ones([1]))
-    return None if gradient is None else cast(gradient, variable.dtype)
+def _with_rows_summed(gradient: tf.IndexedSlices, variable: tf.Variable) -> Gradient:
+    stack = stack_gradients({0: gradient}, variable.shape)
+    return cast(stack.weighted_sum(tf.ones([1])), variable.dtype)

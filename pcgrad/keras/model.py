@@ -21,7 +21,7 @@ from pcgrad.keras.functional_form import functional_form, is_functional
 from pcgrad.keras.keras_lists import as_keras_list, metrics_of_compile
 from pcgrad.keras.losses.loss_forms import metric_that_counts_rows
 from pcgrad.keras.losses.task_losses import TaskBatch, TaskLosses
-from pcgrad.keras.optimizer_steps import steps_taken
+from pcgrad.keras.optimizers import adds_up_rows, steps_taken
 from pcgrad.keras.output_names import OutputNames, functional_outputs
 from pcgrad.layerwise.backward import backward, check_gramian
 from pcgrad.task_gradients import Gradient, differentiate
@@ -304,7 +304,10 @@ class MultiTaskModel(keras.Model):
         weighting = training.weighting
         if not training.takes_gramian:
             training.gramian_description = _ONE_PASS
-            return weighted_sum_backward(tape, losses, variables, weighting, step, penalties)
+            sum_rows = not adds_up_rows(self.optimizer)
+            return weighted_sum_backward(
+                tape, losses, variables, weighting, step, penalties, sum_rows
+            )
         # Under XLA the layer-wise way is exact, too, but no faster.
         way = "tape" if training.gramian == "auto" and self.jit_compile else training.gramian
         found = backward(tape, losses, variables, weighting, step, way)
