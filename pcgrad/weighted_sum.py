@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
@@ -25,41 +25,81 @@ def weighted_sum_backward(
     variables: Sequence[tf.Variable],
     weighting: Weighting,
     step: tf.Tensor | int | None = None,
-    penalties: Sequence[tf.Tensor] = (),
 ) -> list[Gradient | None]:
     """Does what `pcgrad.weighted_backward` does, for a weighting that needs no Gram matrix.
 
     Args:
-        tape: The tape that recorded the losses; it may be persistent.
+        tape: The tape that recorded the losses; it need not be persistent.
         losses: T floating-point losses, as a sequence or a mapping from task names.
         variables: The V variables to differentiate by.
         weighting: One whose weights do not depend on the Gram matrix.
         step: Number of the training step, handed to the weighting.
-        penalties: Losses of no task, which are added as they are.
 
     Returns:
-        V gradients, each with its variable's shape and dtype; `None` for a variable that nothing
-        reaches. Repeated rows of a sparse one are summed.
+        V gradients, each with its variable's shape and dtype; `None` for a variable that no task
+        reaches.
 
     Raises:
         ValueError: `losses` or `variables` is empty, or no loss reaches any variable.
         TypeError: A loss is not a floating-point tensor.
     """
     named, variables = named_losses(losses, variables)
-    weights = weighting(tf.eye(len(named), dtype=tf.float64), step)
-    weights = check_weights(weights, len(named))
-    factors = [
-        tf.cast(weight, loss.dtype) * tf.ones_like(loss)
-        for weight, loss in zip(tf.unstack(weights, num=len(named)), named.values(), strict=True)
-    ]
-    targets, factors = [*named.values(), *penalties], [*factors, *map(tf.ones_like, penalties)]
-    found = differentiate(tape, targets, variables, factors)
+    targets, weights = list(named.values()), loss_weights(named, weighting, step)
+    factors = [w * tf.ones_like(loss) for w, loss in zip(weights, targets, strict=True)]
+    return sum_backward(tape, targets, variables, factors)
+
+
+def loss_weights(
+    losses: Mapping[str, tf.Tensor], weighting: Weighting, step: tf.Tensor | int | None
+) -> list[tf.Tensor]:
+    """The weight of each loss, in its dtype, by a weighting that needs no Gram matrix.
+
+    Args:
+        losses: T losses by name.
+        weighting: One whose weights do not depend on the Gram matrix.
+        step: Number of the training step.
+
+    Raises:
+        ValueError: It does not return one weight for each loss.
+    """
+    weights = weighting(tf.eye(len(losses), dtype=tf.float64), step)
+    weights = tf.unstack(check_weights(weights, len(losses)), num=len(losses))
+    return [tf.cast(w, loss.dtype) for w, loss in zip(weights, losses.values(), strict=True)]
+
+
+def sum_backward(
+    tape: tf.GradientTape,
+    losses: Sequence[tf.Tensor],
+    variables: Sequence[tf.Variable],
+    factors: Sequence[tf.Tensor] | None = None,
+    sum_rows: bool = True,
+) -> list[Gradient | None]:
+    """Differentiates the sum of losses.
+
+    Args:
+        tape: The tape that recorded the losses.
+        losses: Floating-point tensors.
+        variables: The V variables to differentiate by.
+        factors: What to multiply the losses by, of their shapes.
+        sum_rows: Whether to sum the repeated rows of sparse gradients, as surgery does: some
+            optimizers square or clip each of them by itself.
+
+    Returns:
+        V gradients, as from `weighted_sum_backward`.
+
+    Raises:
+        ValueError: No loss reaches any variable.
+    """
+    found = differentiate(tape, losses, variables, factors)
     check_reached(found)
-    return [_for_variable(gradient, v) for gradient, v in zip(found, variables, strict=True)]
+    return [
+        _with_rows_summed(gradient, variable)
+        if sum_rows and isinstance(gradient, tf.IndexedSlices)
+        else gradient
+        for gradient, variable in zip(found, variables, strict=True)
+    ]
 
 
-def _for_variable(gradient: Gradient | None, variable: tf.Variable) -> Gradient | None:
-    if isinstance(gradient, tf.IndexedSlices):
-        # Some optimizers square or clip each occurrence of a row by itself.
-        gradient = stack_gradients({0: gradient}, variable.shape).weighted_sum(tf.ones([1]))
-    return None if gradient is None else cast(gradient, variable.dtype)
+def _with_rows_summed(gradient: tf.IndexedSlices, variable: tf.Variable) -> Gradient:
+    stack = stack_gradients({0: gradient}, variable.shape)
+    return cast(stack.weighted_sum(tf.ones([1])), variable.dtype)

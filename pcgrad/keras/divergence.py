@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from pcgrad.keras.compiled_training import CompiledTraining
 from pcgrad.keras.model import MultiTaskModel
-from pcgrad.keras.optimizer_steps import steps_taken
+from pcgrad.keras.optimizers import steps_taken
 
 
 class RaiseOnDivergence(keras.callbacks.Callback):

@@ -21,12 +21,12 @@ from pcgrad.keras.functional_form import functional_form, is_functional
 from pcgrad.keras.keras_lists import as_keras_list, metrics_of_compile
 from pcgrad.keras.losses.loss_forms import metric_that_counts_rows
 from pcgrad.keras.losses.task_losses import TaskBatch, TaskLosses
-from pcgrad.keras.optimizer_steps import steps_taken
+from pcgrad.keras.optimizers import adds_up_rows, steps_taken
 from pcgrad.keras.output_names import OutputNames, functional_outputs
 from pcgrad.layerwise.backward import backward, check_gramian
 from pcgrad.task_gradients import Gradient, differentiate
-from pcgrad.weighted_sum import weighted_sum_backward
-from pcgrad.weightings import Weighting
+from pcgrad.weighted_sum import loss_weights, sum_backward
+from pcgrad.weightings import Weighting, equal_weights, needs_gramian
 
 _ONE_PASS = "one backward pass for all tasks: the weights do not depend on the Gram matrix"
 
@@ -263,10 +263,14 @@ class MultiTaskModel(keras.Model):
             y_pred = self(x, training=True)
             batches = training.losses.split(y, y_pred, sample_weight)
             losses = training.losses(batches)
-            scaled = {
-                name: self.optimizer.scale_loss(loss)
-                for name, loss in training.losses.weighted(losses).items()
-            }
+            weighted = training.losses.weighted(losses)
+            if not needs_gramian(training.weighting):
+                factors = loss_weights(weighted, training.weighting, steps_taken(self.optimizer))
+                weighted = {
+                    name: loss * factor
+                    for (name, loss), factor in zip(weighted.items(), factors, strict=True)
+                }
+            scaled = {name: self.optimizer.scale_loss(loss) for name, loss in weighted.items()}
             regularization = self._regularization()
             scaled_regularization = self.optimizer.scale_loss(regularization)
 
@@ -300,11 +304,15 @@ class MultiTaskModel(keras.Model):
             penalties: Other losses, which are added without surgery.
             variables: What to differentiate by.
         """
-        training, step = self._compiled_training(), steps_taken(self.optimizer)
-        weighting = training.weighting
+        training = self._compiled_training()
         if not training.takes_gramian:
             training.gramian_description = _ONE_PASS
-            return weighted_sum_backward(tape, losses, variables, weighting, step, penalties)
+            sum_rows = not adds_up_rows(self.optimizer)
+            targets = [*losses.values(), *penalties]
+            return sum_backward(tape, targets, variables, sum_rows=sum_rows)
+        # Weights that do not need the Gram matrix are the losses' already.
+        weighting = training.weighting if needs_gramian(training.weighting) else equal_weights
+        step = steps_taken(self.optimizer)
         # Under XLA the layer-wise way is exact, too, but no faster.
         way = "tape" if training.gramian == "auto" and self.jit_compile else training.gramian
         found = backward(tape, losses, variables, weighting, step, way)

@@ -63,6 +63,7 @@ def test_all_tasks_have_the_same_dropout(mode):
     outputs = {task: keras.layers.Identity(name=task)(shared) for task in TASKS}
     model = MultiTaskModel(inputs, outputs)
     model.compile(keras.optimizers.SGD(1.0), dict.fromkeys(TASKS, product), **mode)
+    model.follows_conflicts = True
     y = {
         task: np.full((1, 1), label, np.float32)
         for task, label in zip(TASKS, (1, 2, -4), strict=True)

@@ -125,7 +125,8 @@ def test_a_person_can_read_what_was_done():
     inputs = keras.Input((300,))
     trunk = keras.layers.Dense(500, activation="relu", name="trunk")(inputs)
     model = MultiTaskModel(inputs, {task: keras.layers.Dense(1, name=task)(trunk) for task in "ab"})
-    model.compile("sgd", loss={"a": "mse", "b": "mse"}, gramian="layerwise", jit_compile=False)
+    arguments = {"surgery": PCGrad("sum"), "gramian": "layerwise", "jit_compile": False}
+    model.compile("sgd", loss={"a": "mse", "b": "mse"}, **arguments)
     x, y = np.ones((8, 300), np.float32), np.ones((8, 1), np.float32)
     model.fit(x, {"a": y, "b": y}, batch_size=4, verbose=0)
     description = model.describe_gramian()

@@ -77,14 +77,16 @@ def test_one_backward_pass_is_enough_for_what_needs_no_gram_matrix(surgery, pass
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_weights_that_need_no_gram_matrix_are_those_of_the_losses(mode):
-    """Of heads, too, and not of the regularization."""
+@pytest.mark.parametrize("measured", [False, True])
+def test_weights_that_need_no_gram_matrix_are_those_of_the_losses(mode, measured):
+    """Of heads, too, and not of the regularization; also while conflicts are followed."""
 
     def weights(surgery, loss_weights):
         model = taxi_model()
         model.compile(
             keras.optimizers.SGD(0.1), TAXI_LOSSES, loss_weights, surgery=surgery, **MODES[mode]
         )
+        model.follows_conflicts = measured
         model.train_on_batch(*taxi_data())
         return model.get_weights()
 
