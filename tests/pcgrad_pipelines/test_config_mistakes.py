@@ -81,6 +81,20 @@ MISTAKES = {
         replaced('"regression"', '"binary"\nlog_scale = true'),
         "tasks[0]: `log_scale` is for kind 'regression', not 'binary'; remove it",
     ),
+    "a condition that is no table": (
+        replaced('"fare"\n[', '"fare"\nonly_where = "click"\n['),
+        (
+            "tasks[0].only_where: `only_where` is a table of columns and their values, such as"
+            " { click = 1 }"
+        ),
+    ),
+    "a condition without a value": (
+        replaced('"fare"\n[', '"fare"\nonly_where = { zone = [] }\n['),
+        (
+            "tasks[0].only_where: `only_where` is a table of columns and their values, such as"
+            " { click = 1 }; correct those of 'zone'"
+        ),
+    ),
     "missing values that are no list": (
         replaced('"trips.csv"', '"trips.csv"\nmissing = "NA"'),
         ('data.missing: "NA" is not a list (texts that stand for a missing value, as in ["NA"])'),

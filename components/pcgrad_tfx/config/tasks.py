@@ -7,7 +7,7 @@ the kinds of task have in common stands in `pcgrad_tfx.config.task_kinds`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -17,10 +17,9 @@ from pydantic import (
     model_validator,
 )
 
+from pcgrad_tfx.config.task_keys import Column, OnlyWhere
 from pcgrad_tfx.config.task_kinds import KINDS, EvaluationMetric, TaskKind
 from pcgrad_tfx.errors import shown
-
-Column = Annotated[str, Field(min_length=1)]
 
 
 class Gate(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
@@ -39,10 +38,11 @@ class Gate(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
 class Task(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """One thing that the model learns to predict.
 
-    A label is missing where `column` (or `divide_by`) is missing or not finite, where
-    `divide_by` is not positive, where `column` is not above `valid_above`, where a value is
-    not one of `classes`, for a binary task without `above` and `positive`, where it is neither 0
-    nor 1, and, with `log_scale`, where it is negative.
+    A label is missing where a column of `only_where` is missing or has none of the values, where
+    `column` (or `divide_by`) is missing or not finite, where `divide_by` is not positive, where
+    `column` is not above `valid_above`, where a value is not one of `classes`, for a binary task
+    without `above` and `positive`, where it is neither 0 nor 1, and, with `log_scale`, where it is
+    negative.
 
     Attributes:
         name: The task's name, and that of the model's serving output.
@@ -54,6 +54,9 @@ class Task(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         positive: Binary tasks: the label is 1 where `column` has this value, 0 where it has
             another one; numbers and truth values as they stand in the data, "1" or "True".
         valid_above: There is no label where `column` is at or below this.
+        only_where: Columns and the values that they must have, one or several for each: of
+            conversions after a click `{ click = 1 }`. Numbers and truth values as they stand in the
+            data, 1, "1" or "True". Such a column is no feature unless it is listed as one.
         classes: Multiclass tasks: the values of `column` in the order of their ids, integers
             written as decimal text.
         log_scale: Regression tasks: the network learns log(1 + label), and the loss is taken
@@ -74,6 +77,7 @@ class Task(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     above: float | None = Field(None, description="the threshold of a binary label")
     positive: Column | None = Field(None, description="the value that makes the label 1")
     valid_above: float | None = Field(None, description="what a valid value must exceed")
+    only_where: OnlyWhere = Field(None, description="the rows that have a label: column = value")
     classes: tuple[Column, ...] | None = Field(
         None, description="the class names in order, integers in quotes"
     )
@@ -145,6 +149,21 @@ class Task(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     def source_columns(self) -> tuple[str, ...]:
         """The columns the label is derived from."""
         return (self.column,) if self.divide_by is None else (self.column, self.divide_by)
+
+    @property
+    def condition_columns(self) -> tuple[str, ...]:
+        """The columns that say whether a row has a label: those of `only_where`."""
+        return tuple(self.only_where or ())
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All columns that the task needs in the data, none of which a request must have."""
+        return tuple(dict.fromkeys((*self.source_columns, *self.condition_columns)))
+
+    @property
+    def number_columns(self) -> tuple[str, ...]:
+        """Those of `columns` that must hold numbers."""
+        return () if self.is_text else self.source_columns
 
     @property
     def is_text(self) -> bool:

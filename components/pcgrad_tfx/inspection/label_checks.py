@@ -9,7 +9,7 @@ import pandas as pd
 
 from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.errors import shown
-from pcgrad_tfx.inspection.label_values import numbers
+from pcgrad_tfx.inspection.label_values import label_values
 
 # The squares of errors, and sums of them, must fit into float32; on a logarithmic scale the
 # predictions, which are amounts and may exceed the labels.
@@ -94,10 +94,9 @@ def _neither_0_nor_1(
     """The most frequent value of a binary task that is no label, and in how many rows it is."""
     if task.kind != "binary" or task.is_text or task.above is not None:
         return None
-    value = numbers(frame[task.column])
-    others = np.isfinite(value) & labels[task.name].isna()
-    if task.valid_above is not None:
-        others &= value > task.valid_above
+    # With a threshold every number gives a label, where the other keys allow one.
+    with_any_number = task.model_copy(update={"above": 0.0})
+    others = label_values(frame, [with_any_number])[task.name].notna() & labels[task.name].isna()
     counts = frame[task.column][others].value_counts()
     if counts.empty:
         return None
@@ -106,9 +105,12 @@ def _neither_0_nor_1(
 
 def _why_missing(task: Task) -> str:
     column = shown(task.column)
-    if task.classes:
-        return f"column {column} holds none of `classes`"
     reasons = []
+    if task.only_where:
+        listed = ", ".join(map(shown, task.condition_columns))
+        reasons.append(f"no row with a value in column {column} is one of `only_where` ({listed})")
+    if task.classes:
+        reasons.append(f"column {column} holds none of `classes`")
     if task.valid_above is not None:
         reasons.append(f"column {column} is nowhere above `valid_above`, {task.valid_above:g}")
     if task.divide_by is not None:

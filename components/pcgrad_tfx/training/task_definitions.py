@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from pcgrad_tfx.config.tasks import Task
+from pcgrad_tfx.config.tasks import Task, parse_tasks
 
 # Beside the SavedModel's own assets, where TensorFlow Serving leaves it alone.
 _TASKS_FILE = os.path.join("assets.extra", "tasks.json")
@@ -41,7 +41,9 @@ def learned_same_tasks(saved_model: str, wanted: Mapping[str, Any]) -> bool:
     """
     try:
         with tf.io.gfile.GFile(os.path.join(saved_model, _TASKS_FILE)) as file:
-            return bool(json.load(file) == wanted)
+            # An older version did not write the keys that have come since, but for their defaults.
+            learned = definitions(parse_tasks(dict(json.load(file)).values()))
+            return learned == wanted
     # There is no such file, the model is a file, or the file ends in the middle.
-    except (tf.errors.NotFoundError, tf.errors.FailedPreconditionError, ValueError):
+    except (tf.errors.NotFoundError, tf.errors.FailedPreconditionError, TypeError, ValueError):
         return False

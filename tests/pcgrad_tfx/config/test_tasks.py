@@ -24,6 +24,12 @@ common = {
     "name": names,
     "column": st.text(min_size=1),
     "loss_weight": st.floats(min_value=1e-30, allow_infinity=False),
+    "only_where": st.none()
+    | st.dictionaries(
+        st.text(min_size=1),
+        st.text(min_size=1) | st.integers() | st.booleans() | st.lists(numbers, min_size=1),
+        min_size=1,
+    ),
     "gate": st.builds(
         Gate, min_gain=numbers, max_drop=st.floats(min_value=0, allow_infinity=False)
     ),
@@ -56,6 +62,8 @@ def test_names_follow_from_the_task():
     own = Task(**BINARY, label_key="my_label")
     assert (own.label_key, own.mask_key) == ("my_label", "my_label_mask")
     assert own.source_columns == ("tips",)
+    paid = Task(**BINARY, divide_by="fare", above=0.2, only_where={"paid": 1, "fare": [1, 2]})
+    assert paid.columns == ("tips", "fare", "paid")
 
 
 @pytest.mark.parametrize(

@@ -108,3 +108,16 @@ def test_without_any_model_there_is_no_baseline():
 
 def test_run_fn_notes_the_tasks(trained):
     assert learned_same_tasks(str(trained.model_dir), definitions(TASKS))
+
+
+def test_an_older_models_tasks_lack_the_keys_that_have_come_since(tmp_path):
+    """They learned what the keys' defaults say."""
+    write_definitions(str(tmp_path), tasks(TIP))
+    file = tmp_path / "assets.extra" / "tasks.json"
+    stored = json.loads(file.read_text())
+    del stored["tip"]["only_where"]
+    file.write_text(json.dumps(stored))
+    assert learned_same_tasks(str(tmp_path), definitions(tasks(TIP)))
+    assert not learned_same_tasks(
+        str(tmp_path), definitions(tasks({**TIP, "only_where": {"paid": 1}}))
+    )
