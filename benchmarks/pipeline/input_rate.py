@@ -81,7 +81,7 @@ def _measure(artifacts: pathlib.Path, rounds: int) -> list[dict[str, Any]]:
     (examples,) = artifacts.glob("Transform/transformed_examples/*")
     files = [str(examples / "Split-train" / "*")]
     data = InputData(tft_output, config.tasks, config.batch_size)
-    _, label_scales = label_statistics(data.batches(files), config.tasks)
+    label_scales = label_statistics(data.batches(files), config.tasks).labels
 
     def trained(batches: tf.data.Dataset) -> Callable[[], object]:
         """Some steps of `fit`, which go on where the last ones ended."""

@@ -182,7 +182,7 @@ def train_one_step(
     trainer = trainer_config(custom_config, None, None)
     keras.utils.clear_session()
     keras.utils.set_random_seed(1)
-    _, statistics = label_statistics(batch("train"), tasks)
+    statistics = label_statistics(batch("train"), tasks).labels
     model = build(trainer, feature_spec, output, statistics)
     compile_model(model, trainer, tasks, statistics)
     model.run_eagerly = True

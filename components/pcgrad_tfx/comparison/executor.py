@@ -116,15 +116,22 @@ def _prepare(config: TrainerConfig, inputs: Artifacts) -> tuple[Trainings, dict[
     # Both are small beside the training split, and read once for every run.
     eval_split = data.batches(_files(transformed, EVAL)).cache()
     test_split = _test_split(inputs["examples"], tft_output, data, config.batch_size).cache()
-    rows, statistics = label_statistics(data.batches(train_files), config.tasks)
-    counts = {TRAIN: rows}
+    found = label_statistics(data.batches(train_files), config.tasks)
+    counts = {TRAIN: found.rows}
     for name, split in ((EVAL, eval_split), (TEST, test_split)):
-        counts[name] = sum(len(next(iter(labels.values()))) for _, labels in split)
+        counts[name] = sum(len(next(iter(labels.values()))) for _, labels, *_ in split)
     for name, count in counts.items():
         if not count:
             raise ValueError(f"comparison: split {name!r} is empty; add data or change the splits")
     trainings = Trainings(
-        config, data, tft_output, train_files, eval_split, test_split, rows, statistics
+        config,
+        data.with_factors(found.weight_factors),
+        tft_output,
+        train_files,
+        eval_split,
+        test_split,
+        found.rows,
+        found.labels,
     )
     return trainings, counts
 

@@ -34,7 +34,7 @@ class Trainings:
 
     Args:
         config: How; `epochs` must be given.
-        data: What the files hold.
+        data: What the files hold, with the weights that are trained with.
         tft_output: Transform's output.
         train_files: File patterns of the training split.
         eval_split: The eval split's batches.
@@ -75,10 +75,9 @@ class Trainings:
         epochs = self._config.epochs
         assert epochs is not None
         batches = self._data.epochs(self._train_files, seed, 0, epochs)
-        names = [task.name for task in tasks]
         try:
             model.fit(
-                batches.map(lambda features, labels: (features, {n: labels[n] for n in names})),
+                batches.map(functools.partial(_of_tasks, tasks)),
                 epochs=epochs,
                 steps_per_epoch=math.ceil(self._rows / self._config.batch_size),
                 callbacks=[RaiseOnDivergence()],
@@ -146,11 +145,18 @@ class Trainings:
         return model, tasks
 
 
-def _plain_step(model: MultiTaskModel, batch: tuple[Any, Any]) -> tf.Tensor:
+def _of_tasks(
+    tasks: Sequence[Task], features: Mapping[str, tf.Tensor], *by_task: Mapping[str, tf.Tensor]
+) -> tuple[Mapping[str, tf.Tensor], ...]:
+    """A batch with the labels, and the weights, of some tasks only."""
+    return features, *({task.name: values[task.name] for task in tasks} for values in by_task)
+
+
+def _plain_step(model: MultiTaskModel, batch: tuple[Any, ...]) -> tf.Tensor:
     """What a step with equal weights costs without our per-task gradients: one backward pass."""
-    features, labels = batch
+    features, labels, weights = keras.utils.unpack_x_y_sample_weight(batch)
     with tf.GradientTape() as tape:
-        loss = model.compute_loss(features, labels, model(features, training=True))
+        loss = model.compute_loss(features, labels, model(features, training=True), weights)
     variables = model.trainable_variables
     model.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
     return loss

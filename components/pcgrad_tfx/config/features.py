@@ -7,8 +7,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field, ValidationInfo, model_validator
 
+from pcgrad_tfx.config.task_checks import first_repeated
 from pcgrad_tfx.config.task_keys import Column
-from pcgrad_tfx.config.tasks import Task, first_repeated, is_draft
+from pcgrad_tfx.config.tasks import Task, is_draft
 from pcgrad_tfx.errors import shown
 
 Reason = Annotated[str, Field(min_length=1)]
@@ -77,11 +78,11 @@ class Features(BaseModel, frozen=True, extra="forbid"):
 def check_features(features: Features, tasks: Sequence[Task]) -> None:
     """Checks that the features give no label away and share no name with one.
 
-    A column of `only_where` may be a feature, as long as no label derives from it.
+    A column of `only_where` may be a feature, as long as no label derives from it; a weight not.
 
     Raises:
-        ValueError: If a feature is a column that a label derives from, or if a transformed
-            feature has the name of a label.
+        ValueError: If a feature is a column that a label derives from, or a weight, or if a
+            transformed feature has the name of a label.
     """
     columns = set(features.columns)
     names = set(map(transformed_name, columns))
@@ -92,6 +93,11 @@ def check_features(features: Features, tasks: Sequence[Task]) -> None:
                     f"column {shown(column)} is a feature, but the label of task {task.name!r} "
                     "derives from it; remove it from the features"
                 )
+        if task.weight in columns:
+            raise ValueError(
+                f"column {shown(str(task.weight))} is a feature, but the weight of task"
+                f" {task.name!r}; remove it from the features"
+            )
         if task.label_key in names:
             raise ValueError(
                 f"{shown(task.label_key)} is a transformed feature, and the label of task"

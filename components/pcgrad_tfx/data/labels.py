@@ -44,6 +44,12 @@ def label(inputs: Mapping[str, RawColumn], task: Task) -> tuple[tf.Tensor, tf.Te
     return tf.where(valid, tf.cast(value, dtype), tf.zeros([], dtype)), valid
 
 
+def weight(inputs: Mapping[str, RawColumn], column: str) -> tf.Tensor:
+    """A column of weights as float32 [N], 0 where missing, negative or not finite."""
+    values = tf.cast(numbers(inputs, column), tf.float32)
+    return tf.where(tf.math.is_finite(values) & (values > 0), values, 0.0)
+
+
 def numbers(inputs: Mapping[str, RawColumn], column: str) -> tf.Tensor:
     """A column of numbers as float64 [N], NaN where missing."""
     tensor = _find(inputs, column)

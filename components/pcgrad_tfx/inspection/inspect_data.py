@@ -14,7 +14,7 @@ from pcgrad_tfx.data.row_sample import RowSample
 from pcgrad_tfx.errors import DataError, brief, shown
 from pcgrad_tfx.inspection.column_kinds import ColumnKind, column_kinds, missing_texts
 from pcgrad_tfx.inspection.completion import check_conditions, complete_features, complete_task
-from pcgrad_tfx.inspection.label_checks import label_problems, rare_values
+from pcgrad_tfx.inspection.label_checks import label_problems, missing_weights, rare_values
 from pcgrad_tfx.inspection.label_values import columns_with_texts, label_values
 from pcgrad_tfx.inspection.leakage import Leak, find_leaks
 
@@ -101,7 +101,7 @@ def inspect_data(
     if problems and len(frame) == sample.rows:
         raise DataError(problems[0])
     # Of a sample it is no more than likely.
-    remarks += [*problems, *rare_values(labels, tasks)]
+    remarks += [*problems, *rare_values(labels, tasks), *missing_weights(frame, labels, tasks)]
     remarks += map(possible_leak, find_leaks(frame, labels, features, tasks))
     return Inspection(tasks, features, files, tuple(remarks))
 
@@ -141,7 +141,7 @@ def _found_features(
         column: f"in `only_where` of {task.name}"
         for task in tasks
         for column in task.condition_columns
-    }
+    } | {task.weight: f"the weight of {task.name}" for task in tasks}
     left_out = [
         f"{brief(name)} ({reasons.get(name, f'{kind.kind}: {kind.why}')})"
         for name, kind in kinds.items()

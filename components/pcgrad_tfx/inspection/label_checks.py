@@ -9,7 +9,7 @@ import pandas as pd
 
 from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.errors import shown
-from pcgrad_tfx.inspection.label_values import label_values
+from pcgrad_tfx.inspection.label_values import label_values, numbers
 
 # The squares of errors, and sums of them, must fit into float32; on a logarithmic scale the
 # predictions, which are amounts and may exceed the labels.
@@ -22,7 +22,7 @@ _MIN_ROWS_OF_A_VALUE = 35
 def label_problems(
     frame: pd.DataFrame, labels: pd.DataFrame, tasks: Sequence[Task]
 ) -> Iterator[str]:
-    """Looks for labels that are all missing, all the same, or too large.
+    """Looks for labels that are all missing, all the same, or too large, and for wrong weights.
 
     Args:
         frame: Rows of texts, empty where a value is missing.
@@ -62,6 +62,53 @@ def label_problems(
                     f"beyond {limit:g} its error overflows: give the column in a larger unit, or "
                     "correct it"
                 )
+            elif task.loss == "poisson" and known.min() < 0:
+                yield (
+                    f"{where}: a label made of column {column} is {known.min():g}, and loss "
+                    "'poisson' needs labels of at least 0; correct it, or choose another `loss`"
+                )
+        if len(known) and (problem := _weight_problem(frame, labels, task)):
+            yield f"{where}: {problem}"
+
+
+def _weight_problem(frame: pd.DataFrame, labels: pd.DataFrame, task: Task) -> str | None:
+    """What is wrong with the weights of the rows that have a label."""
+    if task.weight is None:
+        return None
+    column = shown(task.weight)
+    weights = numbers(frame[task.weight][labels[task.name].notna()])
+    if (negative := weights < 0).any():
+        return (
+            f"column {column} (`weight`) holds {weights[negative].min():g}, and a weight is never "
+            "negative; correct it, or leave the cell empty where the row must not count"
+        )
+    if not (weights > 0).any():
+        return f"no row that has a label has a weight in column {column}; fill it"
+    return None
+
+
+def missing_weights(
+    frame: pd.DataFrame, labels: pd.DataFrame, tasks: Sequence[Task]
+) -> Iterator[str]:
+    """Looks for rows that have a label and no weight.
+
+    Args:
+        frame: Rows of texts, empty where a value is missing.
+        labels: Their `label_values`.
+        tasks: The tasks, complete.
+
+    Yields:
+        A remark about a task.
+    """
+    for task in tasks:
+        if task.weight is None:
+            continue
+        weights = numbers(frame[task.weight][labels[task.name].notna()])
+        if missing := np.isnan(weights).sum():
+            yield (
+                f"task {task.name}: column {shown(task.weight)} (`weight`) is empty in "
+                f"{missing / len(weights):.1%} of the rows that have a label; they do not count"
+            )
 
 
 def rare_values(labels: pd.DataFrame, tasks: Sequence[Task]) -> Iterator[str]:
@@ -77,7 +124,7 @@ def rare_values(labels: pd.DataFrame, tasks: Sequence[Task]) -> Iterator[str]:
     for task in tasks:
         if task.kind == "regression":
             continue
-        names = task.classes or ("0", "1")
+        names = task.class_names
         counts = {name: int((labels[task.name] == id_).sum()) for id_, name in enumerate(names)}
         rare = [name for name, count in counts.items() if count < _MIN_ROWS_OF_A_VALUE]
         if rare:

@@ -16,7 +16,7 @@ from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.config.training_config import Training
 from pcgrad_tfx.config.validation_messages import nearest
 from pcgrad_tfx.training.label_statistics import LabelStatistics
-from pcgrad_tfx.training.log_scale import FromLog, MeanSquaredLogError
+from pcgrad_tfx.training.log_scale import FromLog
 
 _LAYER_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.-]{,199}")
 
@@ -93,11 +93,6 @@ def parameter_count(
 
 def _dense_parameters(widths: Sequence[int]) -> int:
     return sum((before + 1) * after for before, after in itertools.pairwise(widths))
-
-
-def task_loss(task: Task) -> str | keras.losses.Loss:
-    """A task's loss, as `compile` takes it."""
-    return MeanSquaredLogError() if task.log_scale else task.loss
 
 
 def check_feature_spec(feature_spec: FeatureSpec, embedding_sizes: Mapping[str, int]) -> None:
@@ -204,6 +199,11 @@ def _head(
         own = keras.layers.Dense(units, activation="relu", name=name)(own)
     if statistics is None:
         return keras.layers.Dense(task.units, activation=task.activation, name=task.name)(own)
+    if task.loss == "poisson":
+        # A multiple of the mean label.
+        name = names.free(f"{task.name}_multiple")
+        multiple = keras.layers.Dense(task.units, activation=task.activation, name=name)(own)
+        return keras.layers.Rescaling(statistics.mean or 1.0, name=task.name)(multiple)
     value = keras.layers.Dense(task.units, name=names.free(f"{task.name}_standardized"))(own)
     if not task.log_scale:
         unit = keras.layers.Rescaling(statistics.std, statistics.mean, name=task.name)

@@ -17,7 +17,9 @@ _TASKS_FILE = os.path.join("assets.extra", "tasks.json")
 
 def definitions(tasks: Sequence[Task]) -> dict[str, dict[str, Any]]:
     """What makes two tasks the same, by name; plain JSON values."""
-    excluded = {"gate", "loss_weight"}
+    # How it is learned makes no other task of it.
+    excluded = {"gate", "loss", "loss_weight", "class_weight"}
+    excluded |= {"huber_delta", "focal_gamma", "label_smoothing"}
     return {task.name: task.model_dump(mode="json", exclude=excluded) for task in tasks}
 
 

@@ -32,8 +32,9 @@ from pcgrad_tfx.config.training_config import (
 )
 from pcgrad_tfx.data.example_files import check_whole, example_files
 from pcgrad_tfx.training.building import build, compile_model, user_embedding_sizes
-from pcgrad_tfx.training.callbacks.best_epoch import BestEpoch, constant_losses
+from pcgrad_tfx.training.callbacks.best_epoch import BestEpoch
 from pcgrad_tfx.training.callbacks.epoch_lines import EpochLines
+from pcgrad_tfx.training.callbacks.loss_ranges import LossRange, loss_ranges
 from pcgrad_tfx.training.callbacks.record import TrainingRecord
 from pcgrad_tfx.training.checkpoints import EpochCheckpoint, checkpoint_folder, discard_damaged
 from pcgrad_tfx.training.dataset import InputData
@@ -85,8 +86,7 @@ def run_fn(fn_args: tfx.components.FnArgs) -> None:
     with lost_workers_named(strategy), folders as (log_dir, model_dir):
         with strategy.scope():
             model = _build_model(fn_args, config, inputs)
-            constant = constant_losses(config.tasks, inputs.held_out_labels)
-            best = BestEpoch(model, constant, config.patience, config.restore_best)
+            best = BestEpoch(model, inputs.loss_ranges, config.patience, config.restore_best)
             checkpoint = None
             if config.checkpoint_root:
                 folder = checkpoint_folder(config.checkpoint_root, *_training_key(fn_args, config))
@@ -124,14 +124,16 @@ class _Inputs:
         data: Its examples.
         rows: Of the training data.
         statistics: Of the regression labels, by task.
-        held_out_labels: Of each batch of an evaluation, by task.
+        loss_ranges: Of the tasks whose labels vary in an evaluation.
+        validation_steps: Number of its batches.
     """
 
     tft_output: tft.TFTransformOutput
     data: InputData
     rows: int
     statistics: Mapping[str, LabelStatistics]
-    held_out_labels: Sequence[Mapping[str, tf.Tensor]]
+    loss_ranges: Mapping[str, LossRange]
+    validation_steps: int
 
 
 def _read_inputs(fn_args: tfx.components.FnArgs, config: TrainerConfig) -> _Inputs:
@@ -139,13 +141,16 @@ def _read_inputs(fn_args: tfx.components.FnArgs, config: TrainerConfig) -> _Inpu
     data = InputData(tft_output, config.tasks, config.batch_size)
     sizes = user_embedding_sizes(config, data.feature_spec)
     check_whole(example_files([*fn_args.train_files, *fn_args.eval_files]))
-    rows, statistics = label_statistics(data.batches(fn_args.train_files), config.tasks, sizes)
-    if not rows:
+    found = label_statistics(data.batches(fn_args.train_files), config.tasks, sizes)
+    if not found.rows:
         raise ValueError(f"there is no row in {fn_args.train_files}; check the train split")
+    data = data.with_factors(found.weight_factors)
     held_out = data.batches(fn_args.eval_files)
     if fn_args.eval_steps:
         held_out = held_out.take(fn_args.eval_steps)
-    return _Inputs(tft_output, data, rows, statistics, [labels for _, labels in held_out])
+    labels = [batch[1:] for batch in held_out]
+    ranges = loss_ranges(config.tasks, found.labels, labels)
+    return _Inputs(tft_output, data, found.rows, found.labels, ranges, len(labels))
 
 
 def _build_model(
@@ -170,7 +175,7 @@ def _check_user_model(
 ) -> None:
     """Looks at what a user's model gives for some rows."""
     if config.model_fn:
-        for features, _ in data.batches(files).take(_CHECKED_BATCHES):
+        for features, *_ in data.batches(files).take(_CHECKED_BATCHES):
             check_outputs(model, features, config.tasks, config.model_fn)
 
 
@@ -187,14 +192,14 @@ def _fit(
     first = checkpoint.restore() if checkpoint else 0
     if best.is_over(first):
         return
-    data, validation_steps = inputs.data, len(inputs.held_out_labels)
+    data, validation_steps = inputs.data, inputs.validation_steps
     steps_per_epoch = math.ceil(inputs.rows / config.batch_size)
     epochs = config.epochs or DEFAULT_EPOCHS
     callbacks: list[keras.callbacks.Callback] = [RaiseOnDivergence(), best]
     if fn_args.train_steps:
         epochs = math.ceil(fn_args.train_steps / steps_per_epoch)
         callbacks.append(_StopAfter(fn_args.train_steps))
-    with EpochLines(config.tasks, inputs.statistics, log_dir) as lines:
+    with EpochLines(config.tasks, inputs.loss_ranges, log_dir) as lines:
         if is_chief(strategy):
             settings = config.model_dump(mode="json")
             callbacks += [

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pcgrad_tfx.config.features import Features, check_features, required_columns
 from pcgrad_tfx.config.tasks import Task
-from pcgrad_tfx.data.labels import label
+from pcgrad_tfx.data.labels import label, weight
 from pcgrad_tfx.errors import DataError
 from pcgrad_tfx.inspection.column_kinds import column_kinds
 from pcgrad_tfx.inspection.completion import check_conditions, complete_features
@@ -193,3 +193,13 @@ def test_no_row_that_counts_has_a_label():
     tasks = [Task(**AMOUNT, only_where={"zone": "b"})]
     (problem,) = label_problems(frame, label_values(frame, tasks), tasks)
     assert "no row has a label: no row with a value in column 'amount' is one of `onl" in problem
+
+
+@pytest.mark.parametrize("dtype", [tf.float32, tf.int64])
+def test_a_weight_is_never_missing_or_negative(dtype):
+    values, wanted = [2, 0, -3, None], [2, 0, 0, 0]
+    if dtype.is_floating:
+        values, wanted = [*values, 0.5, math.nan, math.inf], [*wanted, 0.5, 0, 0]
+    found = weight({"cost": sparse(values, dtype)}, "cost")
+    assert found.dtype == tf.float32
+    np.testing.assert_array_equal(found, wanted)
