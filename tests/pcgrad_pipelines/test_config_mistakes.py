@@ -81,6 +81,53 @@ MISTAKES = {
         replaced('"regression"', '"binary"\nlog_scale = true'),
         "tasks[0]: `log_scale` is for kind 'regression', not 'binary'; remove it",
     ),
+    "a condition that is no table": (
+        replaced('"fare"\n[', '"fare"\nonly_where = "click"\n['),
+        (
+            "tasks[0].only_where: `only_where` is a table of columns and their values, such as"
+            " { click = 1 }"
+        ),
+    ),
+    "a condition without a value": (
+        replaced('"fare"\n[', '"fare"\nonly_where = { zone = [] }\n['),
+        (
+            "tasks[0].only_where: `only_where` is a table of columns and their values, such as"
+            " { click = 1 }; correct those of 'zone'"
+        ),
+    ),
+    "a weight that is a feature": (
+        replaced('"fare"\n[', '"fare"\nweight = "miles"\n['),
+        (
+            "features: column 'miles' is a feature, but the weight of task 'fare'; remove it from"
+            " the features"
+        ),
+    ),
+    "weights of classes in words": (
+        replaced('"regression"', '"binary"\nclass_weight = "even"'),
+        (
+            'tasks[0].class_weight: `class_weight` is "balanced" or a table of classes and weights,'
+            " such as { 1 = 5.0 }"
+        ),
+    ),
+    "weights of classes of an amount": (
+        replaced('"fare"\n[', '"fare"\nclass_weight = "balanced"\n['),
+        "tasks[0]: `class_weight` is for classes, not for kind 'regression'; remove it",
+    ),
+    "misspelt loss": (
+        replaced('"fare"\n[', '"fare"\nloss = "hubr"\n['),
+        (
+            'tasks[0].loss: "hubr" is not one of binary_crossentropy,'
+            " sparse_categorical_crossentropy, mean_squared_error, mean_absolute_error, huber,"
+            ' poisson, focal; did you mean "huber"?'
+        ),
+    ),
+    "a loss of classes for an amount": (
+        replaced('"fare"\n[', '"fare"\nloss = "focal"\n['),
+        (
+            "tasks[0]: `loss` 'focal' is not for kind 'regression'; there are: mean_squared_error,"
+            " mean_absolute_error, huber, poisson"
+        ),
+    ),
     "missing values that are no list": (
         replaced('"trips.csv"', '"trips.csv"\nmissing = "NA"'),
         ('data.missing: "NA" is not a list (texts that stand for a missing value, as in ["NA"])'),

@@ -72,6 +72,23 @@ def test_what_is_listed_stays_and_nothing_is_said_of_it(tmp_path):
     assert found.remarks == ()
 
 
+def test_a_condition_is_checked_and_its_column_is_no_feature(tmp_path):
+    condition = 'column = "tip"\nonly_where = { payment = "card" }'
+    found = inspected(tmp_path, CONFIG.replace('column = "tip"', condition))
+    assert found.config.features.categorical == ("company",)
+    assert any("payment (in `only_where` of tip)" in remark for remark in found.remarks)
+    with pytest.raises(DataError) as error:
+        inspected(tmp_path, CONFIG.replace('column = "tip"', condition.replace("card", "Card")))
+    assert str(error.value) == (
+        "trips.toml: tasks[1]: `only_where` asks for 'Card', but column 'payment' has no such"
+        ' value; did you mean "card"?'
+    )
+    with pytest.raises(DataError, match=r"no column 'paymnt' \(did you mean 'payment'\?\)"):
+        inspected(
+            tmp_path, CONFIG.replace('column = "tip"', condition.replace("payment", "paymnt"))
+        )
+
+
 def test_every_row_counts_where_a_sample_shows_numbers_only(tmp_path, monkeypatch):
     monkeypatch.setattr("pcgrad_tfx.data.row_sample.MAX_ROWS", 20)
     rows = [*ROWS, "400,many,Blue,True,2013-01-01,cash,0,N"]

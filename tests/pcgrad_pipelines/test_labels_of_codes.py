@@ -60,6 +60,43 @@ def test_codes_are_numbers_if_all_of_them_are(tmp_path, cells, classes):
 
 
 @pytest.mark.parametrize(
+    ("name", "cells", "is_amount"),
+    [
+        ("final", range(11), True),
+        ("code", range(-3, 3), True),
+        ("code", [1, 2, 3, 5, 8, 9, 11], True),
+        ("code", [2.0, 3.0, 4.0, 5.0, 6.0, 7.0, ""], True),
+        ("code", [10, 20, 30, 40, 50, 60], False),
+        ("code", [1, 2, 3, 4, 5], False),
+        ("code", [1, 2, 3], False),
+        ("discount", [1, 2, 3], False),
+        ("stars", [1, 2, 3, 4, 5], True),
+        ("movie_rating", [0, 1, 2], True),
+        ("stars", [1, 3, 5], False),
+        ("grade", [1, 2, 3, 4, 5, 6, "X"], False),
+    ],
+)
+def test_few_whole_numbers_are_an_amount_if_they_have_an_order(tmp_path, name, cells, is_amount):
+    path = written(tmp_path, list(map(str, cells)))
+    path.write_text(path.read_text().replace("x,code,", f"x,{name},"))
+    task, remarks = inited(path, name)
+    assert task.kind == ("regression" if is_amount else "multiclass")
+    assert not remarks
+    text = path.with_suffix(".toml").read_text()
+    assert ('# kind = "multiclass"  # if these are codes without an order' in text) == is_amount
+    # What is a label otherwise is a candidate otherwise, too.
+    candidates = {one.column: one.kind for one in propose(str(path)).candidates}
+    assert candidates == {name: task.kind, "place": "multiclass", "x": "regression"}
+
+
+def test_many_numbers_are_an_amount_without_a_word(tmp_path):
+    path = written(tmp_path, list(map(str, range(40))))
+    task, _ = inited(path, "code")
+    assert task.kind == "regression"
+    assert "without an order" not in path.with_suffix(".toml").read_text()
+
+
+@pytest.mark.parametrize(
     ("cells", "positive"),
     [
         (["1.0", "2.0", "2.0", ""], "1"),

@@ -186,8 +186,9 @@ def train_one_step(
     trainer = trainer_config(custom_config, None, None)
     keras.utils.clear_session()
     keras.utils.set_random_seed(1)
-    rows, statistics = label_statistics(batch("train"), tasks)
-    trainer = with_choices(trainer, rows, len(feature_spec))
+    found = label_statistics(batch("train"), tasks)
+    statistics = found.labels
+    trainer = with_choices(trainer, found.rows, len(feature_spec))
     sizes = embedding_sizes(config.features, output)
     numbers = [name for name in feature_spec if name not in sizes]
     model = build(
@@ -195,7 +196,7 @@ def train_one_step(
             config=trainer,
             tft_output=output,
             data=mock.Mock(feature_spec=feature_spec),
-            rows=rows,
+            rows=found.rows,
             statistics=statistics,
             embedding_sizes=sizes,
             boundaries=boundaries(batch("train"), numbers, trainer.encoding_bins),

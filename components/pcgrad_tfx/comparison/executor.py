@@ -117,10 +117,11 @@ def _prepare(config: TrainerConfig, inputs: Artifacts) -> tuple[Trainings, dict[
     found = read_inputs(config, tft_output, train_files)
     # Both are small beside the training split, and read once for every run.
     eval_split = found.data.batches(_files(transformed, EVAL)).cache()
-    test_split = _test_split(inputs["examples"], tft_output, found.data).cache()
+    # Classes count there as they are.
+    test_split = _test_split(inputs["examples"], tft_output, found.data.with_factors({})).cache()
     counts = {TRAIN: found.rows}
     for name, split in ((EVAL, eval_split), (TEST, test_split)):
-        counts[name] = sum(len(next(iter(labels.values()))) for _, labels in split)
+        counts[name] = sum(len(next(iter(labels.values()))) for _, labels, *_ in split)
     for name, count in counts.items():
         if not count:
             raise ValueError(f"comparison: split {name!r} is empty; add data or change the splits")

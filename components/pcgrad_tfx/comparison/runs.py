@@ -20,7 +20,8 @@ from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.config.training_config import TrainerConfig
 from pcgrad_tfx.formatting import without_nan
 from pcgrad_tfx.training.building import build, compile_model, weight_callbacks
-from pcgrad_tfx.training.callbacks.best_epoch import BestEpoch, constant_losses
+from pcgrad_tfx.training.callbacks.best_epoch import BestEpoch
+from pcgrad_tfx.training.callbacks.loss_ranges import loss_ranges
 from pcgrad_tfx.training.inputs import TrainingInputs
 from pcgrad_tfx.training.model import outputs_by_task
 
@@ -48,8 +49,8 @@ class Trainings:
         self._train_files = train_files
         self._eval_split = eval_split
         self._test_split = test_split
-        labels = [labels for _, labels in eval_split]
-        self._constant = constant_losses(inputs.config.tasks, labels)
+        labels = [batch[1:] for batch in eval_split]
+        self._loss_ranges = loss_ranges(inputs.config.tasks, inputs.statistics, labels)
         self._eval_steps = len(labels)
 
     @property
@@ -68,18 +69,15 @@ class Trainings:
         model, tasks = self._compiled(candidate, seed)
         epochs = self._inputs.epochs
         batches = self._inputs.data.epochs(self._train_files, seed, 0, epochs)
-        names = [task.name for task in tasks]
-        constant = {name: self._constant[name] for name in names if name in self._constant}
-        best = BestEpoch(model, constant, self.config.patience, self.config.restore_best)
-
-        def labelled(features: Any, labels: Mapping[str, tf.Tensor]) -> tuple[Any, dict[str, Any]]:
-            return features, {name: labels[name] for name in names}
-
+        of_tasks = functools.partial(_of_tasks, tasks)
+        names = {task.name for task in tasks}
+        ranges = {name: found for name, found in self._loss_ranges.items() if name in names}
+        best = BestEpoch(model, ranges, self.config.patience, self.config.restore_best)
         try:
             model.fit(
-                batches.map(labelled),
+                batches.map(of_tasks),
                 # Keras warns at the end of a dataset whose size it does not know.
-                validation_data=self._eval_split.map(labelled).apply(
+                validation_data=self._eval_split.map(of_tasks).apply(
                     tf.data.experimental.assert_cardinality(self._eval_steps)
                 ),
                 epochs=epochs,
@@ -152,11 +150,18 @@ class Trainings:
         return model, tasks
 
 
-def _plain_step(model: MultiTaskModel, batch: tuple[Any, Any]) -> tf.Tensor:
+def _of_tasks(
+    tasks: Sequence[Task], features: Mapping[str, tf.Tensor], *by_task: Mapping[str, tf.Tensor]
+) -> tuple[Mapping[str, tf.Tensor], ...]:
+    """A batch with the labels, and the weights, of some tasks only."""
+    return features, *({task.name: values[task.name] for task in tasks} for values in by_task)
+
+
+def _plain_step(model: MultiTaskModel, batch: tuple[Any, ...]) -> tf.Tensor:
     """What a step with equal weights costs without our per-task gradients: one backward pass."""
-    features, labels = batch
+    features, labels, weights = keras.utils.unpack_x_y_sample_weight(batch)
     with tf.GradientTape() as tape:
-        loss = model.compute_loss(features, labels, model(features, training=True))
+        loss = model.compute_loss(features, labels, model(features, training=True), weights)
     variables = model.trainable_variables
     model.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
     return loss

@@ -26,58 +26,65 @@ def score(
 
     Args:
         model: From features to an output for each task.
-        batches: (features, labels by task), NaN where a label is missing.
+        batches: (features, labels by task), NaN where a label is missing; with weights by task if
+            some task has any.
         tasks: Those that the model has outputs for.
 
     Returns:
-        Each task's primary metric on the labelled rows; None where it is undefined.
+        Each task's primary metric on the labelled rows, weighted; None where it is undefined.
     """
 
     @tf.function(reduce_retracing=True)
     def predict(features: Mapping[str, tf.Tensor]) -> Mapping[str, tf.Tensor]:
         return outputs_by_task(model, model(features, training=False))
 
-    labels: dict[str, list[Values]] = {task.name: [] for task in tasks}
-    predictions: dict[str, list[Values]] = {task.name: [] for task in tasks}
-    for features, of_batch in batches:
+    found: dict[str, list[tuple[Values, ...]]] = {task.name: [] for task in tasks}
+    for features, labels, *weights in batches:
         outputs = predict(features)
         for task in tasks:
-            labels[task.name].append(of_batch[task.name].numpy())
-            predictions[task.name].append(outputs[task.name].numpy())
+            by_task = (labels, outputs, *weights)
+            found[task.name].append(tuple(values[task.name].numpy() for values in by_task))
     return {
         task.name: primary_metric(
-            task, np.concatenate(labels[task.name]), np.concatenate(predictions[task.name])
+            task, *(np.concatenate(parts) for parts in zip(*found[task.name], strict=True))
         )
         for task in tasks
     }
 
 
-def primary_metric(task: Task, labels: Values, predictions: Values) -> float | None:
+def primary_metric(
+    task: Task, labels: Values, predictions: Values, weights: Values | None = None
+) -> float | None:
     """A task's primary metric.
 
     Args:
         task: The task.
         labels: [N], NaN where missing.
         predictions: [N, units].
+        weights: [N], not negative; without them all rows count the same.
 
     Returns:
         AUC for a binary task, its mean over the classes, each against the rest, for a multiclass
         task, R² for a regression; None where the labels do not vary.
     """
-    known = np.isfinite(labels)
-    labels, predictions = labels[known].astype(np.float64), predictions[known].astype(np.float64)
+    weights = np.ones(len(labels)) if weights is None else weights
+    counts = np.isfinite(labels) & (weights > 0)
+    labels, predictions, weights = (
+        values[counts].astype(np.float64) for values in (labels, predictions, weights)
+    )
     if task.per_class:
-        return mean_defined(_auc(labels == c, predictions[:, c]) for c in range(task.units))
+        aucs = (_auc(labels == c, predictions[:, c], weights) for c in range(task.units))
+        return mean_defined(aucs)
     predictions = predictions.reshape(len(labels))
     if task.primary_metric.name == "auc":
-        return _auc(labels > 0, predictions)
+        return _auc(labels > 0, predictions, weights)
     if len(labels) < 2 or labels.min() == labels.max():
         return None
-    value = float(metrics.r2_score(labels, predictions))
+    value = float(metrics.r2_score(labels, predictions, sample_weight=weights))
     return value if math.isfinite(value) else None
 
 
-def _auc(positive: npt.NDArray[np.bool_], predictions: Values) -> float | None:
+def _auc(positive: npt.NDArray[np.bool_], predictions: Values, weights: Values) -> float | None:
     if positive.all() or not positive.any():
         return None
-    return float(metrics.roc_auc_score(positive, predictions))
+    return float(metrics.roc_auc_score(positive, predictions, sample_weight=weights))

@@ -7,7 +7,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field, ValidationInfo, model_validator
 
-from pcgrad_tfx.config.tasks import Column, Task, first_repeated, is_draft
+from pcgrad_tfx.config.task_checks import first_repeated
+from pcgrad_tfx.config.task_keys import Column
+from pcgrad_tfx.config.tasks import Task, is_draft
 from pcgrad_tfx.errors import shown
 
 Reason = Annotated[str, Field(min_length=1)]
@@ -76,9 +78,11 @@ class Features(BaseModel, frozen=True, extra="forbid"):
 def check_features(features: Features, tasks: Sequence[Task]) -> None:
     """Checks that the features give no label away and share no name with one.
 
+    A column of `only_where` may be a feature, as long as no label derives from it; a weight not.
+
     Raises:
-        ValueError: If a feature is a column that a label derives from, or if a transformed
-            feature has the name of a label.
+        ValueError: If a feature is a column that a label derives from, or a weight, or if a
+            transformed feature has the name of a label.
     """
     columns = set(features.columns)
     names = set(map(transformed_name, columns))
@@ -89,6 +93,11 @@ def check_features(features: Features, tasks: Sequence[Task]) -> None:
                     f"column {shown(column)} is a feature, but the label of task {task.name!r} "
                     "derives from it; remove it from the features"
                 )
+        if task.weight in columns:
+            raise ValueError(
+                f"column {shown(str(task.weight))} is a feature, but the weight of task"
+                f" {task.name!r}; remove it from the features"
+            )
         if task.label_key in names:
             raise ValueError(
                 f"{shown(task.label_key)} is a transformed feature, and the label of task"
@@ -109,8 +118,8 @@ def required_columns(
     Returns:
         All columns that must exist, and those of them that must hold numbers.
     """
-    labels = {column for task in tasks for column in task.source_columns}
-    texts = {task.column for task in tasks if task.is_text}
-    numeric = {*features.numeric, *features.bucketized, *(labels - texts)}
+    of_tasks = {column for task in tasks for column in task.columns}
+    numbers = {column for task in tasks for column in task.number_columns}
     sliced = {column for columns in slices for column in columns}
-    return {*features.columns, *labels, *sliced}, numeric
+    numeric = {*features.numeric, *features.bucketized, *numbers}
+    return {*features.columns, *of_tasks, *sliced}, numeric

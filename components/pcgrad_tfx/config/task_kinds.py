@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pcgrad_tfx.config.task_keys import LossName
+
 
 @dataclass(frozen=True)
 class EvaluationMetric:
@@ -27,7 +29,7 @@ class TaskKind:
 
     Attributes:
         activation: The head's activation; None is linear.
-        loss: The head's loss, as Keras names it.
+        losses: The losses that a task may have, the first by default.
         keras_metrics: The metrics shown during training, as Keras names them.
         label_dtype: The dtype of the transformed label, "float32" or "int64".
         primary_metric: What the gate looks at, higher is better.
@@ -38,7 +40,7 @@ class TaskKind:
     """
 
     activation: str | None
-    loss: str
+    losses: tuple[LossName, ...]
     keras_metrics: tuple[str, ...]
     label_dtype: str
     primary_metric: EvaluationMetric
@@ -53,7 +55,7 @@ LABELLED_ROWS = EvaluationMetric("example_count", "ExampleCount")
 KINDS: Mapping[str, TaskKind] = {
     "binary": TaskKind(
         activation="sigmoid",
-        loss="binary_crossentropy",
+        losses=("binary_crossentropy", "focal"),
         keras_metrics=("AUC",),
         label_dtype="float32",
         primary_metric=_AUC,
@@ -70,7 +72,7 @@ KINDS: Mapping[str, TaskKind] = {
     # 0.5 for all of them.
     "multiclass": TaskKind(
         activation="softmax",
-        loss="sparse_categorical_crossentropy",
+        losses=("sparse_categorical_crossentropy", "focal"),
         keras_metrics=("SparseCategoricalAccuracy",),
         label_dtype="int64",
         primary_metric=_AUC,
@@ -83,7 +85,7 @@ KINDS: Mapping[str, TaskKind] = {
     ),
     "regression": TaskKind(
         activation=None,
-        loss="mean_squared_error",
+        losses=("mean_squared_error", "mean_absolute_error", "huber", "poisson"),
         keras_metrics=("MeanAbsoluteError",),
         label_dtype="float32",
         primary_metric=EvaluationMetric("r_squared", "RSquared", "pcgrad_tfx.evaluation.metrics"),

@@ -7,7 +7,7 @@ the kinds of task have in common stands in `pcgrad_tfx.config.task_kinds`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -17,10 +17,10 @@ from pydantic import (
     model_validator,
 )
 
+from pcgrad_tfx.config.task_checks import check_fields, first_repeated
+from pcgrad_tfx.config.task_keys import ClassWeight, Column, LossName, OnlyWhere
 from pcgrad_tfx.config.task_kinds import KINDS, EvaluationMetric, TaskKind
 from pcgrad_tfx.errors import shown
-
-Column = Annotated[str, Field(min_length=1)]
 
 
 class Gate(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
@@ -39,10 +39,11 @@ class Gate(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
 class Task(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """One thing that the model learns to predict.
 
-    A label is missing where `column` (or `divide_by`) is missing or not finite, where
-    `divide_by` is not positive, where `column` is not above `valid_above`, where a value is
-    not one of `classes`, for a binary task without `above` and `positive`, where it is neither 0
-    nor 1, and, with `log_scale`, where it is negative.
+    A label is missing where a column of `only_where` is missing or has none of the values, where
+    `column` (or `divide_by`) is missing or not finite, where `divide_by` is not positive, where
+    `column` is not above `valid_above`, where a value is not one of `classes`, for a binary task
+    without `above` and `positive`, where it is neither 0 nor 1, and, with `log_scale`, where it is
+    negative.
 
     Attributes:
         name: The task's name, and that of the model's serving output.
@@ -54,10 +55,27 @@ class Task(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         positive: Binary tasks: the label is 1 where `column` has this value, 0 where it has
             another one; numbers and truth values as they stand in the data, "1" or "True".
         valid_above: There is no label where `column` is at or below this.
+        only_where: Columns and the values that they must have, one or several for each: of
+            conversions after a click `{ click = 1 }`. Numbers and truth values as they stand in the
+            data, 1, "1" or "True". Such a column is no feature unless it is listed as one.
         classes: Multiclass tasks: the values of `column` in the order of their ids, integers
             written as decimal text.
         log_scale: Regression tasks: the network learns log(1 + label), and the loss is taken
             there; predictions and metrics are in the label's own unit.
+        weight: A column of the rows' weights: they count so much in the task's loss and metrics,
+            in training and evaluation. Only their ratios matter. A row without a weight, or with 0
+            or less, does not count.
+        class_weight: Binary and multiclass tasks: by class a factor of its rows' weights in the
+            loss, of a binary task "0" and "1"; 1 for those not named. "balanced" is N / (K · Nₖ),
+            with Nₖ of the N labelled rows of train in one of K classes. Metrics do not regard it.
+        loss: The loss that is learned by: "binary_crossentropy"; "sparse_categorical_crossentropy";
+            "mean_squared_error", "mean_absolute_error", "huber" or, of counts, "poisson", with an
+            exponential head; of classes "focal", too. The first of its kind by default.
+        huber_delta: The error from which "huber" is linear, in standard deviations of the label;
+            1 by default.
+        focal_gamma: How little "focal" regards the rows that are right; 2 by default.
+        label_smoothing: Binary and multiclass tasks: this share of a label is spread over all
+            classes.
         loss_weight: The factor of this task's loss.
         gate: When a model may be pushed.
         label_key: The name of the transformed label, by default the task's with "_label".
@@ -74,10 +92,26 @@ class Task(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     above: float | None = Field(None, description="the threshold of a binary label")
     positive: Column | None = Field(None, description="the value that makes the label 1")
     valid_above: float | None = Field(None, description="what a valid value must exceed")
+    only_where: OnlyWhere = Field(None, description="the rows that have a label: column = value")
     classes: tuple[Column, ...] | None = Field(
         None, description="the class names in order, integers in quotes"
     )
     log_scale: bool = Field(False, description="whether the logarithm of the label is learned")
+    weight: Column | None = Field(None, description="the column of the rows' weights")
+    class_weight: ClassWeight = Field(
+        None, description='"balanced", or a table of classes and weights'
+    )
+    loss: LossName = Field(
+        default_factory=lambda data: KINDS[data["kind"]].losses[0],
+        description="the loss that is learned by",
+    )
+    huber_delta: float | None = Field(
+        None, gt=0, description='the standard deviations from which "huber" is linear'
+    )
+    focal_gamma: float | None = Field(None, ge=0, description='the exponent of "focal"')
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="the share of a label that is spread over all classes"
+    )
     loss_weight: float = Field(1.0, gt=0, description="the factor of the task's loss")
     gate: Gate = Field(Gate(), description="when a model may be pushed")
     label_key: str = Field(
@@ -97,44 +131,9 @@ class Task(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         return name
 
     @model_validator(mode="after")
-    def _check_fields_fit_kind(self, info: ValidationInfo) -> Task:
-        if self.above is not None and self.kind != "binary":
-            raise ValueError(f"`above` makes a binary label, but kind is {self.kind!r}; remove it")
-        if self.positive is not None:
-            self._check_positive()
-        if self.log_scale and self.kind != "regression":
-            raise ValueError(f"`log_scale` is for kind 'regression', not {self.kind!r}; remove it")
-        if self.kind == "multiclass":
-            self._check_classes(may_be_missing=is_draft(info))
-        elif self.classes is not None:
-            raise ValueError(f"`classes` is for kind 'multiclass', not {self.kind!r}; remove it")
-        if self.divide_by == self.column:
-            raise ValueError(f"`divide_by` is `column` itself ({shown(self.column)}); name another")
-        if self.kind == "binary" and self.divide_by and self.above is None:
-            raise ValueError("a binary label made with `divide_by` needs a threshold; add `above`")
+    def _check_fields(self, info: ValidationInfo) -> Task:
+        check_fields(self, may_lack_classes=is_draft(info))
         return self
-
-    def _check_positive(self) -> None:
-        if self.kind != "binary":
-            raise ValueError(
-                f"`positive` makes a binary label, but kind is {self.kind!r}; remove it"
-            )
-        for key in ("above", "divide_by", "valid_above"):
-            if getattr(self, key) is not None:
-                raise ValueError(f"`positive` names a value, `{key}` is for numbers; remove one")
-
-    def _check_classes(self, may_be_missing: bool) -> None:
-        if self.classes is None and may_be_missing:
-            pass
-        elif self.classes is None or len(self.classes) < 3:
-            raise ValueError(
-                "kind 'multiclass' needs `classes` with at least 3 names; with 2 use 'binary'"
-            )
-        elif (repeated := first_repeated(self.classes)) is not None:
-            raise ValueError(f"`classes` names {shown(repeated)} twice; name each class once")
-        for key in ("divide_by", "valid_above"):
-            if getattr(self, key) is not None:
-                raise ValueError(f"`{key}` is for numbers, not for kind 'multiclass'; remove it")
 
     @property
     def mask_key(self) -> str:
@@ -142,9 +141,36 @@ class Task(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         return f"{self.label_key}_mask"
 
     @property
+    def weight_key(self) -> str:
+        """The transformed weight's name, with a `weight`: float32, 0 where there is no label."""
+        return f"{self.label_key}_weight"
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the classes in the order of their ids; none if they are not known yet."""
+        return ("0", "1") if self.kind == "binary" else self.classes or ()
+
+    @property
     def source_columns(self) -> tuple[str, ...]:
         """The columns the label is derived from."""
         return (self.column,) if self.divide_by is None else (self.column, self.divide_by)
+
+    @property
+    def condition_columns(self) -> tuple[str, ...]:
+        """The columns that say whether a row has a label: those of `only_where`."""
+        return tuple(self.only_where or ())
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All columns that the task needs in the data, none of which a request must have."""
+        weights = () if self.weight is None else (self.weight,)
+        return tuple(dict.fromkeys((*self.source_columns, *self.condition_columns, *weights)))
+
+    @property
+    def number_columns(self) -> tuple[str, ...]:
+        """Those of `columns` that must hold numbers."""
+        weights = () if self.weight is None else (self.weight,)
+        return weights if self.is_text else (*self.source_columns, *weights)
 
     @property
     def is_text(self) -> bool:
@@ -159,12 +185,7 @@ class Task(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     @property
     def activation(self) -> str | None:
         """The head's activation; None is linear."""
-        return self._kind.activation
-
-    @property
-    def loss(self) -> str:
-        """The loss, as Keras names it; with `log_scale` it is taken on that scale."""
-        return self._kind.loss
+        return "exponential" if self.loss == "poisson" else self._kind.activation
 
     @property
     def keras_metrics(self) -> tuple[str, ...]:
@@ -234,7 +255,9 @@ def check_tasks(tasks: Sequence[Task]) -> None:
     repeated = first_repeated(task.name for task in tasks)
     if repeated is not None:
         raise ValueError(f"two tasks are named {shown(repeated)}; give each its own name")
-    repeated = first_repeated(key for task in tasks for key in (task.label_key, task.mask_key))
+    repeated = first_repeated(
+        key for task in tasks for key in (task.label_key, task.mask_key, task.weight_key)
+    )
     if repeated is not None:
         raise ValueError(f"two tasks write {shown(repeated)}; give each its own `label_key`")
 
@@ -249,13 +272,3 @@ def parse_tasks(items: Iterable[Mapping[str, Any]]) -> tuple[Task, ...]:
     tasks = tuple(Task.model_validate(item) for item in items)
     check_tasks(tasks)
     return tasks
-
-
-def first_repeated(values: Iterable[str]) -> str | None:
-    """The first value that stands there for the second time, if any."""
-    seen: set[str] = set()
-    for value in values:
-        if value in seen:
-            return value
-        seen.add(value)
-    return None

@@ -10,6 +10,7 @@ from markupsafe import Markup, escape
 
 from pcgrad_tfx import formatting
 from pcgrad_tfx.comparison.results import ComparisonOutcome
+from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.conflict_report import charts, wording
 from pcgrad_tfx.conflict_report.comparison_section import comparison_section, metric_name
 from pcgrad_tfx.conflict_report.drawing import Figure, style
@@ -192,9 +193,15 @@ def _described(task: Mapping[str, Any]) -> str:
     said = [
         f"{key.replace('_', ' ')} {_plain(value)}"
         for key, value in task.items()
-        if key not in _NOT_SHOWN_OF_TASKS and value not in (None, [])
+        if key not in _NOT_SHOWN_OF_TASKS and not _is_default(key, value)
     ]
     return "; ".join([str(task.get("kind", "")), *said])
+
+
+def _is_default(key: str, value: Any) -> bool:
+    """Whether a task's key has the value that it has if nothing is said."""
+    field = Task.model_fields.get(key)
+    return value is None or (field is not None and field.default == value)
 
 
 def _plain(value: Any) -> str:

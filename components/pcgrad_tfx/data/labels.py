@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.config.validation_messages import nearest
-from pcgrad_tfx.data.row_checks import number_fault
+from pcgrad_tfx.data.row_checks import number_fault, plain_number
 from pcgrad_tfx.errors import shown
 
 # A SparseTensor with at most one value per row, or a dense tensor [N] or [N, 1].
@@ -38,8 +38,16 @@ def label(inputs: Mapping[str, RawColumn], task: Task) -> tuple[tf.Tensor, tf.Te
         The label, `label_dtype` [N], 0 where it is missing; and where there is one, bool [N].
     """
     value, valid = (_text_label if task.is_text else _number_label)(inputs, task)
+    for column, names in (task.only_where or {}).items():
+        valid &= tf.reduce_any(_equal(inputs, column, names), axis=1)
     dtype = tf.as_dtype(task.label_dtype)
     return tf.where(valid, tf.cast(value, dtype), tf.zeros([], dtype)), valid
+
+
+def weight(inputs: Mapping[str, RawColumn], column: str) -> tf.Tensor:
+    """A column of weights as float32 [N], 0 where missing, negative or not finite."""
+    values = tf.cast(numbers(inputs, column), tf.float32)
+    return tf.where(tf.math.is_finite(values) & (values > 0), values, 0.0)
 
 
 def numbers(inputs: Mapping[str, RawColumn], column: str) -> tf.Tensor:
@@ -61,20 +69,22 @@ def texts(inputs: Mapping[str, RawColumn], column: str) -> tf.Tensor:
 
 
 def _text_label(inputs: Mapping[str, RawColumn], task: Task) -> tuple[tf.Tensor, tf.Tensor]:
-    names = list(task.classes or [str(task.positive)])
-    if _find(inputs, task.column).dtype.is_floating:
-        # As numbers: 1.50 is 1.5, and neither is exactly what float32 holds.
-        values = numbers(inputs, task.column)
-        known = tf.math.is_finite(values)
-        wanted = tf.constant(_as_numbers(names), tf.float32)
-        is_class = tf.cast(values, tf.float32)[:, tf.newaxis] == wanted
-    else:
-        values = texts(inputs, task.column)
-        known = values != ""
-        is_class = values[:, tf.newaxis] == tf.constant(names)
+    is_class = _equal(inputs, task.column, task.classes or [str(task.positive)])
     if task.positive is not None:
-        return is_class[:, 0], known
+        return is_class[:, 0], texts(inputs, task.column) != ""
     return tf.argmax(tf.cast(is_class, tf.int32), axis=1), tf.reduce_any(is_class, axis=1)
+
+
+def _equal(inputs: Mapping[str, RawColumn], column: str, names: Iterable[str]) -> tf.Tensor:
+    """Whether the values of a column have these names, bool [N, names]; not where missing."""
+    dtype = _find(inputs, column).dtype
+    if dtype.is_floating:
+        # As numbers: 1.50 is 1.5, and neither is exactly what float32 holds.
+        values = tf.cast(numbers(inputs, column), tf.float32)
+        return values[:, tf.newaxis] == tf.constant(_as_numbers(names), tf.float32)
+    if dtype.is_integer:
+        names = map(plain_number, names)
+    return texts(inputs, column)[:, tf.newaxis] == tf.constant(list(names), tf.string)
 
 
 def _as_numbers(names: Iterable[str]) -> list[float]:

@@ -215,6 +215,17 @@ def number_fault(cell: str) -> str | None:
     return None
 
 
+def plain_number(text: str) -> str:
+    """A number as it names a value: 8.0 and 08 are 8; another text as it is."""
+    if number_fault(text):
+        return text
+    try:
+        return str(int(text))
+    except ValueError:
+        number = float(text)
+        return str(int(number)) if number.is_integer() else text.strip()
+
+
 def _number(cell: str) -> float | None:
     # Python takes 1_000 for a number, nobody else does.
     if "_" in cell:

@@ -31,7 +31,7 @@ class TaskResult:
         passed: Whether the task's gate let the model pass.
         reasons: Why not, one sentence each; empty if it passed.
         details: The other metrics by name, regression errors in the label's own unit;
-            `example_count` is the number of rows with a label.
+            `example_count` is the number of rows with a label, with a `weight` the sum of theirs.
     """
 
     task: str
@@ -54,7 +54,7 @@ def eval_config(
         slices: For each further slicing of the metrics the raw columns to slice by. Gates look
             at the overall slice only: a tiny slice must not stop a model.
         has_masks: Whether Transform writes each task's `mask_key`. Rows whose mask is 0 do not
-            count in that task's metrics.
+            count in that task's metrics; of a task with a `weight` those whose `weight_key` is 0.
 
     Returns:
         The configuration; it holds for the first run, where there is no blessed model yet, too.
@@ -66,16 +66,17 @@ def eval_config(
     model_spec = config_pb2.ModelSpec(
         signature_name="serving_default", preprocessing_function_names=["transform_features"]
     )
+    weight_keys = {task.name: task.mask_key for task in tasks if has_masks}
+    weight_keys |= {task.name: task.weight_key for task in tasks if task.weight is not None}
     # TFMA unwraps the dictionary of a model with one output and then knows no output names.
     if len(tasks) == 1:
         model_spec.label_key = tasks[0].label_key
-        if has_masks:
-            model_spec.example_weight_key = tasks[0].mask_key
+        model_spec.example_weight_key = weight_keys.get(tasks[0].name, "")
     else:
         for task in tasks:
             model_spec.label_keys[task.name] = task.label_key
-            if has_masks:
-                model_spec.example_weight_keys[task.name] = task.mask_key
+            if task.name in weight_keys:
+                model_spec.example_weight_keys[task.name] = weight_keys[task.name]
     return config_pb2.EvalConfig(
         model_specs=[model_spec],
         slicing_specs=[_OVERALL, *(config_pb2.SlicingSpec(feature_keys=keys) for keys in slices)],
@@ -183,7 +184,7 @@ def _reasons(
     name = task.primary_metric.name
     value = values.get(name, math.nan)
     if not values.get(LABELLED_ROWS.name):
-        return ("no evaluated row has a label",)
+        return (f"no evaluated row has a label{' and a weight' if task.weight else ''}",)
     if math.isnan(value):
         lacking = (
             "the evaluated rows lack one of the classes"

@@ -27,7 +27,8 @@ def complete_features(
 
     Args:
         features: What is listed; it stays as it is.
-        tasks: The tasks; the columns that their labels derive from are no features.
+        tasks: The tasks; none of their columns becomes a feature. (Whether a row was clicked, say,
+            is known when the conversion is, not before.)
         kinds: The columns' kinds.
 
     Returns:
@@ -44,7 +45,7 @@ def complete_features(
                 f"{nearest(column, kinds)}"
             )
     taken = {*features.columns, *features.exclude}
-    taken |= {column for task in tasks for column in task.source_columns}
+    taken |= {column for task in tasks for column in task.columns}
     found = {
         kind: [name for name, column in kinds.items() if column.kind == kind and name not in taken]
         for kind in ("numeric", "categorical")
@@ -95,6 +96,32 @@ def complete_task(task: Task, values: Collection[str], is_text: bool = False) ->
             f"column {shown(task.column)} is {shown(task.positive)} in every row; choose another"
         )
     return task
+
+
+def check_conditions(
+    task: Task, values: Mapping[str, Collection[str]], text_columns: Collection[str] = ()
+) -> None:
+    """Checks that the data have the values that a task's `only_where` names.
+
+    Args:
+        task: The task.
+        values: By column of `only_where`: its different values, as of `complete_task`.
+        text_columns: The columns that hold texts, whatever they look like.
+
+    Raises:
+        DataError: A column does not have one of them.
+    """
+    for column, wanted in (task.only_where or {}).items():
+        if len(values[column]) > MAX_VALUES:
+            continue
+        is_text = column in text_columns
+        names = set(value_names(values[column], is_text).values())
+        for value in value_names(wanted, is_text or any(map(number_fault, names))).values():
+            if value not in names:
+                raise DataError(
+                    f"`only_where` asks for {shown(value)}, but column {shown(column)} has no such "
+                    f"value; {nearest(value, sorted(names))}"
+                )
 
 
 def find_classes(column: str, values: Collection[str], is_text: bool = False) -> tuple[str, ...]:

@@ -13,8 +13,8 @@ from pcgrad_tfx.data.files import DataFiles, check_data, find_data
 from pcgrad_tfx.data.row_sample import RowSample
 from pcgrad_tfx.errors import DataError, brief, shown
 from pcgrad_tfx.inspection.column_kinds import ColumnKind, column_kinds, missing_texts
-from pcgrad_tfx.inspection.completion import complete_features, complete_task
-from pcgrad_tfx.inspection.label_checks import label_problems, rare_values
+from pcgrad_tfx.inspection.completion import check_conditions, complete_features, complete_task
+from pcgrad_tfx.inspection.label_checks import label_problems, missing_weights, rare_values
 from pcgrad_tfx.inspection.label_values import columns_with_texts, label_values
 from pcgrad_tfx.inspection.leakage import Leak, find_leaks
 
@@ -65,7 +65,7 @@ def inspect_data(
     with _mistakes_in(f"{source}: data.path"):
         files = find_data(location)
     named = {task.column for task in tasks if _is_named(task)}
-    sample = RowSample(exact=named)
+    sample = RowSample(exact={*named, *(c for task in tasks for c in task.condition_columns)})
     known, checked = required_columns(features, tasks, slices)
     # Of these it is yet to be found out whether they hold 0 and 1, or texts.
     checked -= named
@@ -76,6 +76,7 @@ def inspect_data(
         with _mistakes_in(f"{source}: tasks[{position}]"):
             values = sample.values.get(task.column, set())
             completed.append(complete_task(task, values, task.column in texts))
+            check_conditions(task, sample.values, texts)
     tasks = tuple(completed)
     frame = sample.frame()
     kinds = column_kinds(frame, texts)
@@ -100,7 +101,7 @@ def inspect_data(
     if problems and len(frame) == sample.rows:
         raise DataError(problems[0])
     # Of a sample it is no more than likely.
-    remarks += [*problems, *rare_values(labels, tasks)]
+    remarks += [*problems, *rare_values(labels, tasks), *missing_weights(frame, labels, tasks)]
     remarks += map(possible_leak, find_leaks(frame, labels, features, tasks))
     return Inspection(tasks, features, files, tuple(remarks))
 
@@ -136,8 +137,13 @@ def _found_features(
         if columns:
             yield f"{group} features: {', '.join(map(brief, columns))}"
     labels = {column for task in tasks for column in task.source_columns}
+    reasons = {
+        column: f"in `only_where` of {task.name}"
+        for task in tasks
+        for column in task.condition_columns
+    } | {task.weight: f"the weight of {task.name}" for task in tasks}
     left_out = [
-        f"{brief(name)} ({kind.kind}: {kind.why})"
+        f"{brief(name)} ({reasons.get(name, f'{kind.kind}: {kind.why}')})"
         for name, kind in kinds.items()
         if name not in {*features.columns, *features.exclude, *labels}
     ]

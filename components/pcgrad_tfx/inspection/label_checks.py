@@ -9,7 +9,7 @@ import pandas as pd
 
 from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.errors import shown
-from pcgrad_tfx.inspection.label_values import numbers
+from pcgrad_tfx.inspection.label_values import label_values, numbers
 
 # The squares of errors, and sums of them, must fit into float32; on a logarithmic scale the
 # predictions, which are amounts and may exceed the labels.
@@ -22,7 +22,7 @@ _MIN_ROWS_OF_A_VALUE = 35
 def label_problems(
     frame: pd.DataFrame, labels: pd.DataFrame, tasks: Sequence[Task]
 ) -> Iterator[str]:
-    """Looks for labels that are all missing, all the same, or too large.
+    """Looks for labels that are all missing, all the same, or too large, and for wrong weights.
 
     Args:
         frame: Rows of texts, empty where a value is missing.
@@ -62,6 +62,53 @@ def label_problems(
                     f"beyond {limit:g} its error overflows: give the column in a larger unit, or "
                     "correct it"
                 )
+            elif task.loss == "poisson" and known.min() < 0:
+                yield (
+                    f"{where}: a label made of column {column} is {known.min():g}, and loss "
+                    "'poisson' needs labels of at least 0; correct it, or choose another `loss`"
+                )
+        if len(known) and (problem := _weight_problem(frame, labels, task)):
+            yield f"{where}: {problem}"
+
+
+def _weight_problem(frame: pd.DataFrame, labels: pd.DataFrame, task: Task) -> str | None:
+    """What is wrong with the weights of the rows that have a label."""
+    if task.weight is None:
+        return None
+    column = shown(task.weight)
+    weights = numbers(frame[task.weight][labels[task.name].notna()])
+    if (negative := weights < 0).any():
+        return (
+            f"column {column} (`weight`) holds {weights[negative].min():g}, and a weight is never "
+            "negative; correct it, or leave the cell empty where the row must not count"
+        )
+    if not (weights > 0).any():
+        return f"no row that has a label has a weight in column {column}; fill it"
+    return None
+
+
+def missing_weights(
+    frame: pd.DataFrame, labels: pd.DataFrame, tasks: Sequence[Task]
+) -> Iterator[str]:
+    """Looks for rows that have a label and no weight.
+
+    Args:
+        frame: Rows of texts, empty where a value is missing.
+        labels: Their `label_values`.
+        tasks: The tasks, complete.
+
+    Yields:
+        A remark about a task.
+    """
+    for task in tasks:
+        if task.weight is None:
+            continue
+        weights = numbers(frame[task.weight][labels[task.name].notna()])
+        if missing := np.isnan(weights).sum():
+            yield (
+                f"task {task.name}: column {shown(task.weight)} (`weight`) is empty in "
+                f"{missing / len(weights):.1%} of the rows that have a label; they do not count"
+            )
 
 
 def rare_values(labels: pd.DataFrame, tasks: Sequence[Task]) -> Iterator[str]:
@@ -77,7 +124,7 @@ def rare_values(labels: pd.DataFrame, tasks: Sequence[Task]) -> Iterator[str]:
     for task in tasks:
         if task.kind == "regression":
             continue
-        names = task.classes or ("0", "1")
+        names = task.class_names
         counts = {name: int((labels[task.name] == id_).sum()) for id_, name in enumerate(names)}
         rare = [name for name, count in counts.items() if count < _MIN_ROWS_OF_A_VALUE]
         if rare:
@@ -94,10 +141,9 @@ def _neither_0_nor_1(
     """The most frequent value of a binary task that is no label, and in how many rows it is."""
     if task.kind != "binary" or task.is_text or task.above is not None:
         return None
-    value = numbers(frame[task.column])
-    others = np.isfinite(value) & labels[task.name].isna()
-    if task.valid_above is not None:
-        others &= value > task.valid_above
+    # With a threshold every number gives a label, where the other keys allow one.
+    with_any_number = task.model_copy(update={"above": 0.0})
+    others = label_values(frame, [with_any_number])[task.name].notna() & labels[task.name].isna()
     counts = frame[task.column][others].value_counts()
     if counts.empty:
         return None
@@ -106,9 +152,12 @@ def _neither_0_nor_1(
 
 def _why_missing(task: Task) -> str:
     column = shown(task.column)
-    if task.classes:
-        return f"column {column} holds none of `classes`"
     reasons = []
+    if task.only_where:
+        listed = ", ".join(map(shown, task.condition_columns))
+        reasons.append(f"no row with a value in column {column} is one of `only_where` ({listed})")
+    if task.classes:
+        reasons.append(f"column {column} holds none of `classes`")
     if task.valid_above is not None:
         reasons.append(f"column {column} is nowhere above `valid_above`, {task.valid_above:g}")
     if task.divide_by is not None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.data.labels import label
-from pcgrad_tfx.data.row_checks import number_fault
+from pcgrad_tfx.data.row_checks import number_fault, plain_number
 
 # At a time: bounds the memory, which grows with rows × classes.
 _ROWS = 8192
@@ -32,7 +32,7 @@ def value_names(values: Collection[str], is_text: bool = False) -> dict[str, str
     """
     if is_text or any(map(number_fault, values)):
         return {value: value for value in values}
-    return {value: _plain_number(value.strip()) for value in values}
+    return {value: plain_number(value) for value in values}
 
 
 def columns_with_texts(values: Mapping[str, Collection[str]]) -> set[str]:
@@ -62,8 +62,11 @@ def _label_values(
     frame: pd.DataFrame, task: Task, text_columns: Collection[str]
 ) -> NDArray[np.float64]:
     columns = {
-        name: _raw_column(frame[name], task.is_text and _is_text(name, frame[name], text_columns))
-        for name in task.source_columns
+        name: _raw_column(
+            frame[name],
+            name not in task.number_columns and _is_text(name, frame[name], text_columns),
+        )
+        for name in task.columns
     }
     found = np.full(len(frame), np.nan)
     for start in range(0, len(frame), _ROWS):
@@ -91,11 +94,3 @@ def _raw_column(column: pd.Series, is_text: bool) -> tf.RaggedTensor:
 def numbers(column: pd.Series) -> NDArray[np.float64]:
     """Texts as numbers, NaN where there is none."""
     return pd.to_numeric(column, errors="coerce").to_numpy(np.float64)
-
-
-def _plain_number(value: str) -> str:
-    try:
-        return str(int(value))
-    except ValueError:
-        number = float(value)
-        return str(int(number)) if number.is_integer() else value

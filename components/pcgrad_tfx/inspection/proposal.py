@@ -1,10 +1,21 @@
-"""Proposes a configuration for data that nobody has described yet."""
+"""Proposes a configuration for data that nobody has described yet.
+
+A label of two values is binary, texts are classes, and numbers of many values an amount. Whole
+numbers of few values (see `pcgrad_tfx.inspection.column_kinds`) are:
+
+- an amount if they have an order, which grades, counts and ratings have: more than five different
+  numbers, of which at least half of those between the lowest and the highest one; or three to five
+  in a row in a column that is called so (rating, stars, grade …);
+- classes otherwise: three to five codes, or more with large gaps.
+
+Classes have no order: to take a 9 for a 10 would be as wrong as to take a 0 for it.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -36,6 +47,11 @@ _LABEL_NAME = re.compile(r"^(y|label|target|class|outcome|response|score|price)"
 # Of the train split.
 _SHARE_OF_ROWS = 0.8
 
+_MAX_CODES = 5
+_ORDINAL_NAME = re.compile(
+    r"(^|[^a-z])(rating|stars?|score|grade|quality|level|severity|count)($|[^a-z])", re.IGNORECASE
+)
+
 
 @dataclass(frozen=True)
 class Proposal:
@@ -47,6 +63,7 @@ class Proposal:
         tasks: A task for each label that was named.
         candidates: Without such labels: tasks that are possible.
         text_columns: Columns that hold texts even where these look like numbers.
+        ordinal: Columns of few whole numbers that have an order: as labels they are amounts.
         no_classes: By column: texts that are no classes, because they seem to stand for missing
             values, but cannot be listed as `missing`, which is for CSV files.
         features: What to learn from.
@@ -60,6 +77,7 @@ class Proposal:
     tasks: tuple[Task, ...]
     candidates: tuple[Task, ...]
     text_columns: frozenset[str]
+    ordinal: frozenset[str]
     no_classes: Mapping[str, Sequence[str]]
     features: Features
     left_out: Mapping[str, str]
@@ -110,6 +128,13 @@ def propose(location: str, labels: Sequence[str] = ()) -> Proposal:
         tasks=tuple(tasks),
         candidates=() if labels else _candidates(kinds, frame, texts),
         text_columns=texts,
+        ordinal=frozenset(
+            name
+            for name, kind in kinds.items()
+            if kind.kind == "categorical"
+            and name not in texts
+            and is_ordinal(name, values.get(name, frame[name].unique()))
+        ),
         no_classes={name: seem_missing(values.get(name, frame[name].unique())) for name in texts},
         features=features,
         left_out={name: _reason(kind) for name, kind in kinds.items() if name not in used},
@@ -151,7 +176,7 @@ def _task(
         is_zero_or_one = are_numbers and names == {"0", "1"}
         positive = None if is_zero_or_one else _positive(names, column.map(by_value))
         return complete_task(Task(kind="binary", positive=positive, **common), values, is_text)
-    if are_numbers and kind.kind == "numeric":
+    if are_numbers and (kind.kind == "numeric" or is_ordinal(kind.name, values)):
         return Task(kind="regression", **common)
     if len(values) > MAX_CLASSES:
         raise DataError(
@@ -159,6 +184,25 @@ def _task(
         )
     classes = find_classes(kind.name, values, is_text)
     return Task(kind="multiclass", classes=classes, **common)
+
+
+def is_ordinal(column: str, values: Iterable[str]) -> bool:
+    """Whether a column's few values are numbers that have an order; see the module.
+
+    Args:
+        column: The column's name.
+        values: Its different values; the empty one does not count.
+    """
+    known = [value for value in values if value]
+    if any(map(number_fault, known)):
+        return False
+    numbers = {float(value) for value in known}
+    if len(numbers) < 3 or any(number % 1 for number in numbers):
+        return False
+    between = max(numbers) - min(numbers) + 1
+    if len(numbers) > _MAX_CODES:
+        return between <= 2 * len(numbers)
+    return between == len(numbers) and _ORDINAL_NAME.search(column) is not None
 
 
 def _positive(names: Collection[str], column: pd.Series) -> str:

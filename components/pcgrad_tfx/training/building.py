@@ -16,7 +16,8 @@ from pcgrad_tfx.config.training_config import TrainerConfig, hyperparameter_valu
 from pcgrad_tfx.training.callbacks.best_epoch import BestEpoch
 from pcgrad_tfx.training.inputs import TrainingInputs
 from pcgrad_tfx.training.label_statistics import LabelStatistics
-from pcgrad_tfx.training.model import build_model, task_loss
+from pcgrad_tfx.training.losses import loss_scale, task_loss
+from pcgrad_tfx.training.model import build_model
 from pcgrad_tfx.training.network.sizes import parameter_count
 from pcgrad_tfx.training.user_models import as_multi_task_model, load_model_fn
 
@@ -99,14 +100,19 @@ def compile_model(
         ValueError: The model has no variables.
     """
     surgery = _SURGERIES[config.surgery]
-    scale = {name: found.loss_scale for name, found in statistics.items()}
+    # Without weights of rows the metrics are plain means over rows, whatever the classes' weights.
+    metrics: dict[bool, dict[str, list[keras.metrics.Metric]]] = {False: {}, True: {}}
+    for task in tasks if with_metrics else ():
+        metrics[task.weight is not None][task.name] = list(map(_metric, task.keras_metrics))
     model.compile(
         _optimizer(config, steps),
-        loss={task.name: task_loss(task) for task in tasks},
-        loss_weights={task.name: task.loss_weight * scale.get(task.name, 1.0) for task in tasks},
-        metrics={task.name: list(map(_metric, task.keras_metrics)) for task in tasks}
-        if with_metrics
-        else None,
+        loss={task.name: task_loss(task, statistics.get(task.name)) for task in tasks},
+        loss_weights={
+            task.name: task.loss_weight * loss_scale(task, statistics.get(task.name))
+            for task in tasks
+        },
+        metrics=metrics[False] or None,
+        weighted_metrics=metrics[True] or None,
         # "sum", so that without a conflict a step is the plain step.
         surgery=surgery and surgery(reduction="sum", seed=config.seed),
         gramian=config.gramian,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -36,9 +37,12 @@ class InputData:
         self._spec = tft_output.transformed_feature_spec()
         self._tasks = tuple(tasks)
         self._batch_size = batch_size
-        labels = {key for task in tasks for key in (task.label_key, task.mask_key)}
+        self._factors: Mapping[str, Sequence[float]] = {}
+        of_tasks = {
+            key for task in tasks for key in (task.label_key, task.mask_key, task.weight_key)
+        }
         self.feature_spec: Mapping[str, tf.io.FixedLenFeature] = {
-            name: feature for name, feature in self._spec.items() if name not in labels
+            name: feature for name, feature in self._spec.items() if name not in of_tasks
         }
         for task in tasks:
             if task.label_key not in self._spec:
@@ -46,7 +50,12 @@ class InputData:
                     f"task {task.name!r}: label_key {task.label_key!r} is not among the "
                     f"transformed features {sorted(self._spec)}; name the one that Transform wrote"
                 )
-            for key in {task.label_key, task.mask_key} & set(self._spec):
+            if task.weight is not None and task.weight_key not in self._spec:
+                raise ValueError(
+                    f"task {task.name!r} has a `weight`, but {task.weight_key!r} is not among the "
+                    "transformed features; write the rows' weights there in your preprocessing_fn"
+                )
+            for key in {task.label_key, task.mask_key, task.weight_key} & set(self._spec):
                 if not _is_one_number(self._spec[key]):
                     raise ValueError(
                         f"task {task.name!r}: the transformed feature {key!r} is not one number in "
@@ -55,6 +64,16 @@ class InputData:
                     )
         if not self.feature_spec:
             raise ValueError("Transform wrote labels but no features; add some to its output")
+
+    def with_factors(self, factors: Mapping[str, Sequence[float]]) -> InputData:
+        """The same data with other weights.
+
+        Args:
+            factors: By task the factors of its rows' weights: one for each class, or one for all.
+        """
+        other = copy.copy(self)
+        other._factors = factors
+        return other
 
     def batches(
         self, files: Sequence[str], context: tf.distribute.InputContext | None = None
@@ -67,7 +86,7 @@ class InputData:
 
         Returns:
             Batches of (features by name, labels by task's name, float or integer [N], NaN where a
-            label is missing).
+            label is missing); if some task has weights also of the weights of all, float32 [N].
         """
         return self._parsed(read_batches(example_files(files), self._batch_size), context)
 
@@ -106,17 +125,15 @@ class InputData:
     def _parsed(
         self, batches: tf.data.Dataset, context: tf.distribute.InputContext | None
     ) -> tf.data.Dataset:
-        def parsed(records: tf.Tensor) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        def parsed(records: tf.Tensor) -> tuple[dict[str, tf.Tensor], ...]:
             return self.split(tf.io.parse_example(records, self._spec))
 
         if context is not None:
             batches = replica_batches(batches, context)
         return batches.map(parsed, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
-    def split(
-        self, row: Mapping[str, tf.Tensor]
-    ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
-        """Features and labels of a batch of transformed rows, as `batches` gives them."""
+    def split(self, row: Mapping[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], ...]:
+        """Features, labels and weights of a batch of transformed rows, as `batches` gives them."""
         features = reshape_features(row, self.feature_spec)
         labels = {}
         for task in self._tasks:
@@ -127,7 +144,24 @@ class InputData:
             elif label.dtype.is_integer:
                 label = tf.cast(label, task.label_dtype)
             labels[task.name] = label
-        return features, labels
+        if not self._factors and all(task.weight is None for task in self._tasks):
+            return features, labels
+        return (
+            features,
+            labels,
+            {t.name: self._weights(row, t, labels[t.name]) for t in self._tasks},
+        )
+
+    def _weights(self, row: Mapping[str, tf.Tensor], task: Task, label: tf.Tensor) -> tf.Tensor:
+        weights = tf.ones(tf.shape(label))
+        if task.weight is not None:
+            weights = tf.cast(tf.reshape(row[task.weight_key], [-1]), tf.float32)
+        factors = self._factors.get(task.name, (1.0,))
+        if len(factors) == 1:
+            return weights * factors[0]
+        # A missing label's does not matter, but NaN is no id.
+        ids = tf.cast(tf.where(label > 0, label, tf.zeros_like(label)), tf.int32)
+        return weights * tf.gather(tf.constant(factors, tf.float32), ids)
 
 
 def _is_one_number(feature: Any) -> bool:

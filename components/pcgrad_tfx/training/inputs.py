@@ -27,7 +27,8 @@ class TrainingInputs:
     Attributes:
         config: The Trainer's configuration; what it left open is chosen.
         tft_output: Transform's graph.
-        data: Transform's examples, in batches as the configuration says.
+        data: Transform's examples, in batches as the configuration says, with the weights that are
+            trained with.
         rows: Number of rows of the training data.
         statistics: Of the regression labels, by task.
         embedding_sizes: Of the features that hold ids their number; empty for a `model_fn`.
@@ -75,10 +76,10 @@ def read_inputs(
         user_sizes = config.embedding_sizes
         check_feature_spec(data.feature_spec, user_sizes)
     batches = data.batches(train_files)
-    rows, statistics = label_statistics(batches, config.tasks, user_sizes)
-    if not rows:
+    found = label_statistics(batches, config.tasks, user_sizes)
+    if not found.rows:
         raise ValueError(f"there is no row in {train_files}; check the train split")
-    config = with_choices(config, rows, len(data.feature_spec))
+    config = with_choices(config, found.rows, len(data.feature_spec))
     assert config.batch_size is not None
     assert config.encoding_bins is not None
     sizes: Mapping[str, int] = {}
@@ -94,9 +95,11 @@ def read_inputs(
     return TrainingInputs(
         config=config,
         tft_output=tft_output,
-        data=InputData(tft_output, config.tasks, config.batch_size),
-        rows=rows,
-        statistics=statistics,
+        data=InputData(tft_output, config.tasks, config.batch_size).with_factors(
+            found.weight_factors
+        ),
+        rows=found.rows,
+        statistics=found.labels,
         embedding_sizes=sizes,
         boundaries=limits,
     )

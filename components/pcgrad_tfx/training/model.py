@@ -15,9 +15,9 @@ from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.config.training_config import Training
 from pcgrad_tfx.config.validation_messages import nearest
 from pcgrad_tfx.training.label_statistics import LabelStatistics
-from pcgrad_tfx.training.log_scale import FromLog, MeanSquaredLogError
 from pcgrad_tfx.training.network.bottom import bottoms, hidden_layers
 from pcgrad_tfx.training.network.columns import feature_row
+from pcgrad_tfx.training.network.log_scale import FromLog
 from pcgrad_tfx.training.network.names import LayerNames, Named
 
 _LAYER_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.-]{,199}")
@@ -69,11 +69,6 @@ def build_model(
         for task in tasks
     }
     return MultiTaskModel(inputs, outputs)
-
-
-def task_loss(task: Task) -> str | keras.losses.Loss:
-    """A task's loss, as `compile` takes it."""
-    return MeanSquaredLogError() if task.log_scale else task.loss
 
 
 def check_feature_spec(feature_spec: FeatureSpec, embedding_sizes: Mapping[str, int]) -> None:
@@ -159,6 +154,10 @@ def _head(
         value = keras.layers.Add(name=named(f"{task.name}_sum"))([value, wide(features)])
     if statistics is None:
         return keras.layers.Activation(task.activation or "linear", name=task.name)(value)
+    if task.loss == "poisson":
+        # A multiple of the mean label.
+        multiple = keras.layers.Activation(task.activation, name=named(f"{task.name}_multiple"))
+        return keras.layers.Rescaling(statistics.mean or 1.0, name=task.name)(multiple(value))
     if not task.log_scale:
         unit = keras.layers.Rescaling(statistics.std, statistics.mean, name=task.name)
         return unit(value)

@@ -28,7 +28,7 @@ class ServedModel(tf.Module):
         tft_output: Transform's output.
         feature_spec: The transformed features the model takes.
         tasks: The tasks.
-        features: The raw columns that a request may have; by default all but the labels', except
+        features: The raw columns that a request may have; by default all but the tasks', except
             those that a transformed feature is made of, too.
     """
 
@@ -47,7 +47,7 @@ class ServedModel(tf.Module):
         self.transform_layer = tft_output.transform_features_layer()
         self._feature_spec = dict(feature_spec)
         self._labelled_spec = tft_output.raw_feature_spec()
-        labels = {column for task in tasks for column in task.source_columns}
+        labels = {column for task in tasks for column in task.columns}
         self._needed = {} if features else self._made_of(labels & self._labelled_spec.keys())
         columns = features.columns if features else self._labelled_spec.keys() - labels
         columns = {*columns, *self._needed}

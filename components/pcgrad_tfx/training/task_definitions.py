@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from pcgrad_tfx.config.tasks import Task
+from pcgrad_tfx.config.tasks import Task, parse_tasks
 
 # Beside the SavedModel's own assets, where TensorFlow Serving leaves it alone.
 _TASKS_FILE = os.path.join("assets.extra", "tasks.json")
@@ -17,7 +17,9 @@ _TASKS_FILE = os.path.join("assets.extra", "tasks.json")
 
 def definitions(tasks: Sequence[Task]) -> dict[str, dict[str, Any]]:
     """What makes two tasks the same, by name; plain JSON values."""
-    excluded = {"gate", "loss_weight"}
+    # How it is learned makes no other task of it.
+    excluded = {"gate", "loss", "loss_weight", "class_weight"}
+    excluded |= {"huber_delta", "focal_gamma", "label_smoothing"}
     return {task.name: task.model_dump(mode="json", exclude=excluded) for task in tasks}
 
 
@@ -41,7 +43,9 @@ def learned_same_tasks(saved_model: str, wanted: Mapping[str, Any]) -> bool:
     """
     try:
         with tf.io.gfile.GFile(os.path.join(saved_model, _TASKS_FILE)) as file:
-            return bool(json.load(file) == wanted)
+            # An older version did not write the keys that have come since, but for their defaults.
+            learned = definitions(parse_tasks(dict(json.load(file)).values()))
+            return learned == wanted
     # There is no such file, the model is a file, or the file ends in the middle.
-    except (tf.errors.NotFoundError, tf.errors.FailedPreconditionError, ValueError):
+    except (tf.errors.NotFoundError, tf.errors.FailedPreconditionError, TypeError, ValueError):
         return False

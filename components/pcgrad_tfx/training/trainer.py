@@ -30,8 +30,9 @@ from pcgrad_tfx.config.training_config import (
 )
 from pcgrad_tfx.data.example_files import check_whole, example_files
 from pcgrad_tfx.training.building import build, compile_model, weight_callbacks
-from pcgrad_tfx.training.callbacks.best_epoch import BestEpoch, constant_losses
+from pcgrad_tfx.training.callbacks.best_epoch import BestEpoch
 from pcgrad_tfx.training.callbacks.epoch_lines import EpochLines
+from pcgrad_tfx.training.callbacks.loss_ranges import LossRange, loss_ranges
 from pcgrad_tfx.training.callbacks.record import TrainingRecord
 from pcgrad_tfx.training.checkpoints import EpochCheckpoint, checkpoint_folder, discard_damaged
 from pcgrad_tfx.training.dataset import InputData
@@ -83,13 +84,13 @@ def run_fn(fn_args: tfx.components.FnArgs) -> None:
     tft_output = tft.TFTransformOutput(fn_args.transform_graph_path)
     inputs = read_inputs(config, tft_output, fn_args.train_files)
     held_out = _held_out_labels(fn_args, inputs.data)
+    ranges = loss_ranges(config.tasks, inputs.statistics, held_out)
     config = inputs.config
     folders = output_folders(strategy, fn_args.model_run_dir, fn_args.serving_model_dir)
     with lost_workers_named(strategy), folders as (log_dir, model_dir):
         with strategy.scope():
             model = _build_model(fn_args, inputs)
-            constant = constant_losses(config.tasks, held_out)
-            best = BestEpoch(model, constant, config.patience, config.restore_best)
+            best = BestEpoch(model, ranges, config.patience, config.restore_best)
             checkpoint = None
             if config.checkpoint_root:
                 folder = checkpoint_folder(config.checkpoint_root, *key)
@@ -104,7 +105,7 @@ def run_fn(fn_args: tfx.components.FnArgs) -> None:
         if is_chief(strategy):
             for remark in served.remarks():
                 print(remark, flush=True)
-        _fit(model, strategy, inputs, len(held_out), fn_args, best, checkpoint, log_dir)
+        _fit(model, strategy, inputs, ranges, len(held_out), fn_args, best, checkpoint, log_dir)
         if is_chief(strategy) and config.restore_best and best.epoch is not None:
             print(f"  kept: epoch {best.epoch + 1}, mean gain on eval {best.gain:.3f}", flush=True)
         best.restore()
@@ -120,12 +121,12 @@ def run_fn(fn_args: tfx.components.FnArgs) -> None:
 
 def _held_out_labels(
     fn_args: tfx.components.FnArgs, data: InputData
-) -> list[Mapping[str, tf.Tensor]]:
-    """The labels of each batch of an evaluation, by task."""
+) -> list[tuple[Mapping[str, tf.Tensor], ...]]:
+    """The labels of each batch of an evaluation, by task, and their weights, if there are any."""
     batches = data.batches(fn_args.eval_files)
     if fn_args.eval_steps:
         batches = batches.take(fn_args.eval_steps)
-    return [labels for _, labels in batches]
+    return [batch[1:] for batch in batches]
 
 
 def _steps(fn_args: tfx.components.FnArgs, inputs: TrainingInputs) -> int:
@@ -148,7 +149,7 @@ def _check_user_model(
 ) -> None:
     """Looks at what a user's model gives for some rows."""
     if config.model_fn:
-        for features, _ in data.batches(files).take(_CHECKED_BATCHES):
+        for features, *_ in data.batches(files).take(_CHECKED_BATCHES):
             check_outputs(model, features, config.tasks, config.model_fn)
 
 
@@ -156,6 +157,7 @@ def _fit(
     model: MultiTaskModel,
     strategy: tf.distribute.Strategy,
     inputs: TrainingInputs,
+    ranges: Mapping[str, LossRange],
     validation_steps: int,
     fn_args: tfx.components.FnArgs,
     best: BestEpoch,
@@ -171,7 +173,7 @@ def _fit(
     if fn_args.train_steps:
         epochs = math.ceil(fn_args.train_steps / inputs.steps_per_epoch)
         callbacks.append(_StopAfter(fn_args.train_steps))
-    with EpochLines(config.tasks, inputs.statistics, log_dir) as lines:
+    with EpochLines(config.tasks, ranges, log_dir) as lines:
         if is_chief(strategy):
             settings = config.model_dump(mode="json")
             callbacks += [

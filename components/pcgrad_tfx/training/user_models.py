@@ -16,8 +16,8 @@ from absl import logging
 from pcgrad.keras import MultiTaskModel
 from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.training.label_statistics import LabelStatistics
-from pcgrad_tfx.training.log_scale import to_log
 from pcgrad_tfx.training.model import FeatureSpec, outputs_by_task
+from pcgrad_tfx.training.network.log_scale import to_log
 
 ModelFn: TypeAlias = Callable[[FeatureSpec, Sequence[Task], Mapping[str, Any]], keras.Model]
 
@@ -168,13 +168,20 @@ def check_outputs(
     for task in tasks:
         where = f"{path}: task {task.name!r}"
         values = np.asarray(outputs[task.name], np.float64)
-        shapes = [(rows, task.units)] + ([(rows,)] if task.units == 1 else [])
+        # Of [N] Keras takes the mean over the rows before it could weight them.
+        is_weighted = task.weight is not None or task.class_weight is not None
+        shapes = [(rows, task.units)] + ([(rows,)] if task.units == 1 and not is_weighted else [])
         if values.shape not in shapes:
             raise ValueError(
                 f"{where}: outputs of shape {_shape(values)}, but kind {task.kind!r} needs "
                 f"[N, {task.units}]; end its head with Dense({task.units}, {task.activation!r})"
             )
         known = values[np.isfinite(values)]
+        if task.loss == "poisson" and known.size and known.min() < 0:
+            raise ValueError(
+                f"{where}: outputs down to {known.min():.4g}, but loss 'poisson' needs positive "
+                f"ones; end its head with Dense({task.units}, {task.activation!r})"
+            )
         if task.kind == "regression" or not known.size:
             continue
         found = f"from {known.min():.4g} to {known.max():.4g}"

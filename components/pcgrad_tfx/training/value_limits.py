@@ -1,4 +1,4 @@
-"""Whether transformed labels and ids are such that a loss or an embedding can take them.
+"""Whether transformed labels, weights and ids are such that a loss or an embedding can take them.
 
 Those that our own preprocessing writes are; somebody else's Transform may count from 1, or write -1
 for what its vocabulary does not have, and a network trains on that without a word.
@@ -7,7 +7,9 @@ for what its vocabulary does not have, and a network trains on that without a wo
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import tensorflow as tf
 
@@ -19,14 +21,16 @@ class Limit:
     """What runs from 0 to a highest value.
 
     Attributes:
-        name: Of the task whose label it is, or of the feature.
+        name: Of the task whose label or weight it is, or of the feature of ids.
         highest: Its highest value.
-        kind: Of the task; `None` for a feature of ids.
+        what: Which of them it is.
+        kind: Of the task whose label it is.
     """
 
     name: str
-    highest: int
-    kind: str | None
+    highest: float
+    what: Literal["label", "weight", "id"]
+    kind: str = ""
 
     def check(self, lowest: float, highest: float) -> None:
         """Checks the lowest and highest value that there is.
@@ -37,11 +41,21 @@ class Limit:
         if lowest >= 0 and highest <= self.highest:
             return
         found = f"from {lowest:g} to {highest:g}"
-        if self.kind is None:
+        if self.what == "weight":
+            raise ValueError(
+                f"task {self.name!r}: the transformed weights are {found}, but weights are finite "
+                "numbers of at least 0; write 0 in your preprocessing_fn where a row must not count"
+            )
+        if self.kind == "regression":
+            raise ValueError(
+                f"task {self.name!r}: the transformed labels are {found}, but loss 'poisson' needs "
+                "labels of at least 0; correct them, or choose another `loss`"
+            )
+        if self.what == "id":
             raise ValueError(
                 f"the transformed feature {self.name!r} holds ids {found}, but `embedding_sizes` "
-                f"has {self.highest + 1} ids for it, from 0 to {self.highest}; correct the number, "
-                "or what your preprocessing_fn writes for an unknown value"
+                f"has {self.highest + 1} ids for it, from 0 to {self.highest}; correct the "
+                "number, or what your preprocessing_fn writes for an unknown value"
             )
         raise ValueError(
             f"task {self.name!r}: the transformed labels are {found}, but kind {self.kind!r} needs "
@@ -51,33 +65,47 @@ class Limit:
 
 
 def limits(tasks: Sequence[Task], embedding_sizes: Mapping[str, int] | None = None) -> list[Limit]:
-    """The limits of classes, of yes and no, and of ids.
+    """The limits of classes, of yes and no, of counts, of weights and of ids.
 
     Args:
         tasks: The tasks.
         embedding_sizes: By transformed feature the number of ids, where somebody else wrote them.
     """
     of_labels = [
-        Limit(task.name, max(task.units - 1, 1), task.kind)
+        Limit(task.name, len(task.class_names) - 1, "label", task.kind)
         for task in tasks
         if task.kind != "regression"
     ]
-    of_ids = [Limit(name, size - 1, None) for name, size in (embedding_sizes or {}).items()]
-    return of_labels + of_ids
+    of_labels += [
+        Limit(task.name, tf.float32.max, "label", task.kind)
+        for task in tasks
+        if task.loss == "poisson"
+    ]
+    of_weights = [
+        Limit(task.name, tf.float32.max, "weight") for task in tasks if task.weight is not None
+    ]
+    of_ids = [Limit(name, size - 1, "id") for name, size in (embedding_sizes or {}).items()]
+    return of_labels + of_weights + of_ids
 
 
 def extremes(
-    limited: Sequence[Limit], features: Mapping[str, tf.Tensor], labels: Mapping[str, tf.Tensor]
+    limited: Sequence[Limit],
+    features: Mapping[str, tf.Tensor],
+    labels: Mapping[str, tf.Tensor],
+    weights: Mapping[str, tf.Tensor] | None = None,
 ) -> tf.Tensor:
-    """The extreme values of a batch.
+    """The extreme values of a batch; that of weights is infinite if one is NaN.
 
     Returns:
         [limits, 2], float64: the lowest value, and the highest one, negative; infinite where there
         is none. So the minimum over batches is that of all.
     """
     found = []
+    batch = {"id": features, "label": labels, "weight": weights or {}}
     for limit in limited:
-        values = tf.cast((features if limit.kind is None else labels)[limit.name], tf.float64)
+        values = tf.cast(batch[limit.what][limit.name], tf.float64)
+        if limit.what == "weight":
+            values = tf.where(tf.math.is_nan(values), tf.constant(math.inf, tf.float64), values)
         known = tf.boolean_mask(values, ~tf.math.is_nan(values))
         found.append(tf.stack([tf.reduce_min(known), tf.reduce_min(-known)]))
     return tf.stack(found) if found else tf.zeros([0, 2], tf.float64)

@@ -16,7 +16,7 @@ import tensorflow_transform as tft
 
 from pcgrad_tfx.config.features import Features, check_features, transformed_name
 from pcgrad_tfx.config.tasks import parse_tasks
-from pcgrad_tfx.data.labels import RawColumn, label, numbers, texts
+from pcgrad_tfx.data.labels import RawColumn, label, numbers, texts, weight
 from pcgrad_tfx.transform.vocabularies import look_up, read_vocabularies
 
 _QUANTILE_EPSILON = 0.01
@@ -40,7 +40,8 @@ def preprocessing_fn(
         For each feature `transformed_name(column)`: numeric float32 [N] with mean 0 and variance
         1, 0 where missing; categorical int64 [N], 0 where missing; bucketized int64 [N], the
         median's bucket where missing. For each task its `label_key`, `label_dtype` [N], 0 where
-        missing, and its `mask_key`, float32 [N], 1 where there is a label.
+        missing, and its `mask_key`, float32 [N], 1 where there is a label; if it has a `weight`,
+        its `weight_key`, float32 [N], 0 where there is no label or no weight.
 
     Raises:
         ValueError: If a task or feature is wrong, or a column is absent or of an unfit type.
@@ -56,6 +57,8 @@ def preprocessing_fn(
     for task in tasks:
         outputs[task.label_key], valid = label(inputs, task)
         outputs[task.mask_key] = tf.cast(valid, tf.float32)
+        if task.weight is not None:
+            outputs[task.weight_key] = tf.where(valid, weight(inputs, task.weight), 0.0)
     return outputs
 
 

@@ -123,6 +123,8 @@ def _task(task: Task, proposal: Proposal) -> Table:
         is_text = task.column in proposal.text_columns
         if not is_text and all(re.fullmatch(r"-?\d+", name) for name in task.classes):
             _comment(table, 'kind = "regression"  # if these are amounts; without `classes` then')
+    if task.kind == "regression" and task.column in proposal.ordinal:
+        _comment(table, 'kind = "multiclass"  # if these are codes without an order')
     if task.kind == "regression":
         _comment(
             table, "log_scale = true  # for amounts from small to very large ones, never negative"

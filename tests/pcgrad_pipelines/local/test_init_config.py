@@ -134,6 +134,7 @@ def test_any_text_is_read_back(text):
         training=with_choices(Training(epochs=3), rows=9, columns=1),
         no_classes={f"c{text}": (text,)},
         text_columns=frozenset(),
+        ordinal=frozenset(),
     )
     document = tomllib.loads(toml_text(proposal, "any", location=text))
     assert document["data"] == {"path": text, "missing": [text, "NA"]}

@@ -55,3 +55,25 @@ def test_a_class_without_rows_does_not_count_in_the_mean():
     scores = RNG.dirichlet([1, 1, 1], 40)
     expected = np.mean([metrics.roc_auc_score(labels == c, scores[:, c]) for c in (0, 1)])
     assert primary_metric(OF_KIND["multiclass"], labels, scores) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("kind", OF_KIND)
+def test_rows_count_by_their_weights(kind):
+    """Two of weight 3 are six; one of weight 0 is none, whatever its label."""
+    task = OF_KIND[kind]
+    labels = RNG.integers(0, 2, 30).astype(float)
+    scores = RNG.random((30, task.units))
+    weights = RNG.integers(0, 4, 30)
+    often = np.repeat(np.arange(30), weights)
+    expected = primary_metric(task, labels[often], scores[often])
+    assert expected is not None
+    assert primary_metric(task, labels, scores, weights) == pytest.approx(expected)
+    labels[weights == 0] = 7.0 if kind == "regression" else 0.0
+    assert primary_metric(task, labels, scores, weights) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("kind", OF_KIND)
+def test_labels_that_vary_only_where_nothing_counts(kind):
+    scores = RNG.random((4, OF_KIND[kind].units))
+    found = primary_metric(OF_KIND[kind], np.array([1.0, 1, 0, 0]), scores, np.array([1, 1, 0, 0]))
+    assert found is None

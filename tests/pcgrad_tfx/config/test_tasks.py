@@ -20,17 +20,34 @@ MULTICLASS = {"name": "zone", "kind": "multiclass", "column": "zone", "classes":
 
 names = st.from_regex(r"[A-Za-z][A-Za-z0-9_]{0,63}", fullmatch=True)
 numbers = st.floats(allow_nan=False, allow_infinity=False)
+numbers_above_0 = st.floats(min_value=1e-30, allow_infinity=False)
 common = {
     "name": names,
     "column": st.text(min_size=1),
-    "loss_weight": st.floats(min_value=1e-30, allow_infinity=False),
+    "loss_weight": numbers_above_0,
+    "only_where": st.none()
+    | st.dictionaries(
+        st.text(min_size=1),
+        st.text(min_size=1) | st.integers() | st.booleans() | st.lists(numbers, min_size=1),
+        min_size=1,
+    ),
+    "weight": st.none() | st.text(min_size=1),
     "gate": st.builds(
         Gate, min_gain=numbers, max_drop=st.floats(min_value=0, allow_infinity=False)
     ),
 }
+class_weight = st.none() | st.just("balanced")
+of_binary = class_weight | st.dictionaries(st.sampled_from("01"), numbers_above_0, min_size=1)
 classes = st.lists(st.text(min_size=1), min_size=3, unique=True).map(tuple)
 tasks = st.one_of(
-    st.builds(Task, kind=st.just("binary"), above=numbers, **common),
+    st.builds(
+        Task,
+        kind=st.just("binary"),
+        above=numbers,
+        class_weight=of_binary,
+        label_smoothing=st.floats(0, 1, exclude_max=True),
+        **common,
+    ),
     st.builds(Task, kind=st.just("binary"), positive=st.text(min_size=1), **common),
     st.builds(
         Task,
@@ -39,7 +56,16 @@ tasks = st.one_of(
         log_scale=st.booleans(),
         **common,
     ),
-    st.builds(Task, kind=st.just("multiclass"), classes=classes, **common),
+    st.builds(
+        Task,
+        kind=st.just("regression"),
+        loss=st.just("huber"),
+        huber_delta=numbers_above_0,
+        **common,
+    ),
+    st.builds(
+        Task, kind=st.just("multiclass"), classes=classes, class_weight=class_weight, **common
+    ),
 )
 
 
@@ -52,10 +78,15 @@ def test_json_round_trip(task):
 def test_names_follow_from_the_task():
     task = Task(**BINARY, divide_by="fare", above=0.2)
     assert (task.label_key, task.mask_key) == ("tip_label", "tip_label_mask")
+    assert task.weight_key == "tip_label_weight"
     assert task.source_columns == ("tips", "fare")
     own = Task(**BINARY, label_key="my_label")
     assert (own.label_key, own.mask_key) == ("my_label", "my_label_mask")
     assert own.source_columns == ("tips",)
+    paid = Task(**BINARY, divide_by="fare", above=0.2, only_where={"paid": 1, "fare": [1, 2]})
+    assert paid.columns == ("tips", "fare", "paid")
+    weighed = Task(**MULTICLASS, weight="miles")
+    assert (weighed.columns, weighed.number_columns) == (("zone", "miles"), ("miles",))
 
 
 @pytest.mark.parametrize(
@@ -69,6 +100,16 @@ def test_names_follow_from_the_task():
 def test_head_follows_from_the_kind(fields, units, activation, dtype):
     task = Task(**fields)
     assert (task.units, task.activation, task.label_dtype) == (units, activation, dtype)
+
+
+def test_a_loss_follows_from_the_kind_unless_it_is_given():
+    for fields in (BINARY, REGRESSION, MULTICLASS):
+        losses = KINDS[fields["kind"]].losses
+        assert Task(**fields).loss == losses[0]
+        for loss in losses:
+            assert Task(**fields, loss=loss).loss == loss
+    counts = Task(**REGRESSION, loss="poisson")
+    assert counts.activation == "exponential"
 
 
 def test_every_kind_has_a_row_in_the_table():
@@ -124,6 +165,23 @@ def test_lowest_value_is_above_the_constant_prediction():
         (BINARY | {"positive": "yes", "valid_above": 1}, "`valid_above` is for numbers"),
         (REGRESSION | {"positive": "yes"}, "`positive` makes a binary label"),
         (MULTICLASS | {"positive": "a"}, "`positive` makes a binary label"),
+        (REGRESSION | {"class_weight": "balanced"}, "`class_weight` is for classes, not for kind"),
+        (BINARY | {"class_weight": "even"}, '`class_weight` is "balanced" or a table of classes'),
+        (BINARY | {"class_weight": {}}, '`class_weight` is "balanced" or a table of classes'),
+        (BINARY | {"class_weight": {"1": True}}, "that of '1' is no number above 0"),
+        (BINARY | {"class_weight": {"0": 2, "1": 0}}, "that of '1' is no number above 0"),
+        (BINARY | {"class_weight": {"yes": 2}}, "names 'yes', which is no class; there are: 0, 1"),
+        (MULTICLASS | {"class_weight": {"d": 2}}, "names 'd', which is no class; there are: a, b"),
+        (BINARY | {"loss": "huber"}, "`loss` 'huber' is not for kind 'binary'; there are: binary_"),
+        (REGRESSION | {"loss": "focal"}, "'regression'; there are: mean_squared_error, mean_abs"),
+        (MULTICLASS | {"loss": "binary_crossentropy"}, "there are: sparse_categorical_cross"),
+        (REGRESSION | {"loss": "hubr"}, "loss"),
+        (REGRESSION | {"huber_delta": 2}, "`huber_delta` is for loss 'huber', not 'mean_squared_e"),
+        (REGRESSION | {"loss": "huber", "huber_delta": 0}, "huber_delta"),
+        (BINARY | {"focal_gamma": 2}, "`focal_gamma` is for loss 'focal', not 'binary_cross"),
+        (BINARY | {"label_smoothing": 1}, "label_smoothing"),
+        (REGRESSION | {"label_smoothing": 0.1}, "`label_smoothing` is for classes, not for kind"),
+        (REGRESSION | {"loss": "poisson", "log_scale": True}, "already; remove `log_scale`"),
         (BINARY | {"log_scale": True}, "`log_scale` is for kind 'regression', not 'binary'"),
         (MULTICLASS | {"log_scale": True}, "`log_scale` is for kind 'regression'"),
     ],
@@ -154,6 +212,7 @@ def test_task_cannot_be_changed():
         ([BINARY, REGRESSION | {"name": "tip"}], "two tasks are named 'tip'"),
         ([BINARY, REGRESSION | {"label_key": "tip_label"}], "two tasks write 'tip_label'"),
         ([BINARY, REGRESSION | {"label_key": "tip_label_mask"}], "write 'tip_label_mask'"),
+        ([BINARY, REGRESSION | {"label_key": "tip_label_weight"}], "write 'tip_label_weight'"),
     ],
 )
 def test_wrong_list_of_tasks(wrong, message):

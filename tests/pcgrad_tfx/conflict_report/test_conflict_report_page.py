@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.conflict_report.comparison_section import comparison_section
 from pcgrad_tfx.conflict_report.drawing import style
 from pcgrad_tfx.conflict_report.wording import chart_labels
@@ -174,3 +175,18 @@ def test_labels_of_charts_are_short_and_distinct():
     assert len(set(labels.values())) == 4
     assert all(len(label) <= 12 for label in labels.values())
     assert (labels["short"], labels["other\nname"]) == ("short", "other name")
+
+
+def test_a_task_is_described_by_what_was_said_of_it(tmp_path):
+    task = Task(
+        name="bought",
+        kind="binary",
+        column="bought",
+        only_where={"click": 1},
+        class_weight={"1": 5},
+        loss="focal",
+    )
+    described = settings(["bought"]) | {"tasks": [task.model_dump(mode="json")]}
+    text = text_of(page(write_model_run(tmp_path, ["bought"], [], settings=described)))
+    assert "binary; column bought; only where click (1); class weight 1 (5.0); loss focal" in text
+    assert "label smoothing" not in text

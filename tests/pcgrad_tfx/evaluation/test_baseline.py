@@ -82,6 +82,8 @@ def test_other_tasks_are_no_baseline(blessed, other):
         (TIP, {"divide_by": "fare"}),
         (TIP, {"valid_above": 0.0}),
         (FARE, {"log_scale": True}),
+        (FARE, {"weight": "miles"}),
+        (FARE, {"only_where": {"payment": "Card"}}),
         (
             {"name": "zone", "kind": "multiclass", "column": "zone", "classes": ("a", "b", "c")},
             {"classes": ("b", "a", "c")},
@@ -93,8 +95,9 @@ def test_what_makes_a_label_makes_a_task(blessed, task, change):
     assert found(blessed(tasks(task)), tasks({**task, **change})) == []
 
 
-def test_another_gate_or_loss_weight_is_the_same_task(blessed):
-    changed = {**TIP, "gate": {"min_gain": 0.3}, "loss_weight": 2.0}
+def test_what_changes_no_label_and_no_weight_is_the_same_task(blessed):
+    changed = {**TIP, "gate": {"min_gain": 0.3}, "loss_weight": 2.0, "class_weight": "balanced"}
+    changed |= {"loss": "focal", "focal_gamma": 1.0, "label_smoothing": 0.1}
     assert found(blessed(tasks(changed, FARE)), tasks(TIP, FARE)) == [1]
 
 
@@ -108,3 +111,17 @@ def test_without_any_model_there_is_no_baseline():
 
 def test_run_fn_notes_the_tasks(trained):
     assert learned_same_tasks(str(trained.model_dir), definitions(TASKS))
+
+
+def test_an_older_models_tasks_lack_the_keys_that_have_come_since(tmp_path):
+    """They learned what the keys' defaults say."""
+    write_definitions(str(tmp_path), tasks(TIP))
+    file = tmp_path / "assets.extra" / "tasks.json"
+    stored = json.loads(file.read_text())
+    stored["tip"].pop("only_where")
+    stored["tip"].pop("weight")
+    file.write_text(json.dumps(stored))
+    assert learned_same_tasks(str(tmp_path), definitions(tasks(TIP)))
+    assert not learned_same_tasks(
+        str(tmp_path), definitions(tasks({**TIP, "only_where": {"paid": 1}}))
+    )

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from pcgrad_tfx.config.tasks import Task
-from pcgrad_tfx.inspection.label_checks import label_problems, rare_values
+from pcgrad_tfx.inspection.label_checks import label_problems, missing_weights, rare_values
 from pcgrad_tfx.inspection.label_values import label_values
 
 
@@ -45,6 +45,14 @@ PROBLEMS = {
         CLASSES,
         {"sort": [" a", " b"]},
         "no row has a label: column 'sort' holds none of `classes` (it has ' a')",
+    ),
+    "negative counts": (
+        REGRESSION | {"loss": "poisson"},
+        {"fare": ["1", "-2", "0"]},
+        (
+            "a label made of column 'fare' is -2, and loss 'poisson' needs labels of at least 0; "
+            "correct it, or choose another `loss`"
+        ),
     ),
     "one class": (CLASSES, {"sort": ["b", ""]}, "the label made of column 'sort' is 'b' in every"),
     "never above the threshold": (
@@ -130,3 +138,36 @@ def test_a_class_of_no_row_is_remarked():
     task = Task(**CLASSES)
     (remark,) = rare_values(label_values(frame(sort=["a", "b"]), [task]), [task])
     assert remark.startswith("task sort: few rows of 'c' in 0 rows: if the test split has none")
+
+
+WEIGHED = Task(**REGRESSION, weight="cost")
+
+
+@pytest.mark.parametrize(
+    ("cost", "problem"),
+    [
+        (
+            ["1", "-2.5", "0"],
+            "column 'cost' (`weight`) holds -2.5, and a weight is never negative;",
+        ),
+        (["0", "0.0", ""], "no row that has a label has a weight in column 'cost'; fill it"),
+        # Without a label its weight does not matter.
+        (["1", "0", "", "-1"], None),
+    ],
+)
+def test_weights_that_cannot_be_right(cost, problem):
+    table = frame(fare=["1", "2", "3", ""], cost=[*cost, "1"][:4])
+    found = problems(table, WEIGHED)
+    assert len(found) == (problem is not None)
+    assert all(line.startswith(f"tasks[0]: {problem}") for line in found)
+
+
+def test_rows_without_a_weight_are_pointed_out():
+    table = frame(fare=["1", "2", "3", ""], cost=["1", "2", "", ""])
+    (remark,) = missing_weights(table, label_values(table, [WEIGHED]), [WEIGHED, Task(**PAID)])
+    assert remark == (
+        "task fare: column 'cost' (`weight`) is empty in 33.3% of the rows that have a label; they "
+        "do not count"
+    )
+    full = frame(fare=["1", "2"], cost=["1", "0"])
+    assert not list(missing_weights(full, label_values(full, [WEIGHED]), [WEIGHED]))

@@ -22,10 +22,11 @@ def statistics_of(fares, batch_size=4, tasks=TASKS):
     labels = {"long": np.zeros(len(fares), np.float32), "fare": np.asarray(fares, np.float32)}
     features = {"miles": np.zeros(len(fares), np.float32)}
     dataset = tf.data.Dataset.from_tensor_slices((features, labels)).batch(batch_size)
-    rows, statistics = label_statistics(dataset, tasks)
-    assert rows == len(fares)
-    assert set(statistics) == {"fare"}
-    return statistics["fare"]
+    found = label_statistics(dataset, tasks)
+    assert found.rows == len(fares)
+    assert set(found.labels) == {"fare"}
+    assert not found.weight_factors
+    return found.labels["fare"]
 
 
 def expected(fares):
@@ -50,7 +51,6 @@ def test_mean_and_deviation_are_those_of_numpy(offset, scale, rows, missing, see
     mean, deviation = expected(fares)
     np.testing.assert_allclose(found.mean, mean, rtol=1e-9, atol=1e-9 * scale)
     np.testing.assert_allclose(found.std, deviation or 1.0, rtol=1e-6)
-    np.testing.assert_allclose(found.loss_scale, (deviation or 1.0) ** -2, rtol=3e-6)
 
 
 def test_large_offset_does_not_cancel():
@@ -75,7 +75,6 @@ def test_constant_label_has_deviation_1(value, count, missing):
     found = statistics_of([value] * count + missing)
     np.testing.assert_allclose(found.mean, np.float32(value), rtol=1e-6)
     assert found.std == 1
-    assert found.loss_scale == 1
 
 
 def test_no_label_at_all():
@@ -100,9 +99,9 @@ def test_no_row():
     features = {"miles": np.zeros(0, np.float32)}
     labels = {"fare": np.zeros(0, np.float32)}
     dataset = tf.data.Dataset.from_tensor_slices((features, labels)).batch(4)
-    rows, statistics = label_statistics(dataset, TASKS[1:])
-    assert rows == 0
-    assert (statistics["fare"].mean, statistics["fare"].std) == (0, 1)
+    found = label_statistics(dataset, TASKS[1:])
+    assert found.rows == 0
+    assert (found.labels["fare"].mean, found.labels["fare"].std) == (0, 1)
 
 
 def test_on_a_logarithmic_scale_the_statistics_are_those_of_the_logarithms():

@@ -244,6 +244,23 @@ def test_outputs_without_a_last_dimension():
     check(convert(functional({"tip": flat}), tip), tip)
 
 
+@pytest.mark.parametrize("changes", [{"weight": "cost"}, {"class_weight": "balanced"}])
+def test_with_weights_outputs_need_a_last_dimension(changes):
+    """Keras takes the mean of [N] before it could weight it."""
+    tip = [TASKS[0].model_copy(update=changes)]
+    flat = keras.Sequential([keras.layers.Dense(1, "sigmoid"), keras.layers.Reshape(())])
+    with pytest.raises(ValueError, match=r"outputs of shape \[N\], but kind 'binary' needs \[N, 1"):
+        check(convert(functional({"tip": flat}), tip), tip)
+
+
+def test_counts_need_positive_outputs():
+    fare = [Task(name="fare", kind="regression", column="fare", loss="poisson")]
+    check(convert(functional({"fare": big(1, "exponential", "fare")}), fare), fare)
+    message = "'fare': outputs down to -.*, but loss 'poisson' needs .* Dense\\(1, 'exponential'"
+    with pytest.raises(ValueError, match=message):
+        check(convert(functional({"fare": big(1, name="fare")}), fare), fare)
+
+
 @pytest.mark.parametrize(
     ("head", "mean", "fits"),
     [

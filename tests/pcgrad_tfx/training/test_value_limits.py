@@ -14,6 +14,7 @@ from trips import trainer_config
 FLAG = Task(name="flag", kind="binary", column="flag")
 CLASS = Task(name="way", kind="multiclass", column="way", classes=("a", "b", "c"))
 AMOUNT = Task(name="amount", kind="regression", column="amount")
+COUNT = Task(name="count", kind="regression", column="count", loss="poisson")
 
 
 def check(task, values, dtype=np.float32, sizes=None, batch_size=3):
@@ -36,6 +37,7 @@ def check(task, values, dtype=np.float32, sizes=None, batch_size=3):
         (CLASS, [np.nan, 2, 1, 1], np.float32),
         (CLASS, [], np.int64),
         (AMOUNT, [-5, 1e9, np.nan], np.float32),
+        (COUNT, [0, 1e9, np.nan], np.float32),
     ],
 )
 def test_right_labels(task, values, dtype):
@@ -48,6 +50,12 @@ def test_right_labels(task, values, dtype):
         (FLAG, [1, 1, 1, 2, 1], np.float32, r"'flag': .*from 1 to 2, but kind 'binary'.* 0 to 1"),
         (FLAG, [-1, 1, np.nan], np.float32, r"'flag': .*from -1 to 1, .* 0 to 1; count from 0"),
         (CLASS, [1, 2, 1, 1, 3], np.int64, r"'way': .*from 1 to 3, but kind 'multiclass'.* 0 to 2"),
+        (
+            COUNT,
+            [3, 0, -1],
+            np.float32,
+            r"'count': .*from -1 to 3, but loss 'poisson' needs labels",
+        ),
         (CLASS, [0, 0, 0, 0, -1], np.int64, r"'way': .*from -1 to 0, .*NaN, or 0 in the label's"),
     ],
 )
@@ -121,3 +129,24 @@ def test_whole_numbers_are_labels_of_every_kind():
         "way": "int64",
         "amount": "float32",
     }
+
+
+@pytest.mark.parametrize(
+    ("weights", "found"),
+    [([1, -1, 2], "from -1 to 2"), ([0, np.nan, 2], "from 0 to inf"), ([np.inf, 0, 1], "to inf")],
+)
+def test_wrong_weights(weights, found):
+    task = AMOUNT.model_copy(update={"weight": "cost"})
+    by_task = ({"amount": np.float32(values)} for values in ([1, 2, 3], weights))
+    dataset = tf.data.Dataset.from_tensor_slices(({}, *by_task)).batch(2)
+    with pytest.raises(
+        ValueError, match=rf"\Atask 'amount': the transformed weights are .*{found}"
+    ):
+        label_statistics(dataset, [task])
+
+
+def test_a_weight_that_transform_did_not_write():
+    task = AMOUNT.model_copy(update={"weight": "cost"})
+    message = "'amount' has a `weight`, but 'amount_label_weight' is not among the transformed"
+    with pytest.raises(ValueError, match=message):
+        InputData(Output(amount_label=tf.io.FixedLenFeature([], tf.float32)), [task], 4)

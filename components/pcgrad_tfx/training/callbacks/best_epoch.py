@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
-from scipy import stats
 
-from pcgrad_tfx.config.tasks import Task
-from pcgrad_tfx.training.log_scale import to_log
+from pcgrad_tfx.training.callbacks.loss_ranges import LossRange
 
 GAIN = "val_gain"
 
@@ -21,15 +18,14 @@ GAIN = "val_gain"
 class BestEpoch(keras.callbacks.Callback):
     """Keeps the weights of the best epoch, and stops a training that gets no better.
 
-    An epoch is judged on eval, by the mean over the tasks of their gain over a constant prediction:
-    1 - loss / loss of the best constant. It is 0 for a constant and 1 for a perfect prediction; of
-    regressions it is R², on the scale on which they are learned. It is added to Keras's logs as
-    `val_gain`: this callback comes before those that read them, and before one that swaps weights
-    for an evaluation.
+    An epoch is judged on eval, by the mean over the tasks of their gain over a constant prediction,
+    which is 0 for a constant and 1 for a perfect prediction; of squared errors it is R², on the
+    scale that is learned. It is added to Keras's logs as `val_gain`: this callback comes before
+    those that read them, and before one that swaps weights for an evaluation.
 
     Args:
         model: The compiled and built model.
-        constant_losses: By task, from `constant_losses`.
+        loss_ranges: Of the tasks that are judged, on eval.
         patience: Epochs in a row without a better one after which training stops; 0: never.
         keeps_weights: Whether `restore` brings the best epoch's weights back. They take as much
             memory as the model's.
@@ -38,12 +34,12 @@ class BestEpoch(keras.callbacks.Callback):
     def __init__(
         self,
         model: keras.Model,
-        constant_losses: Mapping[str, float],
+        loss_ranges: Mapping[str, LossRange],
         patience: int,
         keeps_weights: bool,
     ) -> None:
         super().__init__()
-        self._constant_losses = dict(constant_losses)
+        self._ranges = dict(loss_ranges)
         self._patience = patience
         self._running = 0
         self._newest: float | None = None
@@ -79,10 +75,8 @@ class BestEpoch(keras.callbacks.Callback):
 
     def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
         """Judges the epoch with the weights that were evaluated: the moving average, if any."""
-        gains = [
-            1 - (logs or {})[f"{name}_loss"] / constant
-            for name, constant in self._constant_losses.items()
-        ]
+        found = logs or {}
+        gains = [one.gain(found[f"{name}_loss"]) for name, one in self._ranges.items()]
         self._newest = float(np.mean(gains)) if gains else None
         if self._newest is not None and self._newest > self.gain:
             self._gain.assign(self._newest)
@@ -102,34 +96,3 @@ class BestEpoch(keras.callbacks.Callback):
         if self.epoch is not None:
             for kept, value in zip(self._kept, self._of_model, strict=True):
                 value.assign(kept)
-
-
-def constant_losses(
-    tasks: Sequence[Task], batches: Iterable[Mapping[str, tf.Tensor]]
-) -> dict[str, float]:
-    """The losses of the best constant predictions.
-
-    Args:
-        tasks: The tasks.
-        batches: Their labels by name, [N], NaN where one is missing.
-
-    Returns:
-        By task the variance of the labels, on the scale on which they are learned, or the entropy
-        of the classes; without tasks whose labels are missing or all the same.
-    """
-    labels: dict[str, list[npt.NDArray[np.float64]]] = {task.name: [np.empty(0)] for task in tasks}
-    for batch in batches:
-        for name, values in labels.items():
-            values.append(np.asarray(batch[name], np.float64))
-    found = {}
-    for task in tasks:
-        known = np.concatenate(labels[task.name])
-        known = known[np.isfinite(known)]
-        if len(np.unique(known)) < 2:
-            continue
-        if task.kind == "regression":
-            scaled = np.asarray(to_log(known)) if task.log_scale else known
-            found[task.name] = float(np.var(scaled))
-        else:
-            found[task.name] = float(stats.entropy(np.unique(known, return_counts=True)[1]))
-    return found

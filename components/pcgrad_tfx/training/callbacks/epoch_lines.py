@@ -18,7 +18,7 @@ from typing_extensions import Self
 
 from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.formatting import significant
-from pcgrad_tfx.training.label_statistics import LabelStatistics
+from pcgrad_tfx.training.callbacks.loss_ranges import LossRange
 
 WIDTH = 100
 
@@ -34,13 +34,14 @@ class EpochLines(keras.callbacks.Callback):
 
     A line has the loss, and for each task one metric on eval, of regressions the mean absolute
     error in the label's unit. Where that is too long it has, for the tasks that share a metric,
-    the mean and the worst, if there is room; of regressions R² on the scale that is learned.
+    the mean and the worst, if there is room; of regressions R² on the scale that is learned, or
+    the gain over a constant prediction for another loss than squared errors.
 
     A context manager: on a terminal it shows a progress bar, which an error must not leave there.
 
     Args:
         tasks: The tasks.
-        label_statistics: Of the regression labels, by task.
+        loss_ranges: By task, on eval.
         log_dir: Where all numbers are, for the reader of a shortened line.
         console: Where to print; a console of rich on standard output by default.
     """
@@ -48,13 +49,13 @@ class EpochLines(keras.callbacks.Callback):
     def __init__(
         self,
         tasks: Sequence[Task],
-        label_statistics: Mapping[str, LabelStatistics],
+        loss_ranges: Mapping[str, LossRange],
         log_dir: str,
         console: Console | None = None,
     ) -> None:
         super().__init__()
         self._tasks = tasks
-        self._statistics = label_statistics
+        self._ranges = loss_ranges
         self._log_dir = log_dir
         self._console = console or Console()
         self._progress = Progress(
@@ -135,11 +136,12 @@ class EpochLines(keras.callbacks.Callback):
                 # NaN: the task has no label in eval.
                 if value is None or math.isnan(value):
                     continue
-                if task.name in self._statistics:
-                    scale = self._statistics[task.name].loss_scale
-                    values["R²"][task.name] = 1 - scale * logs[f"val_{task.name}_loss"]
-                else:
+                if task.kind != "regression":
                     values[short][task.name] = value
+                elif task.name in self._ranges:
+                    measure = "R²" if task.loss == "mean_squared_error" else "gain"
+                    gain = self._ranges[task.name].gain(logs[f"val_{task.name}_loss"])
+                    values[measure][task.name] = gain
         means, worst = [], []
         for name, by_task in values.items():
             means.append(f"{name} {significant(statistics.fmean(by_task.values()))}")

@@ -5,29 +5,28 @@ from unittest import mock
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
-from pcgrad_tfx.config.tasks import Task
-from pcgrad_tfx.training.callbacks.best_epoch import BestEpoch, constant_losses
+from pcgrad_tfx.training.callbacks.best_epoch import BestEpoch
+from pcgrad_tfx.training.callbacks.loss_ranges import LossRange
 from trips import trainer_config
 
 pytestmark = pytest.mark.usefixtures("not_exported")
 
-LOSSES = {"sold": 0.5, "price": 4.0}
+RANGES = {"sold": LossRange(0.5), "price": LossRange(4.0, perfect=1.0)}
 
 
 def epochs_of(gains, *, patience=0, keeps_weights=True):
     """A model of one weight, which is the epoch's number; and the last epoch trained."""
     model = keras.Sequential([keras.Input([1]), keras.layers.Dense(1, use_bias=False)])
-    best = BestEpoch(model, LOSSES, patience, keeps_weights)
+    best = BestEpoch(model, RANGES, patience, keeps_weights)
     best.set_model(model)
     model.stop_training = False
     for epoch, gain in enumerate(gains):
         model.set_weights([np.full([1, 1], epoch)])
         # Both tasks have half of it more or less.
         evaluated = {
-            "sold_loss": LOSSES["sold"] * (1 - gain - 0.1),
-            "price_loss": LOSSES["price"] * (1 - gain + 0.1),
+            "sold_loss": 0.5 * (1 - gain - 0.1),
+            "price_loss": 1 + 3 * (1 - gain + 0.1),
         }
         logs = {}
         best.on_epoch_begin(epoch)
@@ -79,41 +78,6 @@ def test_without_labels_in_eval_nothing_is_judged():
     assert model.get_weights()[0] == 7.0
 
 
-def test_the_losses_of_constants():
-    rng = np.random.default_rng(1)
-    tasks = (
-        Task(name="sold", kind="binary", column="a"),
-        Task(name="price", kind="regression", column="b"),
-        Task(name="fare", kind="regression", column="c", log_scale=True),
-        Task(name="grade", kind="multiclass", column="d", classes=["a", "b", "c"]),
-        Task(name="always", kind="binary", column="e"),
-        Task(name="never", kind="regression", column="f"),
-    )
-    labels = {
-        "sold": rng.integers(0, 2, 60).astype("float32"),
-        "price": rng.normal(1000, 1, 60).astype("float32"),
-        "fare": rng.exponential(5, 60).astype("float32"),
-        "grade": rng.integers(0, 3, 60).astype("float32"),
-        "always": np.ones(60, "float32"),
-        "never": np.full(60, np.nan, "float32"),
-    }
-    for name in ("sold", "price", "fare", "grade"):
-        labels[name][rng.integers(0, 60, 9)] = np.nan
-    batches = [
-        {name: tf.constant(values[start : start + 25]) for name, values in labels.items()}
-        for start in (0, 25, 50)
-    ]
-    found = constant_losses(tasks, batches)
-    assert set(found) == {"sold", "price", "fare", "grade"}
-    known = {name: labels[name][~np.isnan(labels[name])].astype(float) for name in found}
-    rate = known["sold"].mean()
-    assert found["sold"] == pytest.approx(-rate * np.log(rate) - (1 - rate) * np.log(1 - rate))
-    assert found["price"] == pytest.approx(known["price"].var())
-    assert found["fare"] == pytest.approx(np.log1p(known["fare"]).var())
-    rates = np.bincount(known["grade"].astype(int)) / len(known["grade"])
-    assert found["grade"] == pytest.approx(-(rates * np.log(rates)).sum())
-
-
 class _Weights(keras.callbacks.Callback):
     """The weights after each epoch."""
 
@@ -163,7 +127,7 @@ def test_a_moving_average_is_what_is_judged_and_kept():
             seen.append(model.get_weights()[0].item())
 
     x, y = np.ones([8, 1]), np.full([8, 1], 3.0)
-    best = BestEpoch(model, {"sold": 1.0}, 0, True)
+    best = BestEpoch(model, {"sold": LossRange(1.0)}, 0, True)
     with mock.patch.object(
         best, "on_test_end", lambda logs: BestEpoch.on_test_end(best, {"sold_loss": logs["loss"]})
     ):

@@ -15,6 +15,7 @@ from pcgrad_tfx.config.training_config import TrainerConfig
 from pcgrad_tfx.training.building import compile_model
 from pcgrad_tfx.training.callbacks import epoch_lines
 from pcgrad_tfx.training.callbacks.epoch_lines import WIDTH, EpochLines
+from pcgrad_tfx.training.callbacks.loss_ranges import LossRange
 from pcgrad_tfx.training.label_statistics import LabelStatistics
 
 TASKS = (
@@ -30,6 +31,10 @@ def labels(task, rng):
     if task.kind == "regression":
         return rng.normal(1, STD, ROWS).astype("float32")
     return rng.integers(0, len(task.classes or "01"), ROWS).astype("float32")
+
+
+def ranges_of(tasks):
+    return {task.name: LossRange(STD**2) for task in tasks if task.kind == "regression"}
 
 
 def train(tasks, console, *, epochs=2, error_at=None):
@@ -54,7 +59,7 @@ def train(tasks, console, *, epochs=2, error_at=None):
         if batch == error_at:
             raise FloatingPointError("diverged")
 
-    with EpochLines(tasks, statistics, "logs/7", console) as lines:
+    with EpochLines(tasks, ranges_of(tasks), "logs/7", console) as lines:
         callbacks = [lines, record, keras.callbacks.LambdaCallback(on_train_batch_end=stop)]
         model.fit(
             *rows,
@@ -109,8 +114,7 @@ def many(*kinds, number=7):
 
 def epochs_of(tasks, console, *logs):
     """What is printed of epochs whose numbers are given."""
-    statistics = {t.name: LabelStatistics(100.0, STD) for t in tasks if t.kind == "regression"}
-    with EpochLines(tasks, statistics, "logs/7", console) as lines:
+    with EpochLines(tasks, ranges_of(tasks), "logs/7", console) as lines:
         lines.set_params({"epochs": len(logs), "steps": 1})
         for epoch, values in enumerate(logs):
             lines.on_epoch_begin(epoch)

@@ -6,9 +6,11 @@ import pytest
 import tensorflow as tf
 
 from pcgrad.keras import MultiTaskModel
-from pcgrad_tfx.training.log_scale import FromLog, MeanSquaredLogError, from_log, to_log
+from pcgrad_tfx.training.losses import OnLogScale
+from pcgrad_tfx.training.network.log_scale import FromLog, from_log, to_log
 from trips import ROWS, TASKS, trainer_config
 
+LOSS = OnLogScale(keras.losses.MeanSquaredError())
 VALUES = np.array([-300.0, -20.0, -1.0, -0.5, -1e-6, 0.0, 1e-6, 0.5, 1.0, 5.0, 20.0, 60.0])
 
 
@@ -47,7 +49,7 @@ def test_no_gradient_is_lost_or_infinite(function):
 def test_the_loss_is_that_of_the_logarithms(shape):
     labels, predictions = np.array([0.0, 10.0, 1e6]), np.array([0.5, 100.0, 1e5])
     expected = np.mean((np.log1p(labels) - np.log1p(predictions)) ** 2)
-    found = MeanSquaredLogError()(labels, predictions.reshape(shape).astype(np.float32))
+    found = LOSS(labels, predictions.reshape(shape).astype(np.float32))
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
@@ -63,7 +65,7 @@ def test_a_network_that_starts_below_0_gets_out():
     x = np.zeros((64, 1), np.float32)
     y = {"price": np.full(64, 50.0, np.float32)}
     model = model_of(bias=-30.0)
-    model.compile(keras.optimizers.SGD(0.1), loss={"price": MeanSquaredLogError()})
+    model.compile(keras.optimizers.SGD(0.1), loss={"price": LOSS})
     model.fit(x, y, epochs=100, verbose=0)
     np.testing.assert_allclose(model.predict(x[:1], verbose=0)["price"], [[50.0]], rtol=1e-3)
 
@@ -71,14 +73,14 @@ def test_a_network_that_starts_below_0_gets_out():
 def test_missing_labels_are_left_out():
     x, y = np.zeros((4, 1), np.float32), np.array([1.0, np.nan, 3.0, np.nan], np.float32)
     model = model_of(bias=0.0)
-    model.compile("sgd", loss={"price": MeanSquaredLogError()})
+    model.compile("sgd", loss={"price": LOSS})
     loss = model.evaluate(x, {"price": y}, verbose=0, return_dict=True)["loss"]
     np.testing.assert_allclose(loss, np.mean(np.log1p([1.0, 3.0]) ** 2), rtol=1e-6)
 
 
 def test_a_saved_model_is_loaded_with_its_loss(tmp_path):
     model = model_of(bias=2.0)
-    model.compile("sgd", loss={"price": MeanSquaredLogError()})
+    model.compile("sgd", loss={"price": LOSS})
     x, y = np.zeros((4, 1), np.float32), {"price": np.ones(4, np.float32)}
     model.fit(x, y, verbose=0)
     model.save(tmp_path / "model.keras")

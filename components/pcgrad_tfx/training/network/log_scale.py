@@ -37,18 +37,3 @@ class FromLog(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The input's shape."""
         return input_shape
-
-
-@keras.saving.register_keras_serializable(_PACKAGE)
-class MeanSquaredLogError(keras.losses.Loss):
-    """The mean squared error on the logarithmic scale, of labels and predictions in their own unit.
-
-    Keras's `mean_squared_logarithmic_error` clips predictions below 0, where their gradient is 0
-    then: a network that starts there stays there.
-    """
-
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Squared errors [N] of labels and predictions [N] or [N, 1]."""
-        y_pred = ops.convert_to_tensor(y_pred)
-        y_true = ops.reshape(ops.cast(y_true, y_pred.dtype), ops.shape(y_pred))
-        return ops.mean(ops.square(to_log(y_pred) - to_log(y_true)), axis=-1)
