@@ -112,20 +112,19 @@ def _prepare(config: TrainerConfig, inputs: Artifacts) -> tuple[Trainings, dict[
     tft_output = tft.TFTransformOutput(inputs["transform_graph"].uri)
     transformed = inputs["transformed_examples"]
     train_files = _files(transformed, TRAIN)
-    others = [*_files(transformed, EVAL), *_files(inputs["examples"], TEST)]
+    eval_files = _files(transformed, EVAL)
+    others = [*eval_files, *_files(inputs["examples"], TEST)]
     check_whole(example_files([*train_files, *others]))
     found = read_inputs(config, tft_output, train_files)
-    # Both are small beside the training split, and read once for every run.
-    eval_split = found.data.batches(_files(transformed, EVAL)).cache()
-    # Classes count there as they are.
+    # Small beside the training split, and read once for every run. Classes count as they are.
     test_split = _test_split(inputs["examples"], tft_output, found.data.with_factors({})).cache()
     counts = {TRAIN: found.rows}
-    for name, split in ((EVAL, eval_split), (TEST, test_split)):
+    for name, split in ((EVAL, found.data.batches(eval_files)), (TEST, test_split)):
         counts[name] = sum(len(next(iter(labels.values()))) for _, labels, *_ in split)
     for name, count in counts.items():
         if not count:
             raise ValueError(f"comparison: split {name!r} is empty; add data or change the splits")
-    return Trainings(found, train_files, eval_split, test_split), counts
+    return Trainings(found, train_files, eval_files, test_split), counts
 
 
 def _test_split(

@@ -34,7 +34,7 @@ class Trainings:
     Args:
         inputs: The training data, and how.
         train_files: File patterns of the training split.
-        eval_split: The eval split's batches.
+        eval_files: File patterns of the eval split.
         test_split: The test split's batches.
     """
 
@@ -42,14 +42,16 @@ class Trainings:
         self,
         inputs: TrainingInputs,
         train_files: Sequence[str],
-        eval_split: tf.data.Dataset,
+        eval_files: Sequence[str],
         test_split: tf.data.Dataset,
     ) -> None:
         self._inputs = inputs
         self._train_files = train_files
-        self._eval_split = eval_split
+        # What is trained is judged as it is trained, what is scored without the classes' weights.
+        self._validation = inputs.data.batches(eval_files).cache()
+        self._eval_split = inputs.data.with_factors({}).batches(eval_files).cache()
         self._test_split = test_split
-        labels = [batch[1:] for batch in eval_split]
+        labels = [batch[1:] for batch in self._validation]
         self._loss_ranges = loss_ranges(inputs.config.tasks, inputs.statistics, labels)
         self._eval_steps = len(labels)
 
@@ -77,7 +79,7 @@ class Trainings:
             model.fit(
                 batches.map(of_tasks),
                 # Keras warns at the end of a dataset whose size it does not know.
-                validation_data=self._eval_split.map(of_tasks).apply(
+                validation_data=self._validation.map(of_tasks).apply(
                     tf.data.experimental.assert_cardinality(self._eval_steps)
                 ),
                 epochs=epochs,

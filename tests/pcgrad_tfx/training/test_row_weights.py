@@ -19,6 +19,7 @@ from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.config.training_config import trainer_config as pcgrad_config
 from pcgrad_tfx.evaluation.eval_config import eval_config, read_results
 from pcgrad_tfx.training.building import build, compile_model
+from pcgrad_tfx.training.inputs import read_inputs
 from pcgrad_tfx.training.label_statistics import label_statistics
 from pcgrad_tfx.transform.preprocessing import preprocessing_fn
 from transform_runs import config_of, to_example
@@ -95,7 +96,9 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(data, tmp_path_factory):
-    return data.train(tmp_path_factory.mktemp("run"), config(epochs=3, patience=0))
+    return data.train(
+        tmp_path_factory.mktemp("run"), config(epochs=3, patience=0, restore_best=False)
+    )
 
 
 def column(rows, name):
@@ -155,21 +158,21 @@ def test_training_is_that_of_keras_with_the_same_sample_weights(tmp_path):
     features = Features(numeric=("x",))
     data = transform(tmp_path / "data", LABELLED, features)
     settings = trainer_config(
-        **config_of(LABELLED, features), epochs=2, surgery="none", restore_best=False, seed=4
-    )
+        **config_of(LABELLED, features), epochs=2, surgery="none", restore_best=False, seed=4,
+        optimizer="adam", weight_decay=0.0, learning_rate_schedule="constant",
+    )  # fmt: skip
     trained = data.train(tmp_path / "run", settings)
-    found = label_statistics(data.input_data(LABELLED).batches(data.files("train")), LABELLED)
-    parsed = pcgrad_config(settings)
+    inputs = read_inputs(pcgrad_config(settings), data.output, data.files("train"))
+    parsed = inputs.config
     keras.utils.clear_session()
     keras.utils.set_random_seed(parsed.seed + 1)
-    inputs = data.input_data(LABELLED)
-    ours = build(parsed, inputs.feature_spec, data.output, found.labels)
-    compile_model(ours, parsed, LABELLED, found.labels)
+    ours = build(inputs)
+    compile_model(ours, parsed, LABELLED, inputs.statistics, steps=10)
     plain = keras.Model(ours.input, ours.output)
     plain.compile(
         keras.optimizers.Adam(parsed.learning_rate),
         loss={task.name: task.loss for task in LABELLED},
-        loss_weights={"click": 1.0, "amount": found.labels["amount"].std ** -2},
+        loss_weights={"click": 1.0, "amount": inputs.statistics["amount"].std ** -2},
     )
     # The rows are known by their label `amount`, which differs in each.
     place = {np.float32(row["amount"][0]): i for i, row in enumerate(ROWS["train"])}
@@ -178,7 +181,7 @@ def test_training_is_that_of_keras_with_the_same_sample_weights(tmp_path):
         labels, weights = weights_of(ROWS["train"], task)
         factors = factors_of(ROWS["train"], task)
         by_hand[task.name] = weights * factors[labels.astype(int) if len(factors) > 1 else 0]
-    for features, labels, *_ in inputs.epochs(data.files("train"), parsed.seed, 0, 2):
+    for features, labels, *_ in inputs.data.epochs(data.files("train"), parsed.seed, 0, 2):
         rows = [place[amount] for amount in labels["amount"].numpy()]
         sample_weight = {name: tf.constant(w[rows], tf.float32) for name, w in by_hand.items()}
         plain.train_on_batch(features, labels, sample_weight)
@@ -268,8 +271,7 @@ def test_validation_is_weighted_and_its_metrics_know_no_class_weight(run, data):
 
 
 def test_a_comparison_trains_and_scores_with_the_weights(run, data):
-    inputs = data.input_data(TASKS)
-    held_out = inputs.batches(data.files("eval"))
+    held_out = data.input_data(TASKS).batches(data.files("eval"))
     answers = run.serve(ROWS["eval"])
     for task_name, found in score(run.model, held_out, TASKS).items():
         (task,) = (task for task in TASKS if task.name == task_name)
@@ -279,12 +281,9 @@ def test_a_comparison_trains_and_scores_with_the_weights(run, data):
         else:
             wanted = primary_metric(task, labels, answers[task.name], weights)
         assert found == pytest.approx(wanted, rel=1e-4)
-    found = label_statistics(inputs.batches(data.files("train")), TASKS)
-    weighted = inputs.with_factors(found.weight_factors)
-    files, parsed = data.files("train"), pcgrad_config(config(epochs=1))
-    trainings = Trainings(
-        parsed, weighted, data.output, files, held_out, held_out, found.rows, found.labels
-    )
+    files = data.files("train")
+    inputs = read_inputs(pcgrad_config(config(epochs=1)), data.output, files)
+    trainings = Trainings(inputs, files, data.files("eval"), held_out)
     alone = trainings.run(Candidate("single task", task="amount"), seed=0)
     assert set(alone.test) == {"amount"}
     together = trainings.run(Candidate(EQUAL_WEIGHTS), seed=0)

@@ -13,12 +13,13 @@ _ROWS = 20_000
 
 
 def boundaries(
-    batches: Iterable[tuple[Mapping[str, Any], Any]], names: Sequence[str], bins: int
+    batches: Iterable[tuple[Mapping[str, Any], ...]], names: Sequence[str], bins: int
 ) -> dict[str, list[float]]:
     """The quantiles that part numbers into intervals of about equally many rows.
 
     Args:
-        batches: Of (features, labels); as many are read as make a sample of 20,000 rows.
+        batches: Their first part are the features by name, [N] or [N, 1]; as many are read as make
+            a sample of 20,000 rows.
         names: The features that are numbers.
         bins: How many intervals there are at most; with few different values there are fewer.
 
@@ -29,7 +30,7 @@ def boundaries(
         return {}
     sample: list[npt.NDArray[np.float32]] = []
     rows = 0
-    for features, _ in batches:
+    for features, *_ in batches:
         sample.append(np.stack([np.reshape(features[name], [-1]) for name in names], axis=1))
         rows += len(sample[-1])
         if rows >= _ROWS:
