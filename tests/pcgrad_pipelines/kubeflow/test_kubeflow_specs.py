@@ -16,7 +16,7 @@ PARAMETERS = {
     "data_root": "/opt/site-packages/tfx/components/testdata/external/csv",
     "push_destination": '{"filesystem": {"base_directory": "gs://models/taxi"}}',
     "surgery": "pcgrad",
-    "epochs": 12,
+    "epochs": 0,
     "learning_rate": 0.001,
     "seed": 0,
 }
