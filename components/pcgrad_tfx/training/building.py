@@ -140,7 +140,7 @@ def _optimizer(config: TrainerConfig, steps: int) -> keras.optimizers.Optimizer:
         rate = keras.optimizers.schedules.PolynomialDecay(0.0, warmup, rate)
     arguments = {
         "learning_rate": rate,
-        "weight_decay": config.weight_decay or None,
+        "weight_decay": config.weight_decay,
         "global_clipnorm": config.clipnorm,
         "use_ema": config.ema is not None,
         "ema_momentum": config.ema or 0.99,

@@ -1,5 +1,6 @@
 """The default model, and models of users' own."""
 
+from typing import get_args
 from unittest import mock
 
 import keras
@@ -9,7 +10,7 @@ import tensorflow as tf
 
 from pcgrad_tfx.config.features import Features
 from pcgrad_tfx.config.tasks import Task
-from pcgrad_tfx.config.training_config import TrainerConfig, Training
+from pcgrad_tfx.config.training_config import OptimizerName, TrainerConfig, Training
 from pcgrad_tfx.training import building
 from pcgrad_tfx.training.building import build as build_for
 from pcgrad_tfx.training.building import compile_model
@@ -82,6 +83,24 @@ def test_metrics_of_several_tasks_of_one_kind_have_one_name():
     labels = {task.name: np.array([0.0, 1.0, 0.0]) for task in tasks}
     logs = model.fit(FEATURES, labels, verbose=0).history
     assert {"tip_auc", "late_auc"} <= set(logs)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+@pytest.mark.parametrize("optimizer", get_args(OptimizerName))
+def test_every_optimizer_trains_with_and_without_decay(optimizer, decay):
+    config = TrainerConfig(
+        tasks=TASKS, embedding_sizes={"company_xf": 5}, optimizer=optimizer, weight_decay=decay
+    )
+    model = build(hidden_units=(4,))
+    before = model.get_weights()
+    compile_model(model, config, TASKS, {"fare": LabelStatistics(5000.0, 10.0)}, steps=10)
+    labels = {
+        "tip": np.array([0.0, 1.0, 0.0]),
+        "fare": np.array([4990.0, 5000.0, 5010.0]),
+        "zone": np.array([0, 3, 1]),
+    }
+    model.fit(FEATURES, labels, verbose=0)
+    assert not all(map(np.array_equal, model.get_weights(), before))
 
 
 HOSTILE = ["Delta 13 C (o/oo)", "key words", "%", "ключ", "_a", "a/b", "a b", "feature 1"]
