@@ -48,7 +48,7 @@ def equal_weights(gramian: tf.Tensor, step: tf.Tensor | int | None = None) -> tf
     return tf.ones_like(tf.linalg.diag_part(gramian))
 
 
-equal_weights.needs_gramian = False  # type: ignore[attr-defined]
+equal_weights.needs_gramian = False  # type: ignore[attr-defined]  # of a function
 
 
 def needs_gramian(weighting: Weighting) -> bool:
