@@ -65,6 +65,9 @@ def weighted_backward(
 class _ProjectingSurgery(abc.ABC):
     """What PCGrad and PPCGrad have in common: all but the way the projections are executed."""
 
+    # Given a step: see `pcgrad.Weighting`.
+    is_pure = True
+
     def __init__(
         self,
         reduction: str = "mean",

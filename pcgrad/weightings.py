@@ -20,6 +20,9 @@ class Weighting(Protocol):
     One whose weights do not depend on the Gram matrix can say so by an attribute,
     `needs_gramian = False`. It is then called with the identity, of which only the size counts, and
     its weights are those of the losses: their weighted sum is differentiated, in one backward pass.
+
+    One whose weights are a function of the Gram matrix and the step alone can say so, too:
+    `is_pure = True`. Then `pcgrad.GradientProbe` asks it what it would make of other gradients.
     """
 
     def __call__(self, gramian: tf.Tensor, step: tf.Tensor | int | None) -> tf.Tensor:

@@ -3,6 +3,7 @@
 import keras
 
 from pcgrad.keras.conflict_monitor import ConflictMonitor
+from pcgrad.keras.conflict_probe import ConflictProbe
 from pcgrad.keras.conflict_statistics import ConflictStatistics
 from pcgrad.keras.distributed_fit import distributed_fit, replica_batches
 from pcgrad.keras.divergence import RaiseOnDivergence
@@ -11,6 +12,7 @@ from pcgrad.surgery import PCGrad, PPCGrad
 
 __all__ = [
     "ConflictMonitor",
+    "ConflictProbe",
     "ConflictStatistics",
     "MultiTaskModel",
     "RaiseOnDivergence",

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from pcgrad.keras.conflict_probe import ConflictProbe
 from pcgrad.keras.model import MultiTaskModel
 
 
@@ -20,20 +21,26 @@ class ConflictMonitor(keras.callbacks.Callback):
     After each epoch, to `log_dir/conflicts.jsonl`, one JSON object an epoch: `pairs` with the
     epoch's means, `gradient_norms` by task (before the surgery, after the loss weights), and
     `run_pairs` with the means over all steps so far, whose standard errors come from the means of
-    at least 20 blocks of steps. What is undefined is null. If TensorBoard is installed (newer
+    at least 20 blocks of steps. That is what the surgery sees: the gradients of single batches, of
+    which much is noise. What the tasks themselves do is in `probes`, if a `ConflictProbe` is given:
+    its summary so far, else null. What is undefined is null. If TensorBoard is installed (newer
     TensorFlow releases do not bring it), also as the scalars `cosine/<task>/<task>`,
     `conflicting/<task>/<task>` and `gradient_norm/<task>`, the epoch as step.
 
-    Without surgery (or with one that needs no Gram matrix) a step takes one backward pass for each
-    task while a monitor is attached, and a single one otherwise.
-
     Args:
         log_dir: A folder, local or remote; made if missing.
+        probe: Of the same training, before this one in the list of callbacks.
+        follow: Whether steps without surgery (or with one that needs no Gram matrix) are followed,
+            too: they then take one backward pass for each task, a single one otherwise.
     """
 
-    def __init__(self, log_dir: str) -> None:
+    def __init__(
+        self, log_dir: str, probe: ConflictProbe | None = None, follow: bool = True
+    ) -> None:
         super().__init__()
         self._log_dir = str(log_dir)
+        self._probe = probe
+        self._follow = follow
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Opens the log files.
@@ -47,7 +54,7 @@ class ConflictMonitor(keras.callbacks.Callback):
                 "conflicts: make it a pcgrad.keras.MultiTaskModel"
             )
         self._were_followed = self.model.follows_conflicts
-        self.model.follows_conflicts = True
+        self.model.follows_conflicts = self._were_followed or self._follow
         tf.io.gfile.makedirs(self._log_dir)
         if importlib.util.find_spec("tensorboard"):
             self._writer = tf.summary.create_file_writer(self._log_dir)
@@ -71,6 +78,7 @@ class ConflictMonitor(keras.callbacks.Callback):
             "pairs": [_as_json(pair) for pair in pairs],
             "gradient_norms": _as_json(norms),
             "run_pairs": [_as_json(pair) for pair in self.model.conflicts(whole_run=True)],
+            "probes": (self._probe.summary() or None) if self._probe else None,
         }
         path = posixpath.join(self._log_dir, "conflicts.jsonl")
         with tf.io.gfile.GFile(path, "a") as lines:

@@ -238,7 +238,7 @@ class MultiTaskModel(keras.Model):
     @follows_conflicts.setter
     def follows_conflicts(self, wanted: bool) -> None:
         before = self.follows_conflicts
-        self._compiled_training().follow_conflicts(wanted)
+        self.compiled_training.follow_conflicts(wanted)
         if self.follows_conflicts != before:
             self.make_train_function(force=True)
 
@@ -258,7 +258,7 @@ class MultiTaskModel(keras.Model):
         One backward pass for all tasks, if the weights do not depend on the Gram matrix.
         """
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        training = self._compiled_training()
+        training = self.compiled_training
         with tf.GradientTape(persistent=True) as tape:
             y_pred = self(x, training=True)
             batches = training.losses.split(y, y_pred, sample_weight)
@@ -304,7 +304,7 @@ class MultiTaskModel(keras.Model):
             penalties: Other losses, which are added without surgery.
             variables: What to differentiate by.
         """
-        training = self._compiled_training()
+        training = self.compiled_training
         if not training.takes_gramian:
             training.gramian_description = _ONE_PASS
             sum_rows = not adds_up_rows(self.optimizer)
@@ -329,7 +329,7 @@ class MultiTaskModel(keras.Model):
     def test_step(self, data: Any) -> dict[str, Any]:
         """One step of evaluation."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        task_losses = self._compiled_training().losses
+        task_losses = self.compiled_training.losses
         with self.evaluating():
             y_pred = self(x, training=False)
             batches = task_losses.split(y, y_pred, sample_weight)
@@ -376,7 +376,7 @@ class MultiTaskModel(keras.Model):
             return logs if return_dict else self._as_list(logs)
 
     def _as_list(self, logs: Mapping[str, Any]) -> Any:
-        return as_keras_list(logs, self.metrics, self._compiled_training().own_metrics)
+        return as_keras_list(logs, self.metrics, self.compiled_training.own_metrics)
 
     def evaluating(self) -> contextlib.AbstractContextManager[None]:
         """While it is open, `metrics` are those of an evaluation, without the conflicts."""
@@ -392,7 +392,7 @@ class MultiTaskModel(keras.Model):
     ) -> tf.Tensor:
         """The weighted sum of the tasks' losses plus regularization, a scalar."""
         del x, training
-        losses = self._compiled_training().losses
+        losses = self.compiled_training.losses
         values = losses(losses.split(y, y_pred, sample_weight))
         weighted = losses.weighted(values).values()
         regularization = self._regularization()
@@ -439,7 +439,7 @@ class MultiTaskModel(keras.Model):
             data: A batch as `fit` gives it to `train_step`; the metrics stay as they are.
         """
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        training = self._compiled_training()
+        training = self.compiled_training
         batches = training.losses.split(y, self(x, training=False), sample_weight)
         with keras.StatelessScope(), training.in_step():
             self._compute_task_metrics(x, batches)
@@ -458,7 +458,7 @@ class MultiTaskModel(keras.Model):
         losses: Mapping[str, tf.Tensor],
         regularization: tf.Tensor,
     ) -> dict[str, Any]:
-        training = self._compiled_training()
+        training = self.compiled_training
         training.update(batches, losses, regularization)
         with training.in_step():
             return self._compute_task_metrics(x, batches)
@@ -507,9 +507,15 @@ class MultiTaskModel(keras.Model):
         return getattr(named, function.__name__), arguments
 
     def _conflict_statistics(self) -> ConflictStatistics | None:
-        return self._compiled_training().conflicts
+        return self.compiled_training.conflicts
 
-    def _compiled_training(self) -> CompiledTraining:
+    @property
+    def compiled_training(self) -> CompiledTraining:
+        """What `compile` made.
+
+        Raises:
+            ValueError: The model is not compiled.
+        """
         if self._training is None:
             raise ValueError("the model is not compiled: call `compile` and `fit` first")
         return self._training

@@ -75,6 +75,8 @@ class Trainings:
         names = {task.name for task in tasks}
         ranges = {name: found for name, found in self._loss_ranges.items() if name in names}
         best = BestEpoch(model, ranges, self.config.patience, self.config.restore_best)
+        probe = None if candidate.task else self._inputs.conflict_probe(self._train_files)
+        measured = [probe] if probe else []
         try:
             model.fit(
                 batches.map(of_tasks),
@@ -84,7 +86,7 @@ class Trainings:
                 ),
                 epochs=epochs,
                 steps_per_epoch=self._inputs.steps_per_epoch,
-                callbacks=[RaiseOnDivergence(), *weight_callbacks(self.config, best)],
+                callbacks=[RaiseOnDivergence(), *weight_callbacks(self.config, best), *measured],
                 # The reader does; Keras warns of its default.
                 shuffle=False,
                 verbose=0,
@@ -99,6 +101,7 @@ class Trainings:
             eval=score(model, self._eval_split, tasks),
             test=score(model, self._test_split, tasks),
             pairs=tuple(map(without_nan, model.conflicts(whole_run=True))),
+            probes=(probe.summary() or None) if probe else None,
         )
 
     def step_times(self, candidates: Sequence[Candidate], seed: int) -> list[StepTime]:

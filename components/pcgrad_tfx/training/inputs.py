@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow_transform as tft
 
+from pcgrad.keras import ConflictProbe
 from pcgrad_tfx.config.training_config import TrainerConfig
 from pcgrad_tfx.config.training_rule import with_choices
 from pcgrad_tfx.training.dataset import InputData
@@ -18,6 +19,10 @@ from pcgrad_tfx.transform.preprocessing import embedding_sizes
 
 # Of a batch that is looked at, not trained on.
 _ROWS = 1024
+
+# Of which probes draw theirs.
+_PROBED_ROWS = 2**16
+_FEWEST_ROWS = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +59,27 @@ class TrainingInputs:
         """Passes over the training data at most."""
         assert self.config.epochs is not None
         return self.config.epochs
+
+    def conflict_probe(
+        self, train_files: Sequence[str], log_dir: str | None = None
+    ) -> ConflictProbe | None:
+        """Measures what the tasks do to each other in a training; `None` if nothing is to be.
+
+        Args:
+            train_files: File patterns of the training split.
+            log_dir: Where the probes are kept.
+        """
+        if not self.config.probes or len(self.config.tasks) < 2 or self.rows < _FEWEST_ROWS:
+            return None
+        batches = self.data.epochs(train_files, self.config.seed, 0, 1)
+        # From all over the files, as rows that are no longer in a random order may be of a kind.
+        spread = batches.shard(math.ceil(self.rows / _PROBED_ROWS), 0)
+        return ConflictProbe(
+            spread,
+            probes=self.config.probes,
+            seed=self.config.seed,
+            log_dir=log_dir,
+        )
 
 
 def read_inputs(

@@ -176,10 +176,12 @@ def _fit(
     with EpochLines(config.tasks, ranges, log_dir) as lines:
         if is_chief(strategy):
             settings = config.model_dump(mode="json")
+            probe = inputs.conflict_probe(fn_args.train_files, log_dir)
             callbacks += [
+                *([probe] if probe else []),
                 lines,
                 keras.callbacks.TensorBoard(log_dir, write_graph=False),
-                ConflictMonitor(log_dir),
+                ConflictMonitor(log_dir, probe, follow=False),
                 TrainingRecord(log_dir, settings, {"train": inputs.rows}),
             ]
         if checkpoint:
