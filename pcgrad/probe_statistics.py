@@ -32,23 +32,24 @@ class Probe:
     """Inner products of the tasks' gradients at one point of a training.
 
     All are divided by the lengths of the gradients of a chunk, so that a point with long gradients
-    counts no more than others: with c_i the mean of ‖g_i^k‖² over the chunks, "scaled" means by
-    1/√(c_i c_j). T is the number of tasks. NumPy arrays, float64.
+    counts no more than others: "scaled" means by 1/√(c_i c_j), with c_i the mean of ‖g_i^k‖² over
+    the chunks on which task i has a gradient. T is the number of tasks. NumPy arrays, float64.
 
     Attributes:
         step: Number of the training step before which the weights were these.
         chunks: K.
         chunk_rows: Rows of a chunk.
         products: [T, T], M_ij, scaled: on the diagonal the part of a chunk's squared gradient that
-            is signal, which may come out below 0 where there is none. 0 where a task had labels in
-            fewer than two chunks.
+            is signal, which may come out below 0 where there is none.
         product_covariances: [T, T, 3, 3], of the estimates M_ij, M_ii and M_jj.
         terms: [T, T], what task j adds to task i's descent: w_j M_ij / w_i, divided by c_i.
         descent: [T, 2], the sum of the terms, and the same for the update that the training's
             weighting makes of a chunk's gradients; NaN if it has none.
         descent_covariances: [T, 2, 2, 2], of `descent` and M_ii.
+        labelled: [T], the share of chunks on which the task has a gradient.
         opposed: [T, T], for two tasks the share of chunks in which their gradients have a negative
-            inner product; on the diagonal the share of pairs of chunks in which one task's do.
+            inner product; on the diagonal the share of pairs of chunks in which one task's do. Of
+            those that have a gradient.
     """
 
     step: int
@@ -59,6 +60,7 @@ class Probe:
     terms: Array
     descent: Array
     descent_covariances: Array
+    labelled: Array
     opposed: Array
 
 
@@ -71,8 +73,8 @@ def probe_statistics(
 ) -> Probe:
     """Makes the unbiased estimates, and their covariances, from all inner products.
 
-    A task that has no gradient on a chunk (no labels there), or none that is finite, is left out of
-    the chunk's pairs.
+    A task without labels on a chunk has a gradient of zero there, as in a step of the training; so
+    has one whose gradient is not finite.
 
     Args:
         products: [K, T, K, T], float64: ⟨g_i^k, g_j^l⟩ at [k, i, l, j].
@@ -91,41 +93,29 @@ def probe_statistics(
     by_pair = np.transpose(products, (1, 3, 0, 2))  # [i, j, k, l]
     squares = np.einsum("iikk->ik", by_pair)
     known = np.isfinite(squares) & (squares > 0)
-    by_pair = np.where(known[:, None, :, None] & known[None, :, None, :], by_pair, 0.0)
-    lengths = np.sqrt(_mean(np.where(known, squares, 0.0).sum(axis=1), known.sum(axis=1)))
-    scaled = by_pair * _inverse(lengths[:, None] * lengths[None, :])[:, :, None, None]
-
-    same = np.einsum("ijkk->ijk", scaled)
     both = known[:, None, :] & known[None, :, :]
+    by_pair = np.where(known[:, None, :, None] & known[None, :, None, :], by_pair, 0.0)
     counts = known.sum(axis=1)
-    pairs = counts[:, None] * counts[None, :] - both.sum(axis=2)
-    has_own = np.diagonal(pairs) > 0
-    # Where chunks are left out, the mean over the others.
-    whole = chunks * (chunks - 1)
-    factors = whole * _inverse(pairs) * (has_own[:, None] & has_own[None, :])
-    kernels = _without_diagonal(
-        (scaled + np.swapaxes(scaled, 2, 3)) / 2 * factors[:, :, None, None]
-    )
-    estimates = kernels.sum(axis=(2, 3)) / whole
+    lengths = np.sqrt(np.nan_to_num(_mean(np.where(known, squares, 0.0).sum(axis=1), counts)))
+    scaled = by_pair * _inverse(lengths[:, None] * lengths[None, :])[:, :, None, None]
+    same = np.einsum("ijkk->ijk", scaled)
 
+    scaled = _without_diagonal(scaled)
+    kernels = (scaled + np.swapaxes(scaled, 2, 3)) / 2
+    whole = chunks * (chunks - 1)
+    estimates = kernels.sum(axis=(2, 3)) / whole
     own_kernels = np.einsum("iikl->ikl", kernels)
     triples = np.stack(
         np.broadcast_arrays(kernels, own_kernels[:, None], own_kernels[None, :]), axis=2
     )
 
-    # Batches without labels of a task bring it no gradient.
-    shares = counts / chunks
-    weights = loss_weights * shares
-    relative = (weights * lengths)[None, :] * _inverse(weights * lengths)[:, None]
-    terms = estimates * relative
-    plain = np.einsum("ij,ijkl->ikl", relative, kernels)
-    descent_kernels = [plain]
+    weights = loss_weights * lengths
+    relative = weights[None, :] * _inverse(weights)[:, None]
+    descent_kernels = [np.einsum("ij,ijkl->ikl", relative, kernels)]
     if update_weights is not None:
         usual = np.where(np.isfinite(update_weights), update_weights, 0.0)
-        of_chunks = np.einsum(
-            "ij,lj,ijkl->ikl", relative, usual, scaled * factors[:, :, None, None]
-        )
-        descent_kernels.append(_without_diagonal((of_chunks + np.swapaxes(of_chunks, 1, 2)) / 2))
+        of_chunks = np.einsum("ij,lj,ijkl->ikl", relative, usual, scaled)
+        descent_kernels.append((of_chunks + np.swapaxes(of_chunks, 1, 2)) / 2)
     descent = np.full((tasks, 2), math.nan)
     covariances = np.full((tasks, 2, 2, 2), math.nan)
     for place, kernel in enumerate(descent_kernels):
@@ -134,16 +124,17 @@ def probe_statistics(
 
     opposed = _mean((both & (same < 0)).sum(axis=2), both.sum(axis=2))
     against_itself = (own_kernels < 0).sum(axis=(1, 2))
-    np.fill_diagonal(opposed, _mean(against_itself, np.diagonal(pairs)))
+    np.fill_diagonal(opposed, _mean(against_itself, counts * (counts - 1)))
     return Probe(
         step=step,
         chunks=chunks,
         chunk_rows=chunk_rows,
         products=estimates,
         product_covariances=_covariances(triples),
-        terms=terms,
+        terms=estimates * relative,
         descent=descent,
         descent_covariances=covariances,
+        labelled=counts / chunks,
         opposed=opposed,
     )
 

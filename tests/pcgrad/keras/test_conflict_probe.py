@@ -1,0 +1,378 @@
+"""`ConflictProbe` in `fit`: what it measures, that it changes nothing, that it goes on."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from pcgrad import PCGrad
+from pcgrad.keras import ConflictMonitor, ConflictProbe, MultiTaskModel
+from pcgrad.probe_statistics import probe_statistics
+
+ROWS, WIDTH, AREAS = 160, 3, 6
+NAN = float("nan")
+
+
+def rows(count=ROWS, missing=0.0, seed=0):
+    rng = np.random.default_rng(seed)
+    x = {
+        "numbers": rng.normal(size=(count, WIDTH)).astype("float32"),
+        "area": rng.integers(0, AREAS, count),
+    }
+    level = x["numbers"][:, 0] + 0.3 * (x["area"] % 2)
+    y = {
+        "price": (level + 0.1 * rng.normal(size=count)).astype("float32")[:, None],
+        "sold": (level + rng.normal(size=count) < 0).astype("float32")[:, None],
+    }
+    y["price"][rng.random(count) < missing] = NAN
+    return x, y
+
+
+def model_of(cls=MultiTaskModel, noisy_layers=False, optimizer=None, **arguments):
+    keras.utils.set_random_seed(1)
+    numbers = keras.Input((WIDTH,), name="numbers")
+    area = keras.Input((), dtype="int64", name="area")
+    hidden = keras.layers.Concatenate()([numbers, keras.layers.Embedding(AREAS, 2)(area)])
+    hidden = keras.layers.Dense(6, activation="tanh")(hidden)
+    if noisy_layers:
+        hidden = keras.layers.BatchNormalization()(hidden)
+        hidden = keras.layers.Dropout(0.3)(hidden)
+    outputs = {
+        "price": keras.layers.Dense(1, name="price")(hidden),
+        "sold": keras.layers.Dense(1, activation="sigmoid", name="sold")(hidden),
+    }
+    model = cls({"numbers": numbers, "area": area}, outputs)
+    model.compile(
+        optimizer or keras.optimizers.SGD(0.1),
+        loss={"price": "mse", "sold": "binary_crossentropy"},
+        loss_weights={"price": 1.0, "sold": 0.5},
+        **arguments,
+    )
+    return model
+
+
+def fit(model, *callbacks, x=None, y=None, epochs=3, **arguments):
+    if x is None:
+        x, y = rows()
+    return model.fit(
+        x, y, batch_size=32, epochs=epochs, verbose=0, callbacks=list(callbacks), **arguments
+    )
+
+
+def same_probes(one, other, tolerance=0.0):
+    assert [probe.step for probe in one] == [probe.step for probe in other]
+    for left, right in zip(one, other, strict=True):
+        for name, value in vars(left).items():
+            np.testing.assert_allclose(
+                value, getattr(right, name), rtol=tolerance, atol=tolerance, err_msg=name
+            )
+
+
+class Weights(keras.callbacks.Callback):
+    """All that a training leaves, step by step."""
+
+    def __init__(self):
+        super().__init__()
+        self.steps = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        variables = [*self.model.variables, *self.model.optimizer.variables]
+        self.steps.append([np.array(variable) for variable in variables])
+
+
+@pytest.mark.parametrize("surgery", [None, PCGrad("sum", seed=1)])
+@pytest.mark.parametrize("cls", [MultiTaskModel, keras.Model])
+def test_the_training_is_the_same_to_the_bit(cls, surgery):
+    """With dropout, batch normalization and rows in a random order."""
+    if cls is keras.Model and surgery:
+        pytest.skip("Keras has no surgery")
+    trainings = []
+    for probed in (False, True):
+        arguments = {"surgery": surgery} if surgery else {}
+        model = model_of(cls, True, keras.optimizers.Adam(0.01), **arguments)
+        weights = Weights()
+        callbacks = [ConflictProbe(*rows(), probes=4)] if probed else []
+        history = fit(model, *callbacks, weights).history
+        trainings.append((weights.steps, history["loss"]))
+        if probed:
+            assert len(callbacks[0].probes) >= 4
+            assert set(history) > {"price_progress_kept", "sold_progress_kept"}
+    (steps, losses), (others, other_losses) = trainings
+    assert losses == other_losses
+    for one, other in zip(steps, others, strict=True):
+        for values, other_values in zip(one, other, strict=True):
+            np.testing.assert_array_equal(values, other_values)
+
+
+def expected_at_first(x, y, chunks, chunk_rows, seed=0):
+    """The first probe of `model_of()`, from Keras's own losses of drawn rows."""
+    model = model_of()
+    drawn = np.random.default_rng(seed).choice(ROWS, chunks * chunk_rows, replace=False)
+    shared = model.trainable_variables[:3]
+    gradients = []
+    for chunk in np.split(drawn, chunks):
+        with tf.GradientTape(persistent=True) as tape:
+            found = model({name: tf.gather(values, chunk) for name, values in x.items()})
+            labelled = ~np.isnan(y["price"][chunk, 0])
+            error = found["price"][labelled] - y["price"][chunk][labelled]
+            losses = [
+                tf.reduce_mean(error**2) if labelled.any() else tf.constant(0.0),
+                tf.reduce_mean(keras.losses.binary_crossentropy(y["sold"][chunk], found["sold"])),
+            ]
+        of_tasks = [
+            tape.gradient(loss, [one.value for one in shared], unconnected_gradients="zero")
+            for loss in losses
+        ]
+        gradients.append(
+            [
+                np.concatenate([np.ravel(tf.convert_to_tensor(one)) for one in row])
+                for row in of_tasks
+            ]
+        )
+    gradients = np.array(gradients, np.float64)
+    products = np.einsum("kin,ljn->kilj", gradients, gradients)
+    return probe_statistics(products, np.array([1.0, 0.5]), None, 0, chunk_rows)
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.9])
+@pytest.mark.parametrize("cls", [MultiTaskModel, keras.Model])
+def test_what_it_measures(cls, missing):
+    """Means over the labelled rows, with the loss weights, by shared variables only."""
+    if cls is keras.Model and missing:
+        pytest.skip("Keras knows no missing labels")
+    x, y = rows(missing=missing)
+    probe = ConflictProbe(x, y, chunks=16, chunk_rows=8)
+    fit(model_of(cls), probe, x=x, y=y, epochs=1)
+    same_probes(probe.probes[:1], [expected_at_first(x, y, 16, 8)], 1e-4)
+
+
+def test_weights_of_rows_count():
+    """Doubling a row is giving it the weight two."""
+    x, y = rows(8)
+    four = {"chunks": 4, "chunk_rows": 2}
+    weight = np.array([1.0, 2.0] * 4, "float32")
+    weighted = ConflictProbe(x, y, weight, **four)
+    fit(model_of(), weighted, x=x, y=y, epochs=1)
+    unweighted = ConflictProbe(x, y, **four)
+    fit(model_of(), unweighted, x=x, y=y, epochs=1)
+    one, other = weighted.probes[0].products, unweighted.probes[0].products
+    assert not np.allclose(one, other, rtol=1e-3)
+    ones = ConflictProbe(x, y, np.ones(8, "float32"), **four)
+    fit(model_of(), ones, x=x, y=y, epochs=1)
+    same_probes(ones.probes, unweighted.probes, 1e-5)
+
+
+def test_a_dataset_is_as_arrays():
+    x, y = rows()
+    batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(32)
+    one, other = ConflictProbe(batches), ConflictProbe(x, y)
+    fit(model_of(), one)
+    fit(model_of(), other)
+    same_probes(one.probes, other.probes)
+    # Sixteen chunks at least, so less than the 32 rows of a batch.
+    assert one.summary()["chunk_rows"] == 5
+    large = ConflictProbe(tf.data.Dataset.from_tensor_slices(rows(4000)).batch(64))
+    fit(model_of(), large, epochs=1)
+    assert (large.summary()["chunk_rows"], large.summary()["rows"]) == (64, 2048)
+
+
+def test_sparse_and_ragged_features():
+    ids = keras.Input((None,), dtype="int64", name="ids")
+    hidden = keras.layers.Embedding(9, 3)(ids)
+    hidden = keras.layers.GlobalAveragePooling1D()(hidden)
+    model = MultiTaskModel({"ids": ids}, {t: keras.layers.Dense(1, name=t)(hidden) for t in "ab"})
+    model.compile("sgd", loss={"a": "mse", "b": "mse"})
+    values = tf.ragged.constant([[1, 2], [3], [4, 5, 6]] * 20, dtype=tf.int64)
+    labels = {task: np.random.default_rng(0).normal(size=(60, 1)) for task in "ab"}
+    dense = {"ids": values.to_tensor()}
+    found = {}
+    for name, features in {
+        "dense": dense,
+        "sparse": {"ids": values.to_sparse()},
+        "ragged": {"ids": values},
+    }.items():
+        batches = tf.data.Dataset.from_tensor_slices((features, labels)).batch(20)
+        probe = ConflictProbe(batches)
+        drawn = probe._rows.draw(np.random.default_rng(0), 4, 10)[0][0]["ids"]
+        if not isinstance(drawn, tf.Tensor):
+            drawn = drawn.to_tensor() if name == "ragged" else tf.sparse.to_dense(drawn)
+        found[name] = tf.pad(drawn, [[0, 0], [0, 3 - drawn.shape[1]]]).numpy()
+    np.testing.assert_array_equal(found["sparse"], found["dense"])
+    np.testing.assert_array_equal(found["ragged"], found["dense"])
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_half_precision(policy):
+    x, y = rows()
+    full = ConflictProbe(x, y)
+    fit(model_of(), full)
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        probe = ConflictProbe(x, y)
+        fit(model_of(), probe)
+    finally:
+        keras.config.set_dtype_policy(before)
+    # Before the scale of the losses is settled, some chunks' gradients are not finite.
+    half = probe.probes[0].products / np.outer(*[probe.probes[0].labelled] * 2)
+    assert half == pytest.approx(full.probes[0].products, abs=0.1)
+
+
+def test_under_xla():
+    probe, plain = ConflictProbe(*rows()), ConflictProbe(*rows())
+    fit(model_of(jit_compile=True), probe, epochs=1)
+    fit(model_of(jit_compile=False), plain, epochs=1)
+    same_probes(probe.probes, plain.probes, 1e-3)
+
+
+def test_a_subclass_is_probed_as_soon_as_it_has_weights():
+    class Own(MultiTaskModel):
+        def __init__(self):
+            super().__init__()
+            self.trunk, self.heads = keras.layers.Dense(4), [keras.layers.Dense(1) for _ in "ab"]
+
+        def call(self, x):
+            hidden = self.trunk(x["numbers"])
+            return dict(zip(("price", "sold"), [head(hidden) for head in self.heads], strict=True))
+
+    model = Own()
+    model.compile("sgd", loss={"price": "mse", "sold": "mse"})
+    probe = ConflictProbe(*rows())
+    fit(model, probe)
+    assert [one.step for one in probe.probes] == list(range(1, 15))
+
+
+@pytest.mark.parametrize("epochs", [1, 4, 25])
+@pytest.mark.parametrize("is_known", [True, False])
+def test_the_probes_are_evenly_spaced(epochs, is_known):
+    """Whatever the length of the training, known or not."""
+    x, y = rows()
+    probe = ConflictProbe(x, y, probes=5)
+    if is_known:
+        fit(model_of(), probe, epochs=epochs)
+    else:
+        batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(32)
+        model_of().fit(batches.filter(lambda *_: True), epochs=epochs, verbose=0, callbacks=[probe])
+    steps = [one.step for one in probe.probes]
+    assert steps[0] == 0
+    assert min(5, 5 * epochs) <= len(steps) < 10
+    assert len(set(np.diff(steps))) == 1
+    assert 5 * epochs - steps[-1] <= steps[1]
+
+
+def test_a_training_that_is_stopped_early_has_enough_probes():
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = epoch == 4
+
+    probe = ConflictProbe(*rows(), probes=5)
+    fit(model_of(), probe, Stop(), epochs=40)
+    assert 5 <= len(probe.probes) < 10
+
+
+def test_several_steps_at_once():
+    probe = ConflictProbe(*rows(), probes=3)
+    fit(model_of(steps_per_execution=2), probe, epochs=4)
+    assert 3 <= len(probe.probes) < 6
+
+
+def test_an_interrupted_training_goes_on_with_its_probes(tmp_path):
+    x, y = rows()
+    model = model_of()
+    fit(model, ConflictProbe(x, y, probes=3, log_dir=tmp_path), x=x, y=y, epochs=2)
+    second = ConflictProbe(x, y, probes=3, log_dir=tmp_path)
+    model.fit(x, y, batch_size=32, epochs=4, initial_epoch=2, verbose=0, callbacks=[second])
+    steps = [one.step for one in second.probes]
+    assert steps[0] == 0
+    assert 3 <= len(steps) < 6
+    assert steps == sorted(set(steps))
+    # Another training in the same folder does not.
+    third = ConflictProbe(x, y, probes=3, log_dir=tmp_path)
+    fit(model_of(), third, x=x, y=y, epochs=1)
+    assert [one.step for one in third.probes] == list(range(5))
+
+
+def test_the_logs(tmp_path):
+    x, y = rows()
+    probe = ConflictProbe(x, y, log_dir=tmp_path)
+    monitor = ConflictMonitor(tmp_path, probe, follow=False)
+    history = fit(model_of(), probe, monitor, x=x, y=y).history
+    lines = [json.loads(line) for line in (tmp_path / "conflicts.jsonl").read_text().splitlines()]
+    assert lines[-1]["probes"] == json.loads(json.dumps(probe.summary()))
+    assert len(lines[0]["probes"]["tasks"]) == 2
+    assert lines[-1]["pairs"] == []  # A step of a plain sum takes one backward pass.
+    kept = probe.summary()["tasks"]["price"]["kept"]["value"]
+    assert history["price_progress_kept"][-1] == kept
+    events = EventAccumulator(str(tmp_path)).Reload()
+    (*_, last) = events.Tensors("progress_kept/price")
+    assert tf.make_ndarray(last.tensor_proto) == pytest.approx(kept)
+    assert events.Tensors("probe_cosine/price/sold")
+
+
+def test_the_ledger_is_what_a_small_step_of_gradient_descent_does():
+    """Of all rows: with the other task, a step changes the loss by `kept` times as much."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2048, WIDTH)).astype("float32")
+    y = {
+        "price": x[:, :1] - 0.5 * x[:, 1:2],
+        "sold": (-0.6 * x[:, :1] + x[:, 2:3] > 0).astype("float32"),
+    }
+    features = {"numbers": x, "area": np.zeros(2048, int)}
+    probe = ConflictProbe(features, y, chunks=32, chunk_rows=64)
+    model_of().fit(features, y, batch_size=2048, epochs=1, verbose=0, callbacks=[probe])
+    changes = {}
+    for weights in ({"price": 1.0, "sold": 0.5}, {"price": 1.0, "sold": 0.0}):
+        model = model_of()
+        model.compile(
+            keras.optimizers.SGD(1e-3),
+            loss={"price": "mse", "sold": "binary_crossentropy"},
+            loss_weights=weights,
+        )
+        # The heads are each task's own, and stay.
+        for head in model.layers[-2:]:
+            head.trainable = False
+        before = model.evaluate(features, y, batch_size=2048, verbose=0, return_dict=True)
+        model.fit(features, y, batch_size=2048, epochs=1, verbose=0)
+        after = model.evaluate(features, y, batch_size=2048, verbose=0, return_dict=True)
+        changes[weights["sold"]] = after["price_loss"] - before["price_loss"]
+    kept = probe.summary()["tasks"]["price"]["kept"]
+    assert kept["value"] == pytest.approx(changes[0.5] / changes[0.0], abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"probes": 0}, "`probes` is 0: pass 1 or more"),
+        ({"chunks": 3}, "`chunks` is 3: pass 4 or more"),
+        ({"chunk_rows": 0}, "`chunk_rows` is 0: pass 1 or more"),
+        ({"chunks": 200}, "there are 160 rows for 200 chunks: pass more rows"),
+        ({"y": None}, "`y` is missing"),
+        ({"y": {"price": np.zeros(3)}}, r"have \[3, 160\] rows: pass as many"),
+    ],
+)
+def test_errors(arguments, message):
+    x, y = rows()
+    with pytest.raises(ValueError, match=message):
+        ConflictProbe(x, **{"y": y, **arguments})
+
+
+def test_errors_of_datasets():
+    x, y = rows()
+    batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(32)
+    with pytest.raises(ValueError, match="`x` is a dataset: its elements hold labels"):
+        ConflictProbe(batches, y)
+    with pytest.raises(ValueError, match="the dataset is empty"):
+        ConflictProbe(batches.take(0))
+    with pytest.raises(ValueError, match="the dataset has no labels"):
+        ConflictProbe(batches.map(lambda x, y: x))
+
+
+def test_errors_at_the_start_of_a_training():
+    x, y = rows()
+    single = keras.Sequential([keras.layers.Dense(1)])
+    single.compile("sgd", {"price": "mse"})
+    with pytest.raises(ValueError, match="ConflictProbe: the model has one task, 'price'"):
+        single.fit(x["numbers"], y["price"], verbose=0, callbacks=[ConflictProbe(x, y)])

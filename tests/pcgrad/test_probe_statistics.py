@@ -1,0 +1,239 @@
+"""The estimates of a probe: without bias, and with intervals that hold what they promise."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pcgrad import summarize_probes
+from pcgrad.probe_statistics import probe_statistics
+
+TASKS = ("a", "b", "c")
+
+
+def products_of(gradients):
+    """[K, T, K, T] of chunk gradients [K, T, n]."""
+    return np.einsum("kin,ljn->kilj", gradients, gradients)
+
+
+def noisy(rng, truth, chunks, shared=0.0):
+    """Gradients of chunks: `truth` [T, n] and noise, part of which all tasks share."""
+    common = rng.normal(size=(chunks, 1, truth.shape[1]))
+    own = rng.normal(size=(chunks, *truth.shape))
+    return truth + math.sqrt(shared) * common + math.sqrt(1 - shared) * own
+
+
+def probe_of(gradients, weights=None, updates=None, step=0):
+    weights = np.ones(gradients.shape[1]) if weights is None else np.array(weights)
+    return probe_statistics(products_of(gradients), weights, updates, step, 32)
+
+
+def at_angle(cosine, size, length, tasks=2):
+    truth = np.zeros((tasks, size))
+    truth[0, 0] = 1
+    truth[1, :2] = cosine, math.sqrt(1 - cosine**2)
+    for task in range(2, tasks):
+        truth[task, task] = 1
+    return truth * length
+
+
+def by_hand(gradients, i, j):
+    """The mean over all pairs of different chunks, in units of the lengths of what is not zero."""
+    chunks = range(len(gradients))
+    pairs = [gradients[k, i] @ gradients[m, j] for k, m in itertools.permutations(chunks, 2)]
+    squares = np.sum(gradients**2, axis=2)
+    lengths = [math.sqrt(squares[squares[:, t] > 0, t].mean()) for t in (i, j)]
+    return np.mean(pairs) / (lengths[0] * lengths[1])
+
+
+@given(st.integers(0, 2**32), st.integers(4, 9), st.integers(2, 3), st.floats(0, 0.4))
+def test_the_products_are_those_of_different_chunks(seed, chunks, tasks, missing):
+    rng = np.random.default_rng(seed)
+    gradients = rng.normal(size=(chunks, tasks, 5))
+    gone = rng.random((chunks, tasks)) < missing
+    gone[:2] = False
+    gradients[gone] = 0
+    found = probe_of(gradients)
+    for i, j in itertools.product(range(tasks), repeat=2):
+        assert found.products[i, j] == pytest.approx(by_hand(gradients, i, j), abs=1e-9)
+
+
+def test_a_chunk_without_a_finite_gradient_is_as_one_without_labels():
+    gradients = np.random.default_rng(0).normal(size=(6, 2, 5))
+    unlabelled, broken = gradients.copy(), gradients.copy()
+    unlabelled[3, 1], broken[3, 1] = 0, math.nan
+    one, other = probe_of(unlabelled), probe_of(broken)
+    np.testing.assert_array_equal(one.products, other.products)
+    np.testing.assert_array_equal(one.opposed, other.opposed)
+
+
+def test_a_task_with_labels_in_one_chunk_gives_nothing():
+    gradients = np.random.default_rng(0).normal(size=(6, 2, 5))
+    gradients[1:, 1] = 0
+    found = summarize_probes([probe_of(gradients)] * 3, TASKS[:2])
+    assert found["tasks"]["b"]["is_noise"]
+    assert found["tasks"]["b"]["kept"]["value"] is None
+    assert found["pairs"][0]["cosine"]["value"] is None
+
+
+def test_opposed_counts_chunks_between_tasks_and_pairs_of_chunks_within_one():
+    gradients = np.array(
+        [[[1.0, 0.0], [-1.0, 0.0]], [[1.0, 0.0], [1.0, 0.0]], [[-1.0, 0.0], [1.0, 0.0]]] * 2
+    )
+    opposed = probe_of(gradients).opposed
+    signs = gradients[..., 0]
+    assert opposed[0, 1] == np.mean(signs[:, 0] * signs[:, 1] < 0)
+    for task in range(2):
+        pairs = itertools.combinations(signs[:, task], 2)
+        assert opposed[task, task] == pytest.approx(
+            np.mean([one * other < 0 for one, other in pairs])
+        )
+
+
+@pytest.mark.parametrize("shared", [0.0, 0.9])
+@pytest.mark.parametrize("length", [0.0, 0.7, 1.5])
+def test_the_covariances_are_those_of_repeated_probes(shared, length):
+    """Also where noise is all there is: a jackknife would give twice the variance.
+
+    (Where much is signal the lengths that all is divided by go along with it, which cancels in the
+    ratios, see below.)
+    """
+    rng = np.random.default_rng(1)
+    truth = at_angle(-0.4, 40, length)
+    probes = [probe_of(noisy(rng, truth, 12, shared)) for _ in range(2000)]
+    told = np.mean([probe.product_covariances[0, 1] for probe in probes], axis=0)
+    values = np.array([[p.products[0, 1], p.products[0, 0], p.products[1, 1]] for p in probes])
+    spread = np.sqrt(np.diag(told))
+    np.testing.assert_allclose(
+        np.cov(values.T) / np.outer(spread, spread), told / np.outer(spread, spread), atol=0.1
+    )
+    of_ledger = np.mean([probe.descent_covariances[0, 0] for probe in probes], axis=0)
+    descents = np.array([[p.descent[0, 0], p.products[0, 0]] for p in probes])
+    spread = np.sqrt(np.diag(of_ledger))
+    np.testing.assert_allclose(
+        np.cov(descents.T) / np.outer(spread, spread),
+        of_ledger / np.outer(spread, spread),
+        atol=0.1,
+    )
+
+
+CASES = {
+    "clear": {"cosine": -0.5, "size": 50, "length": 3.0, "shared": 0.0},
+    "shared noise": {"cosine": 0.0, "size": 50, "length": 2.0, "shared": 0.9},
+    "missing labels": {"cosine": -0.5, "size": 50, "length": 3.0, "shared": 0.3, "missing": 0.4},
+    "three tasks": {"cosine": -0.6, "size": 60, "length": 2.5, "shared": 0.2, "tasks": 3},
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_intervals_hold_what_they_promise(case):
+    """95% of them the truth, in 400 trainings; a mean of batch cosines is far off."""
+    rng = np.random.default_rng(2)
+    tasks = case.get("tasks", 2)
+    truth = at_angle(case["cosine"], case["size"], case["length"], tasks)
+    kept = 1 + sum(truth[0] @ truth[j] for j in range(1, tasks)) / (truth[0] @ truth[0])
+    hits = {"kept": 0, "cosine": 0}
+    errors = []
+    for _ in range(400):
+        probes = []
+        for step in range(10):
+            gradients = noisy(rng, truth, 16, case["shared"])
+            gradients[rng.random(gradients.shape[:2]) < case.get("missing", 0)] = 0
+            probes.append(probe_of(gradients, step=step))
+        found = summarize_probes(probes, TASKS[:tasks])
+        # Labels are missing from every task alike, so the ledger is what it was.
+        for name, estimate, true in (
+            ("kept", found["tasks"]["a"]["kept"], kept),
+            ("cosine", found["pairs"][0]["cosine"], case["cosine"]),
+        ):
+            hits[name] += estimate["low"] <= true <= estimate["high"]
+        errors.append(found["pairs"][0]["cosine"]["value"] - case["cosine"])
+    assert all(0.92 <= count / 400 <= 0.98 for count in hits.values()), hits
+    assert abs(np.mean(errors)) < 0.02
+
+
+def test_noise_alone_gives_no_number():
+    rng = np.random.default_rng(3)
+    said = 0
+    for _ in range(200):
+        probes = [probe_of(noisy(rng, np.zeros((2, 50)), 16, 0.8)) for _ in range(10)]
+        said += summarize_probes(probes, TASKS[:2])["pairs"][0]["cosine"]["value"] is not None
+    assert said <= 2
+
+
+def test_a_drift_is_told():
+    rng = np.random.default_rng(4)
+    probes = [
+        probe_of(noisy(rng, at_angle(cosine, 50, 3.0), 16), step=10 * number)
+        for number, cosine in enumerate(np.linspace(0.7, -0.7, 24))
+    ]
+    pair = summarize_probes(probes, TASKS[:2])["pairs"][0]
+    assert pair["thirds"][0]["low"] > 0.3
+    assert pair["thirds"][2]["high"] < -0.3
+    assert pair["trend"]["high"] < -0.7
+    assert abs(pair["cosine"]["value"]) < 0.1
+    values = [part["cosine"]["value"] for part in pair["course"]]
+    assert values == sorted(values, reverse=True)
+    assert [part["step"] for part in pair["course"]] == [10 + 30 * part for part in range(8)]
+
+
+@given(
+    st.integers(0, 2**32),
+    st.lists(st.floats(0.1, 10), min_size=3, max_size=3),
+    st.lists(st.floats(0.1, 10), min_size=3, max_size=3),
+)
+def test_the_ledger_is_about_the_weighted_losses(seed, weights, units):
+    """In other units, with the weights that undo it, nothing changes; its terms add up."""
+    rng = np.random.default_rng(seed)
+    gradients = noisy(rng, at_angle(-0.3, 20, 4.0, tasks=3), 8)
+    found = summarize_probes([probe_of(gradients, weights)], TASKS)
+    scales = np.array(units)
+    scaled = probe_of(gradients * scales[:, None], np.array(weights) / scales)
+    other = summarize_probes([scaled], TASKS)
+    for task in TASKS:
+        ledger = found["tasks"][task]
+        total = 1 + sum(term["value"] for term in ledger["from_others"].values())
+        assert ledger["kept"]["value"] == pytest.approx(total, rel=1e-6, abs=1e-6)
+        for end in ("value", "low", "high"):
+            expected = other["tasks"][task]["kept"][end]
+            assert ledger["kept"][end] == pytest.approx(expected, rel=1e-6, abs=1e-6)
+    truth = gradients.mean(axis=0)
+    assert found["tasks"]["a"]["from_others"]["b"]["value"] == pytest.approx(
+        weights[1] * truth[0] @ truth[1] / (weights[0] * truth[0] @ truth[0]), abs=1.5
+    )
+
+
+def test_the_ledger_of_an_update_with_weights_of_its_own():
+    rng = np.random.default_rng(5)
+    gradients = noisy(rng, at_angle(-0.5, 20, 5.0), 16)
+    ones = summarize_probes([probe_of(gradients, updates=np.ones((16, 2)))], TASKS[:2])
+    ledger = ones["tasks"]["a"]
+    assert ledger["kept_with_surgery"] == pytest.approx(ledger["kept"])
+    # Without the other task, all of its own progress is left.
+    alone = summarize_probes([probe_of(gradients, updates=np.tile([1.0, 0.0], (16, 1)))], TASKS[:2])
+    assert alone["tasks"]["a"]["kept_with_surgery"]["value"] == pytest.approx(1)
+    assert alone["tasks"]["a"]["kept"]["value"] < 0.7
+    assert (
+        summarize_probes([probe_of(gradients)], TASKS[:2])["tasks"]["a"]["kept_with_surgery"]
+        is None
+    )
+
+
+def test_the_noise_scale_is_the_rows_of_which_half_is_signal():
+    rng = np.random.default_rng(6)
+    truth = at_angle(0, 50, 2.0)  # of length 2, beside noise of 50
+    found = summarize_probes([probe_of(noisy(rng, truth, 16)) for _ in range(100)], TASKS[:2])
+    assert found["tasks"]["a"]["signal_share"] == pytest.approx(4 / 54, rel=0.1)
+    assert found["tasks"]["a"]["noise_scale"] == pytest.approx(32 * 50 / 4, rel=0.15)
+
+
+def test_too_few_chunks():
+    with pytest.raises(ValueError, match="a probe of 3 chunks: take at least 4"):
+        probe_of(np.ones((3, 2, 4)))
+
+
+def test_no_probe():
+    assert summarize_probes([], TASKS) == {}
