@@ -39,6 +39,7 @@ class Probe:
         step: Number of the training step before which the weights were these.
         chunks: K.
         chunk_rows: Rows of a chunk.
+        lengths: [T], √c_i.
         products: [T, T], M_ij, scaled: on the diagonal the part of a chunk's squared gradient that
             is signal, which may come out below 0 where there is none.
         product_covariances: [T, T, 3, 3], of the estimates M_ij, M_ii and M_jj.
@@ -55,6 +56,7 @@ class Probe:
     step: int
     chunks: int
     chunk_rows: int
+    lengths: Array
     products: Array
     product_covariances: Array
     terms: Array
@@ -129,6 +131,7 @@ def probe_statistics(
         step=step,
         chunks=chunks,
         chunk_rows=chunk_rows,
+        lengths=lengths,
         products=estimates,
         product_covariances=_covariances(triples),
         terms=estimates * relative,

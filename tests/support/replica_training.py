@@ -22,7 +22,13 @@ import tensorflow as tf
 
 from distribution_page import documented_train_step
 from pcgrad import PCGrad, Weighting
-from pcgrad.keras import ConflictMonitor, MultiTaskModel, distributed_fit, replica_batches
+from pcgrad.keras import (
+    ConflictMonitor,
+    ConflictProbe,
+    MultiTaskModel,
+    distributed_fit,
+    replica_batches,
+)
 from replica_traffic import traffic
 
 TASKS = "abc"
@@ -99,6 +105,16 @@ def fit(
             callbacks=[after_step(model, steps)],
         )
     return steps, history.history
+
+
+def probed(strategy: tf.distribute.Strategy) -> list[dict[str, Any]]:
+    """The probes of a training by `fit`."""
+    with float64():
+        model = compiled(strategy, SURGERY)
+        x, y = data(ROWS["no row"])
+        probe = ConflictProbe(x, y, chunks=5, chunk_rows=7)
+        model.fit(x, y, batch_size=BATCH, epochs=2, shuffle=False, verbose=0, callbacks=[probe])
+    return [vars(one) for one in probe.probes]
 
 
 def compiled(strategy: tf.distribute.Strategy, surgery: Weighting | None) -> MultiTaskModel:

@@ -30,6 +30,7 @@ from replica_training import (
     fit,
     loop,
     own_fit,
+    probed,
 )
 
 
@@ -61,6 +62,7 @@ def trained_on_two_replicas() -> dict[str, Any]:
         "packed": packed_and_not(strategy),
         "numbers": trained_on_numbers(strategy),
         "one_number": error_of_one_number(strategy),
+        "probes": probed(strategy),
     }
 
 
@@ -123,6 +125,15 @@ def fitted_on_one() -> tuple[Any, dict[str, list[float]]]:
 def test_the_steps_of_fit_are_those_of_whole_batches(on_two_replicas, fitted_on_one):
     assert on_two_replicas["replicas"] == 2
     assert_same_steps(on_two_replicas["fit"][0], fitted_on_one[0], 1e-12)
+
+
+def test_probes_are_those_of_one_replica(on_two_replicas):
+    """The chunks are spread over the replicas, five over two; each is whole."""
+    wanted = probed(tf.distribute.get_strategy())
+    assert len(on_two_replicas["probes"]) == len(wanted) > 1
+    for one, other in zip(on_two_replicas["probes"], wanted, strict=True):
+        for name, value in other.items():
+            np.testing.assert_allclose(one[name], value, rtol=1e-7, atol=1e-7, err_msg=name)
 
 
 def test_the_steps_of_the_loop_are_those_of_whole_batches(on_two_replicas):
