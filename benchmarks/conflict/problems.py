@@ -38,7 +38,7 @@ class Problem:
 
 # Tasks that follow the same features with opposite signs, others, or the same ones.
 PROBLEMS = {
-    "opposed, scarce trunk": Problem({"a": (0, 1.0), "b": (0, -1.0)}, 3.0, trunk=2),
+    "opposed, scarce trunk": Problem({"a": (0, 1.0), "b": (0, -1.0)}, 1.5, trunk=2),
     "disjoint, own noise": Problem({"a": (0, 1.0), "b": (3, 1.0)}, 1.0),
     "disjoint, shared noise": Problem({"a": (0, 1.0), "b": (3, 1.0)}, 1.0, shared_noise=0.9),
     "aligned": Problem({"a": (0, 1.0), "b": (0, 1.0)}, 1.0),
