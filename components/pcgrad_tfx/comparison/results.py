@@ -36,6 +36,7 @@ class Run(BaseModel, frozen=True, extra="forbid"):
         eval: Each task's primary metric on the eval split; None where it is undefined.
         test: The same on the test split.
         pairs: `pcgrad.keras.ConflictStatistics.run_pairs` of the training, where it was followed.
+        probes: The summary of `pcgrad.keras.ConflictProbe`, where the training was probed.
     """
 
     method: str
@@ -43,6 +44,7 @@ class Run(BaseModel, frozen=True, extra="forbid"):
     eval: dict[str, float | None]
     test: dict[str, float | None]
     pairs: tuple[dict[str, Any], ...] = ()
+    probes: dict[str, Any] | None = None
 
 
 class StepTime(BaseModel, frozen=True, extra="forbid"):
