@@ -231,14 +231,16 @@ def _totals(task: TaskFinding) -> tuple[float, float]:
 
 
 def _draw_course(axes: mpl.axes.Axes, pair: PairProbes, label: str, color: str) -> None:
-    steps = [point.step for point in pair.course]
-    cosines = [point.cosine for point in pair.course]
+    """A line with a band, and with an interval at each point: one may be alone."""
+    known = [point for point in pair.course if point.cosine.value is not None]
+    steps = [point.step for point in known]
     values, low, high = (
-        np.array([getattr(cosine, name) for cosine in cosines], float)  # NaN for None
+        np.array([getattr(point.cosine, name) for point in known], float)  # NaN for None
         for name in ("value", "low", "high")
     )
     axes.plot(steps, values, marker="o", markersize=4, color=color, label=label)
     axes.fill_between(steps, low, high, color=color, alpha=0.15, linewidth=0)
+    axes.vlines(steps, low, high, color=color, alpha=0.4, linewidth=1)
 
 
 def _share(pair: PairFinding) -> tuple[float, float | None, float | None] | None:

@@ -132,7 +132,8 @@ def _cosines(report: Report) -> Iterator[Figure]:
         yield Figure(
             "Cosine over training",
             conflict_charts.course(probes, findings),
-            "In the Trainer's run; bands are 95% intervals. Where the sum of two losses is at its "
+            "In the Trainer's run; bands are 95% intervals, and there is no point where a gradient "
+            "is noise. Where the sum of two losses is at its "
             "minimum their gradients are opposite, whatever the tasks are: whether that costs "
             f"anything is what the ledger above says, in which lengths count, too.{some}",
         )

@@ -113,6 +113,17 @@ def test_the_course_has_steps_bands_and_an_end_where_nothing_is_known():
     assert "a and b −0.100, −0.16, −0.21, –, −0.33" in chart
 
 
+def test_a_point_of_the_course_that_is_alone_has_its_interval():
+    summary = probes("ab", [-0.3])
+    course = summary["pairs"][0]["course"]
+    for i, point in enumerate(course):
+        point["cosine"] = estimate(None if i else -0.3, half=None if i else 0.1)
+    found = Probes.model_validate(summary)
+    chart = conflict_charts.course(found, judge(found, (), False).pairs)
+    line = rf'<path d="M ([\d.]+) ([\d.]+) \nL \1 ([\d.]+) [^>]*stroke: {COLORS[0].lower()}'
+    assert len(re.findall(line, chart)) == 1
+
+
 def test_the_strongest_pairs_have_a_line():
     tasks = "abcdefgh"
     cosines = [i / 100 for i in range(28)]
