@@ -47,7 +47,7 @@ def significant(value: float | None, digits: int = 3) -> str:
 
 def percent(value: float | None) -> str:
     """A share as a percentage."""
-    return "–" if value is None else f"{100 * value:.0f}%"
+    return "–" if value is None else f"{number(100 * value, 0)}%"
 
 
 def p_value(value: float | None) -> str:

@@ -31,8 +31,91 @@ def run_pairs(tasks, cosines, steps=600, blocks=30, error=0.01):
     ]
 
 
-def write_model_run(folder, tasks, cosines, *, epochs=12, blocks=30, settings=None):
-    """Writes a Trainer's `model_run`; without `settings` as a Trainer that is not ours does."""
+def estimate(value, half=0.05, limit=math.inf):
+    """With an interval; without one if `half` is None."""
+    if value is None or half is None:
+        return {"value": value, "low": None, "high": None}
+    low, high = max(-limit, value - half), min(limit, value + half)
+    return {"value": value, "low": low, "high": high}
+
+
+def probes(tasks, cosines, *, half=0.05, noise=(), control=0.3, surgery=True, points=8):
+    """As `ConflictProbe` summarizes a training, in which pairs pull apart more and more.
+
+    A task gives to each other one, or takes from it, 0.4 times the cosine of its own progress.
+
+    Args:
+        tasks: The names.
+        cosines: In the order of the pairs; None if undefined.
+        half: Half the width of the intervals; None without.
+        noise: The tasks whose gradients cannot be measured.
+        control: How often the gradients of one and the same task oppose each other.
+        surgery: Whether the training had one: it halves the losses.
+        points: Of the course.
+    """
+    pairs = dict(zip(map(frozenset, itertools.combinations(tasks, 2)), cosines, strict=True))
+    known = {pair: None if pair & set(noise) else cosine for pair, cosine in pairs.items()}
+    of_tasks = {}
+    for task in tasks:
+        others = [other for other in tasks if other != task]
+        shares = {other: pairs[frozenset((task, other))] for other in others}
+        shares = {
+            other: None if x is None or task in noise else 0.4 * x for other, x in shares.items()
+        }
+        kept = None if task in noise else 1 + sum(x for x in shares.values() if x is not None)
+        with_surgery = None if kept is None else (1 + kept) / 2
+        of_tasks[task] = {
+            "kept": estimate(kept, half),
+            "kept_with_surgery": estimate(with_surgery, half) if surgery else None,
+            "from_others": {other: estimate(x, half) for other, x in shares.items()},
+            "signal_share": None if kept is None else 0.04,
+            "noise_scale": None if kept is None else 3140.0,
+            "is_noise": kept is None,
+            "opposed_to_itself": control,
+        }
+
+    def cosine(value, x):
+        return estimate(None if value is None else value - x, half, limit=1)
+
+    def of_pair(pair):
+        own, value = pairs[frozenset(pair)], known[frozenset(pair)]
+        steps = range(50, 100 * points, 100)
+        drift = np.linspace(-0.2, 0.2, points)
+        return {
+            "tasks": list(pair),
+            "cosine": cosine(value, 0),
+            "opposed": None if own is None else min(1.0, max(0.0, 0.5 - (value or 0.0))),
+            "thirds": [cosine(value, x) for x in (-0.2, 0, 0.2)],
+            "trend": estimate(None if value is None else -0.4, half),
+            "course": [
+                {"step": step, "cosine": cosine(value, x)}
+                for step, x in zip(steps, drift, strict=True)
+            ],
+        }
+
+    return {
+        "probes": 24,
+        "first_step": 0,
+        "last_step": 100 * points,
+        "rows": 2048,
+        "chunk_rows": 128,
+        "tasks": of_tasks,
+        "pairs": [of_pair(pair) for pair in itertools.combinations(tasks, 2)],
+    }
+
+
+def write_model_run(folder, tasks, cosines, *, epochs=12, blocks=30, settings=None, probed=None):
+    """Writes a Trainer's `model_run`.
+
+    Args:
+        folder: Made if missing.
+        tasks: The names.
+        cosines: In the order of the pairs; None if undefined.
+        epochs: How many lines there are.
+        blocks: Of the training's steps.
+        settings: Without them as a Trainer that is not ours does.
+        probed: What its probes found; `{}` for a training without, by default what `probes` gives.
+    """
     draw = np.random.default_rng(0)
     folder.mkdir(parents=True, exist_ok=True)
     conflicts, history = [], []
@@ -50,6 +133,7 @@ def write_model_run(folder, tasks, cosines, *, epochs=12, blocks=30, settings=No
             "pairs": [{key: pair[key] for key in keys} for pair in pairs],
             "gradient_norms": norms if len(tasks) > 1 else {},
             "run_pairs": run_pairs(tasks, cosines, STEPS * (epoch + 1), blocks),
+            "probes": probes(tasks, cosines) if probed is None else probed or None,
         }
         conflicts.append(json.dumps(line))
         losses = {f"{task}_loss": 0.3 + math.exp(-epoch / (3 + i)) for i, task in enumerate(tasks)}
@@ -82,19 +166,24 @@ def settings(tasks, **changes):
     return common | {"tasks": described, "features": features} | changes
 
 
-def comparison(tasks, gain=0.02, cosines=None, seeds=5):
-    """PCGrad and PPCGrad are better by `gain` on the first task."""
+def comparison(
+    tasks, gain=0.02, cosines=None, seeds=5, spread=0.02, noise=(), probed_methods=METHODS[:3]
+):
+    """PCGrad and PPCGrad are better by `gain` on the first task.
+
+    With `cosines` some methods' trainings were probed; seeds differ by `spread`.
+    """
     draw = np.random.default_rng(2)
     runs = []
     for seed, method in itertools.product(range(seeds), METHODS):
         values = {task: 0.7 + 0.02 * seed + 0.002 * draw.normal() for task in tasks}
         values[tasks[0]] += gain if method in ("PCGrad", "PPCGrad") else 0
-        pairs = ()
-        if cosines is not None and method in ("PCGrad", "PPCGrad"):
-            noisy = [cosine + draw.normal(0, 0.02) for cosine in cosines]
-            pairs = run_pairs(tasks, noisy)
+        probed = None
+        if cosines is not None and method in probed_methods:
+            noisy = [None if x is None else x + draw.normal(0, spread) for x in cosines]
+            probed = probes(tasks, noisy, noise=noise)
         on_eval = {task: value + 0.05 for task, value in values.items()}
-        runs.append(Run(method=method, seed=seed, eval=on_eval, test=values, pairs=tuple(pairs)))
+        runs.append(Run(method=method, seed=seed, eval=on_eval, test=values, probes=probed))
     weights = dict.fromkeys(tasks, 1.0)
     return ComparisonOutcome(
         metrics={task: ("auc", "r_squared")[i % 2] for i, task in enumerate(tasks)},

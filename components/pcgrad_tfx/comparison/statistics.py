@@ -36,7 +36,7 @@ class Finding:
     Attributes:
         method: The method's name.
         task: The task's name, None for the mean over all tasks.
-        metric: The name of the metric, None for the mean over all tasks.
+        metric: The name of the metric.
         seeds: How many differences there are.
         difference: Mean over the seeds of the method's metric minus that of equal weights.
         low: Lower end of the 95% t-interval of the mean difference.
@@ -49,7 +49,7 @@ class Finding:
 
     method: str
     task: str | None
-    metric: str | None
+    metric: str
     seeds: int
     difference: float | None = None
     low: float | None = None
@@ -68,7 +68,7 @@ def compare_methods(comparison: ComparisonOutcome) -> list[Finding]:
 
     Returns:
         For each method all tasks, and then for each method the mean over all tasks if there is
-        more than one.
+        more than one and all have the same metric: AUC and R² have no mean.
     """
     methods = [method.name for method in comparison.methods if method.name != EQUAL_WEIGHTS]
     by_task = [
@@ -76,9 +76,12 @@ def compare_methods(comparison: ComparisonOutcome) -> list[Finding]:
         for method in methods
         for task, metric in comparison.metrics.items()
     ]
-    tasks = list(comparison.metrics)
+    tasks, metrics = list(comparison.metrics), set(comparison.metrics.values())
     overall = [
-        _finding(comparison, method, tasks, None, None) for method in methods if len(tasks) > 1
+        _finding(comparison, method, tasks, None, metric)
+        for metric in metrics
+        for method in methods
+        if len(tasks) > 1 and len(metrics) == 1
     ]
     return [*corrected(by_task), *corrected(overall)]
 
@@ -142,7 +145,7 @@ def _finding(
     method: str,
     tasks: Sequence[str],
     task: str | None,
-    metric: str | None,
+    metric: str,
 ) -> Finding:
     values = {(run.method, run.seed): _mean(run.test, tasks) for run in comparison.runs}
     of_seeds = [

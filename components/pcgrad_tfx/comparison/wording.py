@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS, ComparisonOutcome
-from pcgrad_tfx.comparison.statistics import Finding, compare_methods
+from pcgrad_tfx.comparison.statistics import Finding, compare_methods, mean_defined
+from pcgrad_tfx.config.task_kinds import KINDS
 from pcgrad_tfx.formatting import listed, signed
 
 METRIC_NAMES = {"auc": "AUC", "r_squared": "R²"}
 PCGRAD, PPCGRAD = "PCGrad", "PPCGrad"
+
+# What a constant prediction has, by metric.
+_CONSTANT = {kind.primary_metric.name: kind.constant_value for kind in KINDS.values()}
 
 # Names of so many tasks can be read in a sentence.
 _MOST = 3
@@ -23,7 +27,7 @@ CAVEAT = (
 
 
 def verdict(comparison: ComparisonOutcome) -> str:
-    """Whether gradient surgery helped, in one sentence; PPCGrad only if it differs."""
+    """Whether gradient surgery helped: of PPCGrad only if it differs; what nobody learned."""
     found = compare_methods(comparison)
     said = _sentence(comparison, PCGRAD, found)
     outcomes = {
@@ -33,14 +37,15 @@ def verdict(comparison: ComparisonOutcome) -> str:
     }  # fmt: skip
     if outcomes[PCGRAD] != outcomes[PPCGRAD]:
         said = f"{said} {_sentence(comparison, PPCGRAD, found)}"
-    return said
+    return " ".join([said, *_not_learned(comparison)])
 
 
 def sentences(comparison: ComparisonOutcome) -> list[str]:
-    """A sentence about each method, and one about what surgery costs."""
+    """A sentence about each method, one about tasks that none learned, one about the price."""
     found = compare_methods(comparison)
     methods = [method.name for method in comparison.methods if method.name != EQUAL_WEIGHTS]
     said = [_sentence(comparison, method, found) for method in methods]
+    said += _not_learned(comparison)
     prices = [
         f"{time.ratio:.2f} times as long with {time.method}"
         for time in comparison.step_times
@@ -74,7 +79,7 @@ def _sentence(comparison: ComparisonOutcome, method: str, found: Sequence[Findin
         where = _where(rest, by_task)
         parts.append(
             f"no difference larger than the noise between {len(comparison.seeds)} seeds{where} "
-            f"({listed(_detectable(rest), ' or ')} would not have been seen)"
+            f"(smaller than {_detectable(rest)} would not have been seen)"
         )
     undefined = [f.task for f in by_task if f.detectable is None and f.task]
     if undefined:
@@ -82,8 +87,38 @@ def _sentence(comparison: ComparisonOutcome, method: str, found: Sequence[Findin
     overall = [f for f in ours if f.task is None and f.is_significant]
     for finding in () if significant else overall:
         # Small differences on several tasks may add up to more than noise.
-        parts.append(f"but on the mean over the tasks {_with_numbers(finding)}")
+        word = "better" if (finding.difference or 0.0) > 0 else "worse"
+        parts.append(f"but {word} on the mean over the tasks {_with_numbers(finding)}")
     return f"{method} against {EQUAL_WEIGHTS}: {'; '.join(parts)}."
+
+
+def _not_learned(comparison: ComparisonOutcome) -> list[str]:
+    """A sentence on the tasks for which every method is worse than a constant prediction."""
+    metrics = comparison.metrics.items()
+    lost = {task: metric for task, metric in metrics if _is_lost(comparison, task, metric)}
+    if not lost:
+        return []
+    names = [*lost][:_MOST]
+    if len(lost) > _MOST:
+        names.append(f"{len(lost) - _MOST} more tasks")
+    limits = (
+        f"{METRIC_NAMES.get(metric, metric)} below {_CONSTANT[metric]:g}"
+        for metric in dict.fromkeys(lost.values())
+    )
+    said = (
+        f"On {listed(names)} every method is worse than a constant prediction "
+        f"({listed(limits, ' or ')}): what they differ by there says nothing of their worth."
+    )
+    return [said]
+
+
+def _is_lost(comparison: ComparisonOutcome, task: str, metric: str) -> bool:
+    of_methods = [
+        mean_defined(run.test.get(task) for run in comparison.runs if run.method == method.name)
+        for method in comparison.methods
+    ]
+    known = [mean for mean in of_methods if mean is not None]
+    return metric in _CONSTANT and bool(known) and max(known) < _CONSTANT[metric]
 
 
 def _where(some: Sequence[Finding], by_task: Sequence[Finding]) -> str:
@@ -102,27 +137,40 @@ def _strongest(kind: Sequence[Finding]) -> list[str]:
 
 
 def _with_numbers(finding: Finding) -> str:
-    metric = METRIC_NAMES.get(finding.metric or "", finding.metric or "")
+    metric = METRIC_NAMES.get(finding.metric, finding.metric)
     name = f"{finding.task} " if finding.task else ""
     values = [finding.difference, finding.low, finding.high]
     digits = _digits(min(abs(value) for value in values if value))
     difference, low, high = (signed(value or 0.0, digits) for value in values)
-    unit = f" {metric}" if metric else ""
-    return f"{name}({difference}{unit}, 95% CI {low} to {high})"
+    return f"{name}({difference} {metric}, 95% CI {low} to {high})"
 
 
-def _detectable(rest: Iterable[Finding]) -> list[str]:
-    """For each metric the difference that would have been seen on every task."""
-    largest: dict[str, float] = {}
+def _detectable(rest: Sequence[Finding]) -> str:
+    """The differences that would have been seen: of a few tasks each, of many the range."""
+    by_metric: dict[str, list[tuple[float, str]]] = {}
     for finding in rest:
-        if finding.metric and finding.detectable is not None:
-            # Methods that differ by rounding only: "smaller than 0.00000" would say nothing.
-            least = largest.get(finding.metric, 10.0**-_MOST_DIGITS)
-            largest[finding.metric] = max(least, finding.detectable)
-    return [
-        f"smaller than {value:.{_digits(value)}f} {METRIC_NAMES.get(metric, metric)}"
-        for metric, value in largest.items()
-    ]
+        # Methods that differ by rounding only: "smaller than 0.00000" would say nothing.
+        value = max(finding.detectable or 0.0, 10.0**-_MOST_DIGITS)
+        by_metric.setdefault(finding.metric, []).append((value, finding.task or ""))
+    if len(rest) == 1 or len(rest) > _MOST:
+        return listed((_range(metric, values) for metric, values in by_metric.items()), " or ")
+    said = (
+        f"{_number(value)} {METRIC_NAMES.get(metric, metric)} on {task}"
+        for metric, values in by_metric.items()
+        for value, task in values
+    )
+    return listed(said, " or ")
+
+
+def _range(metric: str, values: Sequence[tuple[float, str]]) -> str:
+    least, most = _number(min(values)[0]), _number(max(values)[0])
+    limit = most if least == most else f"{least} to {most}"
+    by_task = "" if least == most else ", by task,"
+    return f"{limit} {METRIC_NAMES.get(metric, metric)}{by_task}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.{_digits(value)}f}"
 
 
 def _digits(value: float) -> int:

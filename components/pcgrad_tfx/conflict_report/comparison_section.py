@@ -55,9 +55,9 @@ def comparison_section(comparison: ComparisonOutcome) -> ComparisonSection:
     )
 
 
-def metric_name(metric: str | None) -> str:
-    """A metric as people read it; None is the mean over tasks."""
-    return "mean of the metrics" if metric is None else METRIC_NAMES.get(metric, metric)
+def metric_name(metric: str) -> str:
+    """A metric as people read it."""
+    return METRIC_NAMES.get(metric, metric)
 
 
 def _figures(comparison: ComparisonOutcome, found: Sequence[Finding]) -> Iterator[Figure]:
@@ -72,7 +72,7 @@ def _figures(comparison: ComparisonOutcome, found: Sequence[Finding]) -> Iterato
             chosen = [f for f in by_task if (f.method, f.metric) == (method, kind)]
             yield _differences(method, [f.task or "" for f in chosen], chosen, kind)
     if overall:
-        yield _differences(_ALL_TASKS, [f.method for f in overall], overall, None)
+        yield _differences(_ALL_TASKS, [f.method for f in overall], overall, overall[0].metric)
     times = [time for time in comparison.step_times if time.method != EQUAL_WEIGHTS]
     if times:
         yield Figure(
@@ -83,11 +83,9 @@ def _figures(comparison: ComparisonOutcome, found: Sequence[Finding]) -> Iterato
         )
 
 
-def _differences(
-    title: str, rows: Sequence[str], chosen: Sequence[Finding], metric: str | None
-) -> Figure:
+def _differences(title: str, rows: Sequence[str], chosen: Sequence[Finding], metric: str) -> Figure:
     chart = comparison_charts.differences(title, rows, chosen, metric_name(metric))
-    return Figure(f"{title}: {metric_name(metric)}" if metric else title, chart)
+    return Figure(f"{title}: {metric_name(metric)}", chart)
 
 
 def _mean(comparison: ComparisonOutcome, method: str, task: str) -> float | None:

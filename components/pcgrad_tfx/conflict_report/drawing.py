@@ -25,6 +25,11 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#00
 WORSE, BETTER = "#b2182b", "#2166ac"  # the ends of the heat map's colours
 INK, QUIET, GRID = "#1f2328", "#6b7280", "#e2e5e9"
 
+# As many tasks, or pairs, as a chart stays readable with.
+MAX_TASKS_WITH_COLORS = 6
+MAX_DOTS = 12
+MAX_LINES = 6
+
 _SETTINGS = {
     # Text as text: it can be read aloud and found, and takes the page's font.
     "svg.fonttype": "none",

@@ -11,11 +11,17 @@ from markupsafe import Markup, escape
 from pcgrad_tfx import formatting
 from pcgrad_tfx.comparison.results import ComparisonOutcome
 from pcgrad_tfx.config.tasks import Task
-from pcgrad_tfx.conflict_report import charts, wording
+from pcgrad_tfx.conflict_report import charts, conflict_charts, wording
 from pcgrad_tfx.conflict_report.comparison_section import comparison_section, metric_name
-from pcgrad_tfx.conflict_report.drawing import Figure, style
+from pcgrad_tfx.conflict_report.drawing import (
+    MAX_DOTS,
+    MAX_LINES,
+    MAX_TASKS_WITH_COLORS,
+    Figure,
+    style,
+)
 from pcgrad_tfx.conflict_report.report import Report
-from pcgrad_tfx.conflict_report.verdicts import MODERATE, STRONG, PairFinding, strongest
+from pcgrad_tfx.conflict_report.verdicts import PairFinding, strongest
 from pcgrad_tfx.training.callbacks.best_epoch import GAIN
 
 # More pairs than this are in report.json only.
@@ -40,34 +46,42 @@ def render(report: Report) -> str:
         code=_code,
         cosine=wording.cosine,
         cosine_interval=wording.cosine_interval,
+        entries=wording.entries_in_words,
         metric_name=metric_name,
         number=formatting.number,
         one_line=formatting.one_line,
         p_value=formatting.p_value,
         percent=formatting.percent,
+        share=wording.share,
+        share_interval=wording.share_interval,
         signed=formatting.signed,
+        significant=formatting.significant,
+        trend=wording.trend,
     )
-    many = len(report.telemetry.tasks) > charts.MAX_TASKS_WITH_COLORS
+    many = len(report.telemetry.tasks) > MAX_TASKS_WITH_COLORS
+    controls = {task.task: task.opposed_to_itself for task in report.findings.tasks}
     with style():
         return environment.get_template("report.html").render(
             report=report,
-            conflict_figures=list(_conflict_figures(report)),
+            ledger=list(_ledger(report)),
+            cosines=list(_cosines(report)),
+            shares=list(_shares(report)),
+            controls=controls,
+            batch_size=report.telemetry.batch_size,
             norms=list(_norms(report)),
             kept=_kept(report),
             learning_curves=list(_learning_curves(report, small=many)),
             many_tasks=many,
             curve_colors=charts.CURVE_COLORS,
             comparison=comparison_section(report.comparison) if report.comparison else None,
-            pairs=_rows(report.findings),
+            pairs=_rows(report.findings.pairs),
             settings=_settings(report),
-            moderate=MODERATE,
-            strong=STRONG,
         )
 
 
 def _rows(findings: Sequence[PairFinding]) -> list[PairFinding]:
     """The strongest pairs, then those without a cosine, as far as there is room."""
-    undefined = [finding for finding in findings if finding.cosine is None]
+    undefined = [finding for finding in findings if finding.cosine.value is None]
     return [*strongest(findings, _MAX_ROWS), *undefined][:_MAX_ROWS]
 
 
@@ -80,41 +94,67 @@ def _code(text: str) -> Markup:
     return Markup("").join(marked)
 
 
-def _conflict_figures(report: Report) -> Iterator[Figure]:
-    if not any(finding.cosine for finding in report.findings):
+def _ledger(report: Report) -> Iterator[Figure]:
+    tasks = report.findings.tasks
+    if len(tasks) > 1:
+        bars = (
+            "to the left what each other task takes, to the right what it adds, in its colour"
+            if len(tasks) <= MAX_TASKS_WITH_COLORS
+            else "to the left all that others take, to the right all that they add"
+        )
+        yield Figure(
+            "What each task keeps of its own progress",
+            conflict_charts.ledger(tasks),
+            f"Dots: what is kept, with its 95% interval over {report.basis}; red: less than its "
+            f"own, blue: more, grey: not beyond noise. Bars: {bars}.",
+        )
+
+
+def _cosines(report: Report) -> Iterator[Figure]:
+    tasks, findings = report.telemetry.tasks, report.findings.pairs
+    if not any(finding.cosine.value is not None for finding in findings):
         return
-    tasks, findings = report.telemetry.tasks, report.findings
-    epochs = report.telemetry.epochs
     yield Figure(
-        "Mean cosine of each pair",
-        charts.heat_map(tasks, findings),
+        "Cosine of each pair",
+        conflict_charts.heat_map(tasks, findings),
         "Red: gradients that point against each other; blue: the same way. "
         + (
-            "Below each mean its 95% interval; bold: further from 0 than noise."
-            if len(tasks) <= charts.MAX_TASKS_WITH_INTERVALS
+            "Below each cosine its 95% interval; bold: further from 0 than noise."
+            if len(tasks) <= conflict_charts.MAX_TASKS_WITH_INTERVALS
             else "Bold: further from 0 than noise."
-            if len(tasks) <= charts.MAX_TASKS_WITH_NUMBERS
-            else "A dot: conflict beyond noise."
+            if len(tasks) <= conflict_charts.MAX_TASKS_WITH_NUMBERS
+            else "A dot: opposed beyond noise."
         ),
     )
-    some = "" if len(findings) <= charts.MAX_DOTS else f" The {charts.MAX_DOTS} strongest pairs."
-    yield Figure(
-        "How sure it is",
-        charts.cosines(findings),
-        f"Means with 95% intervals over {report.basis}. Red: conflict; blue: aligned; grey: no "
-        f"evidence of either.{some}",
+    probes = report.telemetry.probes
+    if probes and any(pair.course for pair in probes.pairs):
+        some = "" if len(findings) <= MAX_LINES else f" The {MAX_LINES} strongest pairs."
+        yield Figure(
+            "Cosine over training",
+            conflict_charts.course(probes, findings),
+            "In the Trainer's run; bands are 95% intervals, and there is no point where a gradient "
+            "is noise. Where the sum of two losses is at its "
+            "minimum their gradients are opposite, whatever the tasks are: whether that costs "
+            f"anything is what the ledger above says, in which lengths count, too.{some}",
+        )
+
+
+def _shares(report: Report) -> Iterator[Figure]:
+    pairs, tasks = report.findings.pairs, report.findings.tasks
+    is_of_steps = any(pair.conflicting for pair in pairs)
+    if not is_of_steps and all(pair.opposed_chunks is None for pair in pairs):
+        return
+    caption = "Dots: gradients of two tasks. " + (
+        "Diamonds: gradients of one and the same task on different rows. Where these are not much "
+        "rarer, what a projection removes is noise."
+        if tasks
+        else "Noise alone makes it about half of the steps."
     )
+    some = "" if len(pairs) <= MAX_DOTS else f" The {MAX_DOTS} most extreme pairs."
     yield Figure(
-        "Cosine over training",
-        charts.cosine_over_training(epochs, findings),
-        "Means of each epoch's steps in the Trainer's run. Conflicts often come and go as the "
-        "tasks are learned.",
-    )
-    yield Figure(
-        "Share of conflicting steps",
-        charts.conflicting_shares(findings),
-        "Unrelated gradients point against each other in about half of the steps, by chance. So a "
-        f"share near 50% with a mean cosine near 0 is no evidence of conflict.{some}",
+        f"Share of {'conflicting steps' if is_of_steps else 'opposed chunks'}",
+        conflict_charts.shares(pairs, tasks),
+        caption + some,
     )
 
 

@@ -5,21 +5,18 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
+import pydantic_core
 import tensorflow as tf
 
 from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS, ComparisonOutcome
 from pcgrad_tfx.comparison.statistics import compare_methods
 from pcgrad_tfx.comparison.wording import verdict as comparison_verdict
 from pcgrad_tfx.conflict_report import wording
-from pcgrad_tfx.conflict_report.telemetry import RunPair, Telemetry
-from pcgrad_tfx.conflict_report.verdicts import (
-    MIN_SEEDS,
-    PairFinding,
-    judge,
-    over_seeds,
-)
+from pcgrad_tfx.conflict_report.probes import MIN_SEEDS, Probes, over_seeds
+from pcgrad_tfx.conflict_report.telemetry import Telemetry
+from pcgrad_tfx.conflict_report.verdicts import Findings, hidden_conflict, is_incomparable, judge
 
 REPORT_FILE = "report.json"
 
@@ -36,56 +33,73 @@ class Report:
         data: What is known about the data: texts by what they are about.
         telemetry: Of the Trainer.
         comparison: If one was run.
-        findings: Of each pair of tasks.
+        findings: What each task gains or loses, how each pair of gradients lies.
         basis: What the findings' intervals are over, as people read it.
-        verdict: Sentences: whether the tasks conflict, whether surgery helps. Of a single task
-            there is only the first, unless there is a comparison.
+        conflict: Sentences on what the tasks cost each other.
+        surgery: A sentence on whether surgery helps; None of a single task without a comparison.
     """
 
     name: str
     data: Mapping[str, str]
     telemetry: Telemetry
     comparison: ComparisonOutcome | None
-    findings: tuple[PairFinding, ...]
+    findings: Findings
     basis: str
-    verdict: tuple[str, ...]
+    conflict: tuple[str, ...]
+    surgery: str | None
+
+    @property
+    def verdict(self) -> tuple[str, ...]:
+        """All sentences: what comes first on the page and last on the console."""
+        return self.conflict if self.surgery is None else (*self.conflict, self.surgery)
 
 
 def make_report(
     name: str, data: Mapping[str, str], telemetry: Telemetry, comparison: ComparisonOutcome | None
 ) -> Report:
     """Judges what a training, and a comparison if there is one, have left."""
-    means, basis = _means(telemetry, comparison)
-    findings = judge(means)
-    verdict = [wording.conflict_sentence(findings)]
+    probes, seeds = _probes(telemetry, comparison)
+    findings = judge(probes, telemetry.run_pairs, over_seeds=seeds is not None)
+    surgery = None
     if comparison is not None:
-        verdict.append(comparison_verdict(comparison))
-    elif findings:
-        verdict.append(wording.NO_COMPARISON)
+        surgery = comparison_verdict(comparison)
+    elif len(telemetry.tasks) > 1:
+        surgery = wording.NO_COMPARISON
     return Report(
         name=name,
         data=data,
         telemetry=telemetry,
         comparison=comparison,
         findings=findings,
-        basis=basis,
-        verdict=tuple(verdict),
+        basis=f"{seeds} in the comparison" if seeds else "the probes of this training",
+        conflict=tuple(_conflict(telemetry, findings, seeds)),
+        surgery=surgery,
     )
 
 
 def write_report(report: Report, folder: str) -> None:
-    """Writes `report.json`: the verdict and the numbers behind it."""
+    """Writes `report.json`: the verdict and the numbers behind it.
+
+    Its keys are `verdict`, the sentences; `tasks`, their names; `intervals_over`, what the
+    intervals of `ledger` and `pairs` are over; `ledger`, a `TaskFinding` for each task, empty
+    without probes; `pairs`, a `PairFinding` for each two, of which `conflicting` and `steps` are
+    about the training's own steps; `probes`, those of the training as the callback summarizes
+    them, or null; `differences`, a `Finding` for each method and task of a comparison.
+    """
     tf.io.gfile.makedirs(folder)
     differences = compare_methods(report.comparison) if report.comparison else []
+    probes = report.telemetry.probes
     content = {
         "verdict": report.verdict,
         "tasks": report.telemetry.tasks,
         "intervals_over": report.basis,
-        "pairs": [dataclasses.asdict(finding) for finding in report.findings],
+        "ledger": [dataclasses.asdict(finding) for finding in report.findings.tasks],
+        "pairs": [dataclasses.asdict(finding) for finding in report.findings.pairs],
+        "probes": probes,
         "differences": [dataclasses.asdict(finding) for finding in differences],
     }
     with tf.io.gfile.GFile(os.path.join(folder, REPORT_FILE), "w") as file:
-        file.write(json.dumps(content, indent=1))
+        file.write(json.dumps(content, indent=1, default=pydantic_core.to_jsonable_python))
 
 
 def read_verdict(folder: str) -> tuple[str, ...]:
@@ -101,23 +115,46 @@ def read_verdict(folder: str) -> tuple[str, ...]:
         return tuple(json.loads(file.read())["verdict"])
 
 
-def _means(
+def _conflict(telemetry: Telemetry, findings: Findings, seeds: str | None) -> Iterator[str]:
+    if len(telemetry.tasks) < 2:
+        yield wording.ONE_TASK
+        return
+    if is_incomparable(findings):
+        yield wording.NOT_COMPARABLE
+        return
+    if not findings.tasks:
+        yield wording.NOT_PROBED
+        batches = wording.batches_sentence(findings.pairs)
+        if batches:
+            yield batches
+        return
+    where = f"over {seeds}" if seeds else "in this training"
+    yield from wording.conflict_sentences(findings, where)
+    if telemetry.probes is None:
+        return
+    of_training = judge(telemetry.probes, telemetry.run_pairs, over_seeds=False)
+    hidden = hidden_conflict(of_training, telemetry.batch_size)
+    if hidden:
+        yield wording.hidden_sentence(hidden, telemetry.batch_size, telemetry.probes.chunk_rows)
+
+
+def _probes(
     telemetry: Telemetry, comparison: ComparisonOutcome | None
-) -> tuple[Sequence[RunPair], str]:
-    """From several seeds if there are enough, else from the blocks of the one training."""
+) -> tuple[Probes | None, str | None]:
+    """Those of several seeds, and whose they are, if there are enough; else the training's."""
     surgery = telemetry.record.settings.get("surgery") if telemetry.record else None
     wanted = [_METHODS[surgery]] if surgery in _METHODS else []
-    for method in [*wanted, "PCGrad"] if comparison else []:
-        runs = _pairs_by_seed(comparison, method)
+    for method in [*wanted, EQUAL_WEIGHTS] if comparison else []:
+        runs = _probes_by_seed(comparison, method)
         if len(runs) >= MIN_SEEDS:
-            return over_seeds(runs), f"{len(runs)} seeds of {method} in the comparison"
-    return telemetry.run_pairs, "blocks of steps of this training"
+            return over_seeds(runs), f"{len(runs)} seeds of {method}"
+    return telemetry.probes, None
 
 
-def _pairs_by_seed(comparison: ComparisonOutcome | None, method: str) -> list[list[RunPair]]:
+def _probes_by_seed(comparison: ComparisonOutcome | None, method: str) -> list[Probes]:
     runs = comparison.runs if comparison else ()
     return [
-        [RunPair.model_validate(pair) for pair in run.pairs]
+        Probes.model_validate(run.probes)
         for run in runs
-        if run.method == method and run.pairs
+        if run.method == method and run.probes is not None
     ]

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import tensorflow as tf
 from pydantic import BaseModel, Field, ValidationError
 
+from pcgrad_tfx.conflict_report.probes import Probes
 from pcgrad_tfx.training.callbacks.best_epoch import GAIN
 from pcgrad_tfx.training.callbacks.record import HISTORY_FILE, TRAINING_FILE
 
@@ -16,18 +17,16 @@ CONFLICTS_FILE = "conflicts.jsonl"  # of `pcgrad.keras.ConflictMonitor`
 
 
 class Pair(BaseModel, frozen=True):
-    """A pair of tasks over a number of steps; what is undefined is None.
+    """How often two tasks' gradients oppose each other in the training's own steps.
 
     Attributes:
         tasks: Their names.
-        steps: In how many steps their cosine was defined.
-        mean_cosine: Of their gradients.
-        conflicting: The share of steps with a negative cosine.
+        steps: In how many steps both had a gradient.
+        conflicting: The share of these steps with a negative product; None without any.
     """
 
     tasks: tuple[str, str]
     steps: int
-    mean_cosine: float | None
     conflicting: float | None
 
 
@@ -35,13 +34,11 @@ class RunPair(Pair, populate_by_name=True):
     """A pair over a whole training, as `pcgrad.keras.ConflictStatistics.run_pairs` tells it.
 
     Attributes:
-        samples: The number of means that the standard errors come from, those of blocks of steps.
-        cosine_error: The standard error of `mean_cosine`; None if there were too few samples.
-        conflicting_error: That of `conflicting`.
+        samples: The number of means that the standard error comes from, those of blocks of steps.
+        conflicting_error: The standard error of `conflicting`; None if there were too few samples.
     """
 
     samples: int = Field(alias="blocks")
-    cosine_error: float | None = Field(alias="mean_cosine_standard_error_of_block_means")
     conflicting_error: float | None = Field(alias="conflicting_standard_error_of_block_means")
 
 
@@ -53,12 +50,14 @@ class Epoch(BaseModel, frozen=True):
         pairs: The epoch's means.
         gradient_norms: The epoch's mean norm of each task's gradient.
         run_pairs: The means over all steps so far.
+        probes: Of the training so far; None if it was not probed.
     """
 
     epoch: int
     pairs: tuple[Pair, ...]
     gradient_norms: dict[str, float | None]
     run_pairs: tuple[RunPair, ...]
+    probes: Probes | None = None
 
 
 class History(BaseModel, frozen=True):
@@ -101,6 +100,17 @@ class Telemetry(BaseModel, frozen=True):
         return self.epochs[-1].run_pairs
 
     @property
+    def probes(self) -> Probes | None:
+        """Of the whole training; None if it was not probed."""
+        return self.epochs[-1].probes
+
+    @property
+    def batch_size(self) -> int | None:
+        """Rows of a step, if that is known."""
+        size = self.record.settings.get("batch_size") if self.record else None
+        return size if isinstance(size, int) else None
+
+    @property
     def kept(self) -> History | None:
         """The epoch whose weights are the model's; None if that is not known."""
         if self.record is None or not self.record.settings.get("restore_best"):
@@ -140,7 +150,9 @@ def read_telemetry(folder: str) -> Telemetry:
     history = _last_of_each_epoch(_read_lines(folder, HISTORY_FILE, History))
     path = os.path.join(folder, TRAINING_FILE)
     record = _parse(path, _read(path), Record) if tf.io.gfile.exists(path) else None
-    tasks = tuple(epochs[-1].gradient_norms) or _tasks_with_a_loss(history)
+    last = epochs[-1]
+    probed = tuple(last.probes.tasks) if last.probes else ()
+    tasks = tuple(last.gradient_norms) or probed or _tasks_with_a_loss(history)
     return Telemetry(tasks=tasks, epochs=epochs, history=history, record=record)
 
 

@@ -1,183 +1,315 @@
-"""Do the tasks conflict? From mean cosines and their standard errors to a verdict.
+"""What sharing costs a task, and how tasks' gradients lie: from probes to verdicts.
 
-Pure functions. About half of the steps of two *unrelated* tasks have a negative cosine, so it is
-not the share of such steps that is judged, but whether the mean cosine is below 0 by more than
-its noise.
+Pure functions. Each family of tests (the tasks, the entries of their ledgers, the pairs' cosines)
+is corrected for its size by Holm's method.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 from scipy import stats
 
-from pcgrad_tfx.comparison.statistics import holm
+from pcgrad_tfx.comparison.statistics import LEVEL, holm
+from pcgrad_tfx.conflict_report.probes import Estimate, PairProbes, Probes
 from pcgrad_tfx.conflict_report.telemetry import RunPair
 
-CONFIDENCE = 0.95
+# "no interval": there were too few probes, or seeds. "noise": a gradient cannot be measured.
+Verdict = Literal["cost", "help", "no evidence", "no interval", "noise"]
+Direction = Literal["opposed", "aligned", "no evidence", "no interval", "noise"]
+_Side = Literal["below", "above", "no evidence", "no interval", "noise"]
 
-# With fewer seeds an interval over them is too wide to say anything.
-MIN_SEEDS = 3
-
-Verdict = Literal[
-    "conflict", "aligned", "no evidence of conflict", "too short to tell", "undefined"
-]
-Strength = Literal["weak", "moderate", "strong"]
-
-# From this mean cosine (absolute) on.
-MODERATE, STRONG = 0.1, 0.3
+# So far a share of conflicting steps is near that of the control.
+NEAR = 0.1
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """A mean over steps and its 95% t-interval.
+class Entry:
+    """What another task adds to a task's own progress (above 0) or takes from it (below 0).
 
     Attributes:
-        mean: The mean.
-        low: Lower end of the interval; None if there were too few samples for one.
-        high: Upper end.
+        other: The other task's name.
+        share: Of the task's own progress.
+        p_value: Of a share of 0, adjusted for all entries of all tasks; None if untested.
+        verdict: Whether the other costs the task something.
     """
 
-    mean: float
-    low: float | None = None
-    high: float | None = None
+    other: str
+    share: Estimate
+    p_value: float | None
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class TaskFinding:
+    """What sharing costs a task; see `pcgrad_tfx.conflict_report.probes.TaskProbes`.
+
+    Attributes:
+        entries: Of the ledger, one for each other task.
+        p_value: Of nothing gained or lost (1 kept), adjusted for the number of tasks.
+        verdict: "cost": significantly less than 1 is kept; "help": more.
+    """
+
+    task: str
+    kept: Estimate
+    kept_with_surgery: Estimate | None
+    entries: tuple[Entry, ...]
+    signal_share: float | None
+    noise_scale: float | None
+    opposed_to_itself: float | None
+    p_value: float | None
+    verdict: Verdict
 
 
 @dataclass(frozen=True)
 class PairFinding:
-    """What is known about a pair of tasks.
+    """How the gradients of two tasks lie to each other.
 
     Attributes:
         tasks: Their names.
-        steps: How many steps of training had a cosine.
-        cosine: The mean cosine; None if no step had one.
-        conflicting: The share of the steps with a negative cosine.
-        p_value: Of a mean cosine of 0, adjusted for the number of pairs; None if untested.
-        verdict: See `judge`.
-        strength: Of a conflict or an alignment, else None.
+        cosine: From the probes; without a value if there were none, or one task is noise.
+        thirds: The same by thirds of the training.
+        trend: Last third minus first.
+        p_value: Of a cosine of 0, adjusted for the number of pairs.
+        verdict: "opposed": the cosine is significantly below 0; "aligned": above.
+        opposed_chunks: The share of the probes' chunks in which they oppose each other.
+        conflicting: The share of the training's own steps in which they do; None if not measured.
+        steps: How many steps that is about.
     """
 
     tasks: tuple[str, str]
-    steps: int
-    cosine: Estimate | None
-    conflicting: Estimate | None
+    cosine: Estimate
+    thirds: tuple[Estimate, ...]
+    trend: Estimate
     p_value: float | None
-    verdict: Verdict
-    strength: Strength | None
+    verdict: Direction
+    opposed_chunks: float | None
+    conflicting: Estimate | None
+    steps: int
 
 
-def over_seeds(runs: Sequence[Sequence[RunPair]]) -> tuple[RunPair, ...]:
-    """The means of several trainings; their noise is that between the trainings.
+@dataclass(frozen=True)
+class Findings:
+    """All of a report's findings.
+
+    Attributes:
+        tasks: In their order; empty without probes.
+        pairs: In their order; without probes those that the training's own steps tell of.
+        is_of_tasks: Whether the intervals are over seeds. If not, nothing is said but of the one
+            training.
+    """
+
+    tasks: tuple[TaskFinding, ...]
+    pairs: tuple[PairFinding, ...]
+    is_of_tasks: bool
+
+
+@dataclass(frozen=True)
+class HiddenConflict:
+    """A loss that PCGrad cannot see for noise.
+
+    Attributes:
+        task: Who loses.
+        other: Who takes.
+        is_of_steps: Whether `seen` is about the training's own steps, else about chunks.
+        seen: The share in which the gradients of both oppose each other.
+        by_noise: The share in which those of one of them alone do.
+        enough_rows: The batch size from which on the signal outweighs the noise, if known.
+    """
+
+    task: str
+    other: str
+    is_of_steps: bool
+    seen: float
+    by_noise: float
+    enough_rows: float | None
+
+
+def judge(probes: Probes | None, run_pairs: Sequence[RunPair], over_seeds: bool) -> Findings:
+    """Judges the ledgers and the cosines.
 
     Args:
-        runs: The pairs of each training, the same ones in the same order.
-
-    Returns:
-        The means, without standard errors where fewer than `MIN_SEEDS` trainings had a cosine.
+        probes: Of one training, or the means over seeds.
+        run_pairs: What the training's own steps tell; empty if they were not followed.
+        over_seeds: Whether the probes' intervals are over seeds.
     """
-    return tuple(_mean_over_seeds(pairs) for pairs in zip(*runs, strict=True))
+    steps = {frozenset(pair.tasks): pair for pair in run_pairs}
+    if probes is None:
+        pairs = [PairProbes(tasks=pair.tasks, cosine=Estimate()) for pair in run_pairs]
+        return Findings((), _pairs(pairs, steps), over_seeds)
+    return Findings(_tasks(probes), _pairs(probes.pairs, steps), over_seeds)
 
 
-def judge(pairs: Sequence[RunPair]) -> tuple[PairFinding, ...]:
-    """Judges each pair by the t-test of its mean cosine, with Holm's correction over the pairs.
+def hidden_conflict(findings: Findings, batch_size: int | None) -> HiddenConflict | None:
+    """The largest loss by another task that a batch is too noisy to show, if there is one.
 
-    "conflict": the mean cosine is significantly below 0; "aligned": significantly above 0; else
-    "no evidence of conflict". "too short to tell" where there is no standard error; "undefined"
-    where no step had a cosine (tasks that share no variables, or never had labels together).
+    The gradients of the two oppose each other about as often as those of one task alone: what
+    PCGrad projects is noise. The share is that of the training's own steps; if they were not
+    followed, of the probes' chunks.
 
-    A significant cosine may still be tiny. Its strength is "weak" below 0.1 (absolute),
-    "moderate" below 0.3, else "strong".
-
-    Returns:
-        The findings, in the order of the pairs.
+    Args:
+        findings: Of one training.
+        batch_size: Of the training, if known.
     """
-    adjusted = holm([_p_value(pair) for pair in pairs])
-    return tuple(_finding(pair, p_value) for pair, p_value in zip(pairs, adjusted, strict=True))
+    tasks = {finding.task: finding for finding in findings.tasks}
+    pairs = {frozenset(finding.tasks): finding for finding in findings.pairs}
+    losses = [
+        (entry.share.value or 0.0, loser, tasks[entry.other])
+        for loser in findings.tasks
+        for entry in loser.entries
+        if loser.verdict == entry.verdict == "cost"
+    ]
+    for _, loser, other in sorted(losses, key=lambda loss: loss[0]):
+        pair = pairs.get(frozenset((loser.task, other.task)))
+        hidden = _hidden(loser, other, pair, batch_size) if pair else None
+        if hidden is not None:
+            return hidden
+    return None
 
 
-def _mean_over_seeds(pairs: Sequence[RunPair]) -> RunPair:
-    defined = [pair for pair in pairs if pair.mean_cosine is not None]
-    cosine, cosine_error = _mean_and_error([pair.mean_cosine for pair in defined])
-    conflicting, conflicting_error = _mean_and_error([pair.conflicting for pair in defined])
-    return RunPair(
-        tasks=pairs[0].tasks,
-        steps=sum(pair.steps for pair in defined),
-        samples=len(defined),
-        mean_cosine=cosine,
-        cosine_error=cosine_error,
-        conflicting=conflicting,
-        conflicting_error=conflicting_error,
+def is_incomparable(findings: Findings) -> bool:
+    """Whether no two gradients ever met, neither in a step nor in a chunk."""
+    return bool(findings.pairs) and all(
+        pair.conflicting is None and pair.opposed_chunks is None for pair in findings.pairs
     )
-
-
-def _mean_and_error(values: Sequence[float | None]) -> tuple[float | None, float | None]:
-    if not values:
-        return None, None
-    numbers = np.array(values, dtype=float)
-    mean = float(numbers.mean())
-    if len(numbers) < MIN_SEEDS:
-        return mean, None
-    return mean, float(stats.sem(numbers))
-
-
-def _p_value(pair: RunPair) -> float | None:
-    """Of a mean cosine of 0, two-sided."""
-    if pair.mean_cosine is None or pair.cosine_error is None:
-        return None
-    if pair.cosine_error == 0:  # say, one shared variable: the cosine is always 1 or -1
-        return 1.0 if pair.mean_cosine == 0 else 0.0
-    return float(2 * stats.t.sf(abs(pair.mean_cosine) / pair.cosine_error, pair.samples - 1))
-
-
-def _finding(pair: RunPair, p_value: float | None) -> PairFinding:
-    verdict = _verdict(pair, p_value)
-    return PairFinding(
-        tasks=pair.tasks,
-        steps=pair.steps,
-        cosine=_estimate(pair.mean_cosine, pair.cosine_error, pair.samples, least=-1.0),
-        conflicting=_estimate(pair.conflicting, pair.conflicting_error, pair.samples, least=0.0),
-        p_value=p_value,
-        verdict=verdict,
-        strength=_strength(pair.mean_cosine) if verdict in ("conflict", "aligned") else None,
-    )
-
-
-def _verdict(pair: RunPair, p_value: float | None) -> Verdict:
-    if pair.mean_cosine is None:
-        return "undefined"
-    if p_value is None:
-        return "too short to tell"
-    if p_value >= 1 - CONFIDENCE:
-        return "no evidence of conflict"
-    return "conflict" if pair.mean_cosine < 0 else "aligned"
-
-
-def _strength(cosine: float | None) -> Strength | None:
-    if cosine is None:
-        return None
-    if abs(cosine) < MODERATE:
-        return "weak"
-    return "moderate" if abs(cosine) < STRONG else "strong"
-
-
-def _estimate(
-    mean: float | None, error: float | None, samples: int, least: float
-) -> Estimate | None:
-    """With an interval that stays within what is possible, from `least` to 1."""
-    if mean is None:
-        return None
-    if error is None:
-        return Estimate(mean)
-    low, high = (mean + error * float(end) for end in stats.t.interval(CONFIDENCE, samples - 1))
-    # Rounding may put the mean itself beyond 1.
-    return Estimate(mean, min(mean, max(least, low)), max(mean, min(1.0, high)))
 
 
 def strongest(findings: Sequence[PairFinding], count: int) -> tuple[PairFinding, ...]:
-    """Those with the largest mean cosines (absolute), ordered from conflict to alignment."""
-    defined = [(f.cosine.mean, f) for f in findings if f.cosine is not None]
+    """Those with the largest cosines (absolute), ordered from opposed to aligned."""
+    defined = [(f.cosine.value, f) for f in findings if f.cosine.value is not None]
     kept = sorted(defined, key=lambda item: -abs(item[0]))[:count]
     return tuple(finding for _, finding in sorted(kept, key=lambda item: item[0]))
+
+
+def _tasks(probes: Probes) -> tuple[TaskFinding, ...]:
+    kept = _judge([task.kept for task in probes.tasks.values()], null=1)
+    shares = [share for task in probes.tasks.values() for share in task.from_others.values()]
+    of_shares = iter(_judge(shares, null=0))
+    return tuple(
+        TaskFinding(
+            task=name,
+            kept=task.kept,
+            kept_with_surgery=task.kept_with_surgery,
+            entries=tuple(
+                Entry(other, share, p_of_share, _VERDICTS[side])
+                for (other, share), (p_of_share, side) in zip(
+                    task.from_others.items(), of_shares, strict=False
+                )
+            ),
+            signal_share=task.signal_share,
+            noise_scale=task.noise_scale,
+            opposed_to_itself=task.opposed_to_itself,
+            p_value=p_value,
+            verdict="noise" if task.is_noise else _VERDICTS[of_task],
+        )
+        for (name, task), (p_value, of_task) in zip(probes.tasks.items(), kept, strict=True)
+    )
+
+
+def _pairs(
+    probes: Sequence[PairProbes], steps: Mapping[frozenset[str], RunPair]
+) -> tuple[PairFinding, ...]:
+    judged = _judge([pair.cosine for pair in probes], null=0)
+    found = []
+    for pair, (p_value, side) in zip(probes, judged, strict=True):
+        own = steps.get(frozenset(pair.tasks))
+        found.append(
+            PairFinding(
+                tasks=pair.tasks,
+                cosine=pair.cosine,
+                thirds=pair.thirds,
+                trend=pair.trend,
+                p_value=p_value,
+                verdict=_DIRECTIONS[side],
+                opposed_chunks=pair.opposed,
+                conflicting=_share(own) if own else None,
+                steps=own.steps if own else 0,
+            )
+        )
+    return tuple(found)
+
+
+_VERDICTS: Mapping[_Side, Verdict] = {
+    "below": "cost",
+    "above": "help",
+    "no evidence": "no evidence",
+    "no interval": "no interval",
+    "noise": "noise",
+}
+_DIRECTIONS: Mapping[_Side, Direction] = {
+    "below": "opposed",
+    "above": "aligned",
+    "no evidence": "no evidence",
+    "no interval": "no interval",
+    "noise": "noise",
+}
+
+
+def _judge(family: Sequence[Estimate], null: float) -> list[tuple[float | None, _Side]]:
+    """The adjusted p-value of each, and on which side of `null` it is beyond noise."""
+    adjusted = holm([_p_value(estimate, null) for estimate in family])
+    return [
+        (p_value, _side(estimate, null, p_value))
+        for estimate, p_value in zip(family, adjusted, strict=True)
+    ]
+
+
+def _p_value(estimate: Estimate, null: float) -> float | None:
+    """The two-sided p-value that belongs to the interval: of Student's t, or of the normal."""
+    if estimate.value is None or estimate.interval is None:
+        return None
+    low, high = estimate.interval
+    # The other end may have been clipped.
+    half = high - estimate.value if estimate.value < null else estimate.value - low
+    distance = abs(estimate.value - null)
+    if half <= 0:
+        return 0.0 if distance else 1.0
+    noise = stats.norm() if estimate.samples is None else stats.t(estimate.samples - 1)
+    return float(2 * noise.sf(distance / half * noise.isf(LEVEL / 2)))
+
+
+def _side(estimate: Estimate, null: float, p_value: float | None) -> _Side:
+    if estimate.value is None:
+        return "noise"
+    if p_value is None:
+        return "no interval"
+    if p_value >= LEVEL:
+        return "no evidence"
+    return "below" if estimate.value < null else "above"
+
+
+def _share(pair: RunPair) -> Estimate | None:
+    """The share of conflicting steps and its t-interval over blocks of steps."""
+    if pair.conflicting is None:
+        return None
+    if pair.conflicting_error is None:
+        return Estimate(value=pair.conflicting)
+    half = pair.conflicting_error * float(stats.t.isf(LEVEL / 2, pair.samples - 1))
+    low, high = max(0.0, pair.conflicting - half), min(1.0, pair.conflicting + half)
+    return Estimate(value=pair.conflicting, low=low, high=high)
+
+
+def _hidden(
+    loser: TaskFinding, other: TaskFinding, pair: PairFinding, batch_size: int | None
+) -> HiddenConflict | None:
+    own = pair.conflicting.value if pair.conflicting else None
+    seen = pair.opposed_chunks if own is None else own
+    controls = [
+        task.opposed_to_itself for task in (loser, other) if task.opposed_to_itself is not None
+    ]
+    if seen is None or not controls or abs(seen - max(controls)) > NEAR:
+        return None
+    scales = [task.noise_scale for task in (loser, other) if task.noise_scale is not None]
+    enough = max(scales) if len(scales) == 2 else None
+    if enough is not None and batch_size is not None and batch_size >= enough:
+        return None  # It is not the noise.
+    return HiddenConflict(
+        task=loser.task,
+        other=other.task,
+        is_of_steps=own is not None,
+        seen=seen,
+        by_noise=max(controls),
+        enough_rows=enough,
+    )

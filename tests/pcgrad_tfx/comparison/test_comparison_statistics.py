@@ -2,6 +2,7 @@
 
 import gc
 import math
+import re
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ def test_null_comparisons_are_rejected_as_often_as_promised():
     trials = 2000
     rejected = {"by task": 0, "overall": 0, "one method": 0}
     for seed in range(trials):
-        found = compare_methods(drawn(seed))
+        found = compare_methods(drawn(seed, metrics=dict.fromkeys(METRICS, "auc")))
         rejected["by task"] += any(f.is_significant for f in found if f.task)
         rejected["overall"] += any(f.is_significant for f in found if not f.task)
         alone = compare_methods(drawn(trials + seed, methods=METHODS[:2], metrics={"tip": "auc"}))
@@ -67,7 +68,7 @@ def raw_tests(comparison, methods, tasks):
 
 def test_the_p_values_are_scipys_corrected_by_holm():
     """Of k tests the smallest p-value counts k times, the next k - 1 times, and so on."""
-    methods, metrics = METHODS[:3], {"tip": "auc", "fare": "r_squared"}
+    methods, metrics = METHODS[:3], {"tip": "auc", "fare": "auc"}
     effects = {("PCGrad", "tip"): 0.03, ("PPCGrad", "tip"): 0.02, ("PCGrad", "fare"): 0.015}
     comparison = drawn(2, methods=methods, metrics=metrics, effects=effects)
     families = [
@@ -154,7 +155,7 @@ def test_undefined_metrics_are_left_out():
     runs = [run.model_copy(update={"test": run.test | {"late": None}}) for run in comparison.runs]
     found = compare_methods(comparison.model_copy(update={"runs": tuple(runs)}))
     assert {(f.task, f.seeds) for f in found if f.method == "PCGrad"} == {
-        ("tip", 5), ("late", 0), ("fare", 5), (None, 0),
+        ("tip", 5), ("late", 0), ("fare", 5),
     }  # fmt: skip
     assert all((f.p_value is None) == (f.seeds == 0) for f in found)
     said = verdict(comparison.model_copy(update={"runs": tuple(runs)}))
@@ -164,12 +165,13 @@ def test_undefined_metrics_are_left_out():
 def test_a_null_result_is_said_with_what_would_have_been_missed():
     assert verdict(drawn(0)) == (
         "PCGrad against equal weights: no difference larger than the noise between 5 seeds "
-        "(smaller than 0.020 AUC or smaller than 0.019 R² would not have been seen)."
+        "(smaller than 0.020 AUC on tip, 0.020 AUC on late or 0.019 R² on fare would not have been "
+        "seen)."
     )
 
 
 def test_what_differs_by_rounding_only_is_not_said_to_differ_by_less_than_nothing():
-    assert "(smaller than 0.00001 AUC or smaller than 0.00001 R²" in verdict(drawn(0, noise=1e-8))
+    assert "(smaller than 0.00001 AUC on tip, 0.00001 AUC on late" in verdict(drawn(0, noise=1e-8))
 
 
 def test_a_difference_is_said_with_its_interval():
@@ -222,21 +224,83 @@ def test_the_surest_differences_are_said_first():
     assert not any(finding.task in said for finding in ordered[3:])
 
 
-def test_what_would_have_been_missed_is_the_largest_of_a_metrics_tasks():
-    first_is_larger = set()
-    for seed in range(6):
-        comparison = drawn(seed, methods=METHODS[:2], metrics={"tip": "auc", "late": "auc"})
-        first, second = (f.detectable for f in compare_methods(comparison) if f.task)
-        first_is_larger.add(first > second)
-        assert f"(smaller than {max(first, second):.3f} AUC" in verdict(comparison)
-    assert first_is_larger == {True, False}
+def test_what_would_have_been_missed_is_said_of_each_task():
+    comparison = drawn(0, methods=METHODS[:2], metrics={"tip": "auc", "late": "auc"})
+    runs = tuple(
+        run.model_copy(update={"test": run.test | {"late": 0.7 + 10 * (run.test["late"] - 0.7)}})
+        for run in comparison.runs
+    )
+    comparison = comparison.model_copy(update={"runs": runs})
+    first, second = (f.detectable for f in compare_methods(comparison) if f.task)
+    assert second > 3 * first
+    said = verdict(comparison)
+    assert f"(smaller than {first:.3f} AUC on tip or {second:.3f} AUC on late would not" in said
 
 
-def test_small_differences_that_add_up_are_said_of_the_mean():
+def test_what_would_have_been_missed_on_many_tasks_is_a_range():
+    metrics = {f"task_{i}": ("auc", "r_squared")[i == 0] for i in range(6)}
+    comparison = drawn(0, methods=METHODS[:2], metrics=metrics)
+    only, *others = (f.detectable for f in compare_methods(comparison))
+    least, most = min(others), max(others)
+    assert (
+        f"(smaller than {only:.3f} R² or {least:.3f} to {most:.3f} AUC, by task, would not have "
+        "been seen)."
+    ) in verdict(comparison)
+
+
+@pytest.mark.parametrize(("effect", "word"), [(0.008, "better"), (-0.008, "worse")])
+def test_small_differences_that_add_up_are_said_of_the_mean(effect, word):
     metrics = {f"task_{i}": "auc" for i in range(12)}
-    effects = {("PCGrad", task): 0.008 for task in metrics}
+    effects = {("PCGrad", task): effect for task in metrics}
     comparison = drawn(0, effects=effects, metrics=metrics, methods=METHODS[:2])
     *by_task, overall = compare_methods(comparison)
     assert not any(finding.is_significant for finding in by_task)
     assert overall.is_significant
-    assert "; but on the mean over the tasks (+0.00" in verdict(comparison)
+    assert overall.metric == "auc"
+    said = verdict(comparison)
+    sign = "+" if effect > 0 else "−"
+    assert f"; but {word} on the mean over the tasks ({sign}0.00" in said
+    assert re.search(r"the tasks \(\S+ AUC, 95% CI", said)
+
+
+def test_different_metrics_have_no_mean():
+    """However large: half of an AUC and half of an R² is no number about anything."""
+    effects = {("PCGrad", task): -0.02 for task in METRICS}
+    comparison = drawn(0, effects=effects, noise=0.012)
+    assert all(finding.task for finding in compare_methods(comparison))
+    assert "mean over the tasks" not in verdict(comparison)
+
+
+@pytest.mark.parametrize(
+    ("task", "shift", "below"),
+    [("fare", -0.9, "R² below 0"), ("late", -0.3, "AUC below 0.5")],
+)
+def test_what_every_method_is_bad_at_is_said(task, shift, below):
+    comparison = drawn(0)
+
+    def shifted(methods):
+        runs = tuple(
+            run.model_copy(update={"test": run.test | {task: run.test[task] + shift}})
+            if run.method in methods
+            else run
+            for run in comparison.runs
+        )
+        return comparison.model_copy(update={"runs": runs})
+
+    told = (
+        f"On {task} every method is worse than a constant prediction ({below}): what they differ "
+        "by there says nothing of their worth."
+    )
+    assert verdict(shifted(METHODS)).endswith(told)
+    assert told in sentences(shifted(METHODS))
+    assert "constant prediction" not in verdict(shifted(METHODS[:-1]))
+
+
+def test_many_tasks_that_no_method_learns_are_counted():
+    metrics = {f"task_{i}": ("auc", "r_squared")[i % 2] for i in range(6)}
+    effects = {(method, task): -0.9 for method in METHODS for task in metrics}
+    said = verdict(drawn(0, effects=effects, metrics=metrics))
+    assert (
+        "On task_0, task_1, task_2 and 3 more tasks every method is worse than a constant "
+        "prediction (AUC below 0.5 or R² below 0)"
+    ) in said

@@ -18,7 +18,7 @@ from pcgrad_tfx.conflict_report.component import Executor
 from pcgrad_tfx.conflict_report.page import render
 from pcgrad_tfx.conflict_report.report import write_report
 from pcgrad_tfx.conflict_report.telemetry import read_telemetry
-from report_data import STEPS, comparison, settings, write_model_run
+from report_data import METHODS, STEPS, comparison, probes, settings, write_model_run
 from report_pages import COSINES, THREE, page, report, text_of
 from transformed import artifact
 from trips import trainer_config
@@ -67,7 +67,7 @@ def test_the_page_of_a_training_says_what_was_trained_how(made, training):
     for task in ("big_tip", "price", "payment"):
         assert f"Loss of {task}" in shown
     assert f"tensorflow {tf.__version__}" in shown
-    assert "Of 3 pairs of tasks" in shown
+    assert "What PCGrad sees" in shown
 
 
 def test_the_numbers_are_those_of_the_training(made, training):
@@ -76,21 +76,42 @@ def test_the_numbers_are_those_of_the_training(made, training):
     assert numbers["tasks"] == ["big_tip", "price", "payment"]
     assert [pair["tasks"] for pair in numbers["pairs"]] == [pair["tasks"] for pair in pairs]
     for found, pair in zip(numbers["pairs"], pairs, strict=True):
-        assert found["cosine"]["mean"] == pair["mean_cosine"]
-        assert found["conflicting"]["mean"] == pair["conflicting"]
-        error = pair["mean_cosine_standard_error_of_block_means"]
+        assert found["steps"] == pair["steps"]
+        assert found["conflicting"]["value"] == pair["conflicting"]
+        error = pair["conflicting_standard_error_of_block_means"]
         half = stats.t.ppf(0.975, pair["blocks"] - 1) * error
-        assert found["cosine"]["low"] == pytest.approx(max(-1, pair["mean_cosine"] - half))
-        assert found["cosine"]["high"] == pytest.approx(min(1, pair["mean_cosine"] + half))
+        assert found["conflicting"]["low"] == pytest.approx(max(0, pair["conflicting"] - half))
+        assert found["conflicting"]["high"] == pytest.approx(min(1, pair["conflicting"] + half))
 
 
 def test_the_verdict_for_the_console(made):
-    conflict, surgery = read_verdict(str(made))
+    *conflict, surgery = read_verdict(str(made))
     shown = text_of((made / "report.html").read_text())
-    assert conflict in shown
-    assert surgery.replace("`", "") in shown
-    assert conflict.startswith("Of 3 pairs of tasks ")
+    assert conflict
+    for sentence in (*conflict, surgery):
+        assert sentence.replace("`", "") in shown
     assert "no comparison was run; `tfx-pcgrad run --compare` runs one." in surgery
+
+
+def test_the_numbers_behind_the_verdict(tmp_path, three):
+    write_report(report(three), str(tmp_path / "report"))
+    numbers = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert list(numbers) == [
+        "verdict", "tasks", "intervals_over", "ledger", "pairs", "probes", "differences",
+    ]  # fmt: skip
+    given = probes(THREE, COSINES)
+    first = numbers["ledger"][0]
+    assert (first["task"], first["verdict"]) == ("big_tip", "cost")
+    assert first["kept"] == given["tasks"]["big_tip"]["kept"] | {"samples": None}
+    entries = {entry["other"]: entry["share"]["value"] for entry in first["entries"]}
+    assert entries == pytest.approx({"fare": 0.4 * -0.007, "duration": 0.4 * -0.41})
+    assert [pair["cosine"]["value"] for pair in numbers["pairs"]] == list(COSINES)
+    assert [pair["verdict"] for pair in numbers["pairs"]] == ["no evidence", "opposed", "aligned"]
+    assert numbers["probes"]["pairs"][0]["course"] == [
+        point | {"cosine": point["cosine"] | {"samples": None}}
+        for point in given["pairs"][0]["course"]
+    ]
+    assert numbers["intervals_over"] == "the probes of this training"
 
 
 def test_with_a_comparison(tmp_path, three):
@@ -102,6 +123,7 @@ def test_with_a_comparison(tmp_path, three):
     node = ConflictReport(model_run.outputs["result"], "taxi", comparison=results.outputs["result"])
     (made,) = run(tmp_path, model_run, results, node)(ConflictReportPage.TYPE_NAME)
     assert read_verdict(made.uri) == report(three, compared).verdict
+    assert read_verdict(made.uri)[0].startswith("Over 5 seeds of PCGrad, big_tip keeps")
     numbers = json.loads(Path(made.uri, "report.json").read_text())
     assert numbers["intervals_over"] == "5 seeds of PCGrad in the comparison"
     first = numbers["differences"][0]
@@ -165,7 +187,7 @@ def test_steps_before_a_resumption_are_told(tmp_path):
     for pair in lines[-1]["run_pairs"]:
         pair["steps"] = STEPS
     (folder / "conflicts.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    assert f"do not count its first {2 * STEPS} steps" in text_of(page(folder))
+    assert f"the first {2 * STEPS} steps are not counted" in text_of(page(folder))
 
 
 def test_a_broken_file_is_told_in_one_line(three):
@@ -181,8 +203,24 @@ def test_the_trainer_of_someone_else(tmp_path):
     """Without TrainingRecord there are no settings and no losses, but all about conflicts."""
     folder = write_model_run(tmp_path, THREE, COSINES)
     shown = text_of(page(folder))
-    assert "Mean cosine of each pair" in shown
+    assert "Cosine of each pair" in shown
     assert "Loss of" not in shown
+
+
+def test_a_training_whose_steps_were_not_followed(tmp_path):
+    """Without surgery there is one backward pass: what is known is what the probes saw."""
+    folder = write_model_run(tmp_path, THREE, COSINES, epochs=2, settings=settings(THREE))
+    lines = [json.loads(line) for line in (folder / "conflicts.jsonl").read_text().splitlines()]
+    unseen = {"pairs": [], "gradient_norms": {}, "run_pairs": []}
+    (folder / "conflicts.jsonl").write_text("\n".join(json.dumps(li | unseen) for li in lines))
+    found = report(folder)
+    assert found.telemetry.tasks == THREE
+    assert found.conflict[0].startswith("In this training, big_tip keeps 83% of its own progress")
+    assert [pair.conflicting for pair in found.findings.pairs] == [None] * 3
+    shown = text_of(render(found))
+    assert "Share of conflicting steps" not in shown
+    assert "Share of opposed chunks" in shown
+    assert "Gradient norm of each task" not in shown
 
 
 # Intervals over seeds.
@@ -192,23 +230,40 @@ def test_with_several_seeds_the_interval_is_over_them(three):
     compared = comparison(THREE, cosines=COSINES)
     found = report(three, compared)
     assert found.basis == "5 seeds of PCGrad in the comparison"
-    by_seed = [run.pairs[1]["mean_cosine"] for run in compared.runs if run.method == "PCGrad"]
-    assert found.findings[1].cosine.mean == pytest.approx(sum(by_seed) / 5)
+    assert found.findings.is_of_tasks
+    by_seed = [
+        run.probes["pairs"][1]["cosine"]["value"] for run in compared.runs if run.method == "PCGrad"
+    ]
+    assert found.findings.pairs[1].cosine.value == pytest.approx(sum(by_seed) / 5)
+    assert found.findings.pairs[1].cosine.samples == 5
     assert "over 5 seeds of PCGrad in the comparison" in text_of(render(found))
 
 
 @pytest.mark.parametrize(
-    ("surgery", "method"), [("ppcgrad", "PPCGrad"), ("pcgrad", "PCGrad"), ("none", "PCGrad")]
+    ("surgery", "probed", "method"),
+    [
+        ("ppcgrad", METHODS[:3], "PPCGrad"),
+        ("pcgrad", METHODS[:3], "PCGrad"),
+        ("none", METHODS[:3], "equal weights"),
+        ("pcgrad", METHODS[:1], "equal weights"),
+    ],
 )
-def test_the_seeds_are_those_of_the_trainers_method(tmp_path, surgery, method):
-    """Of PCGrad where that method's conflicts were not followed."""
+def test_the_seeds_are_those_of_the_trainers_method(tmp_path, surgery, probed, method):
+    """Or those of equal weights, where that method's trainings were not probed."""
     folder = write_model_run(tmp_path, THREE, COSINES, settings=settings(THREE, surgery=surgery))
-    found = report(folder, comparison(THREE, cosines=COSINES))
+    found = report(folder, comparison(THREE, cosines=COSINES, probed_methods=probed))
     assert found.basis == f"5 seeds of {method} in the comparison"
+
+
+def test_probes_of_a_comparison_speak_for_a_training_without(tmp_path):
+    folder = write_model_run(tmp_path, THREE, COSINES, settings=settings(THREE), probed={})
+    found = report(folder, comparison(THREE, cosines=COSINES))
+    assert found.conflict[0].startswith("Over 5 seeds of PCGrad, big_tip keeps")
+    assert "Cosine over training" not in text_of(render(found))
 
 
 @pytest.mark.parametrize("seeds", [2, 3])
 def test_two_seeds_are_too_few(three, seeds):
     found = report(three, comparison(THREE, cosines=COSINES, seeds=seeds))
     of_seeds = "3 seeds of PCGrad in the comparison"
-    assert found.basis == (of_seeds if seeds == 3 else "blocks of steps of this training")
+    assert found.basis == (of_seeds if seeds == 3 else "the probes of this training")

@@ -5,12 +5,13 @@ import re
 import pytest
 
 from pcgrad_tfx.comparison.statistics import Finding
-from pcgrad_tfx.conflict_report import charts, comparison_charts
-from pcgrad_tfx.conflict_report.drawing import BETTER, QUIET, WORSE, style
-from pcgrad_tfx.conflict_report.telemetry import Epoch, History, RunPair, read_telemetry
+from pcgrad_tfx.conflict_report import charts, comparison_charts, conflict_charts
+from pcgrad_tfx.conflict_report.drawing import BETTER, COLORS, QUIET, WORSE, style
+from pcgrad_tfx.conflict_report.probes import Probes
+from pcgrad_tfx.conflict_report.telemetry import Epoch, History, read_telemetry
 from pcgrad_tfx.conflict_report.verdicts import judge
-from report_data import write_model_run
-from report_pages import COSINES, THREE, report
+from report_data import estimate, probes, write_model_run
+from report_pages import COSINES, THREE
 
 
 def texts_of(chart):
@@ -20,9 +21,17 @@ def texts_of(chart):
 
 
 @pytest.fixture(autouse=True)
-def _style():
+def _style(no_garbage_collection):
     with style():
         yield
+
+
+def pairs_of(tasks, cosines, **others):
+    return judge(Probes.model_validate(probes(tasks, cosines, **others)), (), False).pairs
+
+
+def tasks_of(tasks, cosines, **others):
+    return judge(Probes.model_validate(probes(tasks, cosines, **others)), (), False).tasks
 
 
 def test_epochs_count_from_one(tmp_path):
@@ -30,13 +39,110 @@ def test_epochs_count_from_one(tmp_path):
     epochs = read_telemetry(str(folder)).epochs
     history = [History(epoch=epoch.epoch, logs={"a_loss": 1.0}) for epoch in epochs]
     for chart in (
-        charts.cosine_over_training(epochs, report(folder).findings),
         charts.gradient_norms(epochs, THREE),
         charts.learning_curve(history, "a", small=False),
     ):
         drawn = set(texts_of(chart))
         assert {"1", "2", "3"} <= drawn
         assert "0" not in drawn
+
+
+def dots_at(chart, color):
+    """The places, along x, of the dots of a colour; ticks have thinner lines."""
+    marks = re.findall(r'<use xlink:href="#\w+" x="([\d.]+)" y="[\d.]+" style="([^"]*)"', chart)
+    return [float(x) for x, look in marks if look == f"fill: {color}; stroke: {color}"]
+
+
+def test_what_is_kept_has_the_colour_of_its_verdict():
+    """a keeps less, b more; c is not beyond noise and d is noise."""
+    cosines = (0.0, -0.6, 0.0, 0.6, 0.0, 0.0)  # ab ac ad bc bd cd
+    chart = conflict_charts.ledger(tasks_of("abcd", cosines, noise="d"))
+    (worse,), (better,) = dots_at(chart, WORSE), dots_at(chart, BETTER)
+    (unclear,) = dots_at(chart, QUIET)
+    assert worse < unclear < better
+    assert unclear - worse == pytest.approx(better - unclear, rel=1e-3)
+    assert texts_of(chart)["noise"] == QUIET
+    assert "a 76% (c takes 24%); b 124% (c adds 24%); c 100% (" in chart
+
+
+def bars_of(chart, color):
+    """The left and right ends of the bars of a colour."""
+    found = []
+    for path, look in re.findall(r'<path d="([^"]*)"[^>]*style="([^"]*)"', chart):
+        if f"fill: {color.lower()}" in look and "opacity: 0.45" in look:
+            xs = [float(x) for x in re.findall(r"[ML] ([\d.]+)", path)]
+            found.append((min(xs), max(xs)))
+    return found
+
+
+def test_each_entry_of_a_ledger_has_the_colour_of_its_task():
+    """a is given 20% by b (orange) and loses 10% to c (green); b and c are unrelated."""
+    chart = conflict_charts.ledger(tasks_of("abc", (0.5, -0.25, 0.0)))
+    of_b = max(bars_of(chart, COLORS[1]), key=lambda ends: ends[1] - ends[0])
+    of_c = max(bars_of(chart, COLORS[2]), key=lambda ends: ends[1] - ends[0])
+    assert of_b[0] == pytest.approx(of_c[1], abs=0.01)  # 100%
+    assert of_b[1] - of_b[0] == pytest.approx(2 * (of_c[1] - of_c[0]), rel=0.01)
+    assert {"a", "b", "c", "100%"} <= set(texts_of(chart))
+
+
+def test_of_many_tasks_the_one_that_keeps_least_is_on_top():
+    tasks = [f"task_{i}" for i in range(8)]
+    chart = conflict_charts.ledger(tasks_of(tasks, [0.3 if i < 7 else -0.2 for i in range(28)]))
+    drawn = [text for text in texts_of(chart) if text.startswith("task_")]
+    heights = dict(re.findall(r"translate\([\d.]+ ([\d.]+)\)[^>]*>(task_\d)<", chart)) or None
+    assert drawn[-1] == "task_0", heights  # the only one that gains
+    assert bars_of(chart, WORSE)
+    assert bars_of(chart, BETTER)
+
+
+def test_one_extreme_task_does_not_hide_the_others():
+    summary = probes("ab", [-0.5])
+    summary["tasks"]["a"]["kept"] = estimate(-50.0, 10.0)
+    found = judge(Probes.model_validate(summary), (), False)
+    # The axis begins at −100%.
+    assert {"−60%", "0%", "120%"} <= set(texts_of(conflict_charts.ledger(found.tasks)))
+
+
+def test_the_course_has_steps_bands_and_an_end_where_nothing_is_known():
+    summary = probes("ab", [-0.3])
+    summary["pairs"][0]["course"][3]["cosine"] = estimate(None)
+    found = Probes.model_validate(summary)
+    chart = conflict_charts.course(found, judge(found, (), False).pairs)
+    assert {"200", "400", "600"} <= set(texts_of(chart))
+    assert "fill-opacity: 0.15" in chart
+    assert "a and b −0.100, −0.16, −0.21, –, −0.33" in chart
+
+
+def test_a_point_of_the_course_that_is_alone_has_its_interval():
+    summary = probes("ab", [-0.3])
+    course = summary["pairs"][0]["course"]
+    for i, point in enumerate(course):
+        point["cosine"] = estimate(None if i else -0.3, half=None if i else 0.1)
+    found = Probes.model_validate(summary)
+    chart = conflict_charts.course(found, judge(found, (), False).pairs)
+    line = rf'<path d="M ([\d.]+) ([\d.]+) \nL \1 ([\d.]+) [^>]*stroke: {COLORS[0].lower()}'
+    assert len(re.findall(line, chart)) == 1
+
+
+def test_the_strongest_pairs_have_a_line():
+    tasks = "abcdefgh"
+    cosines = [i / 100 for i in range(28)]
+    found = Probes.model_validate(probes(tasks, cosines))
+    drawn = texts_of(conflict_charts.course(found, judge(found, (), False).pairs))
+    assert {text for text in drawn if " – " in text} == {
+        "d – h", "e – f", "e – g", "e – h", "f – g", "f – h", "g – h",
+    } - {"d – h"}  # fmt: skip
+
+
+def test_many_pairs_show_those_that_oppose_each_other_most_and_least_often():
+    tasks = "abcdefgh"
+    cosines = [i / 100 for i in range(28)]
+    chart = conflict_charts.shares(pairs_of(tasks, cosines), tasks_of(tasks, cosines))
+    drawn = [text for text in texts_of(chart) if " – " in text]
+    assert len(drawn) == 12
+    assert {"a – b", "g – h"} <= set(drawn)
+    assert "a and b: 50%, each of them alone: 30% and 30%" in chart
+    assert "only noise" in drawn or "only noise" in texts_of(chart)
 
 
 def test_the_curves_of_both_splits():
@@ -54,17 +160,18 @@ def test_a_task_without_a_gradient_has_a_dash_for_its_norm():
 
 
 def test_cells_can_be_read_on_both_ends_of_the_colours():
-    pairs = {("a", "b"): -0.45, ("a", "c"): 0.4, ("b", "c"): 0.1}
-    means = [
-        RunPair(
-            tasks=tasks, steps=100, samples=20, mean_cosine=mean, cosine_error=0.001,
-            conflicting=0.5, conflicting_error=0.01,
-        )
-        for tasks, mean in pairs.items()
-    ]  # fmt: skip
-    colors = texts_of(charts.heat_map("abc", judge(means)))
+    colors = texts_of(conflict_charts.heat_map("abc", pairs_of("abc", (-0.45, 0.4, 0.1))))
     assert (colors["−0.45"], colors["0.40"]) == ("#ffffff", "#ffffff")
     assert colors["0.10"] != "#ffffff"
+
+
+def test_columns_of_many_tasks_do_not_run_into_each_other():
+    tasks = [f"task_{i}" for i in range(40)]
+    cosines = [-0.3] * 780
+    texts = texts_of(conflict_charts.heat_map(tasks, pairs_of(tasks, cosines)))
+    assert len([text for text in texts if text.startswith("task_")]) == 40
+    assert {"1", "4", "40"} & set(texts) == {"1", "4", "40"}
+    assert "2" not in texts
 
 
 @pytest.mark.parametrize(

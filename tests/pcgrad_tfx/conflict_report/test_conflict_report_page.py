@@ -10,28 +10,59 @@ from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.conflict_report.comparison_section import comparison_section
 from pcgrad_tfx.conflict_report.drawing import style
 from pcgrad_tfx.conflict_report.wording import chart_labels
-from report_data import METHODS, comparison, settings, write_model_run
+from report_data import METHODS, comparison, probes, settings, write_model_run
 from report_pages import COSINES, THREE, page, report, text_of
 
 pytestmark = pytest.mark.usefixtures("no_garbage_collection")
 
 
-def test_a_share_near_one_half_is_explained_where_it_is_shown(three):
-    figure = re.search(r"<h3>Share of conflicting steps</h3>.*?</figure>", page(three), re.DOTALL)[
-        0
+def figure_of(markup, title):
+    return re.search(rf"<h3>{title}</h3>.*?</figure>", markup, re.DOTALL)[0]
+
+
+def test_each_number_stands_under_the_question_that_it_answers(three):
+    shown = text_of(page(three))
+    questions = [
+        "Does sharing cost a task anything?",
+        "Do the tasks' gradients pull apart, and when?",
+        "What PCGrad sees",
+        "Does surgery help?",
     ]
-    assert "near 50% with a mean cosine near 0 is no evidence of conflict" in text_of(figure)
-    assert "unrelated gradients" in figure
+    sections = re.split("|".join(map(re.escape, questions)), shown)[1:]
+    ledger, cosines, seen, _ = sections[-4:]
+    assert "big_tip cost 83% 78% to 88% &lt; 0.001 92% duration takes 16%" in ledger
+    assert "4% 3,100" in ledger
+    row = "big_tip – duration opposed −0.41 −0.46 to −0.36 &lt; 0.001 −0.21, −0.41, −0.61"
+    assert f"{row} they oppose each other more and more" in cosines
+    assert "big_tip – duration 91% 600 91% 30%, 30%" in seen
+    assert "mean cosine" not in shown.lower()
+    assert "24 probes from step 0 to step 800, each of 2,048 rows in chunks of 128" in ledger
+
+
+def test_the_control_stands_beside_what_pcgrad_sees(three):
+    figure = figure_of(page(three), "Share of conflicting steps")
+    assert "gradients of one and the same task on different rows" in text_of(figure)
+    assert "only noise" in figure
+    assert "big_tip and duration: 91%, each of them alone: 30% and 30%" in figure
+
+
+def test_without_probes_the_page_shows_the_batches_share_alone(tmp_path):
+    folder = write_model_run(tmp_path, THREE, COSINES, settings=settings(THREE), probed={})
+    shown = text_of(page(folder))
+    assert "This training measured no probes" in shown
+    assert "Noise alone makes it about half" in shown
+    assert "big_tip – duration 91% 600" in shown
+    for absent in ("Cosine", "Does sharing cost", "opposed chunks", "conflict strongly"):
+        assert absent not in shown
 
 
 def test_the_comparison(three):
     compared = comparison(THREE, gain=0.02)
     shown = text_of(page(three, compared))
-    assert report(three, compared).verdict[1].startswith("PCGrad against equal weights: better on")
+    assert report(three, compared).surgery.startswith("PCGrad against equal weights: better on")
     for told in (
         "big_tip: AUC",
         "fare: R²",
-        "Mean over all tasks",
         "Price of a step",
         "static weights",
     ):
@@ -39,6 +70,11 @@ def test_the_comparison(three):
     rows = re.findall(r"big_tip, AUC PCGrad (\S+) (\S+) to (\S+) (< )?(\S+) (\S+)", shown)
     assert float(rows[0][0]) == pytest.approx(0.02, abs=0.003)
     assert "no comparison was run" not in shown
+    assert "Mean over all tasks" not in shown  # of AUC and R² there is none
+    compared = compared.model_copy(update={"metrics": dict.fromkeys(THREE, "auc")})
+    shown = text_of(page(three, compared))
+    assert "Mean over all tasks: AUC" in shown
+    assert re.search(r"all, AUC PCGrad \+0\.00\d+", shown)
 
 
 def test_the_table_of_metrics_is_about_the_test_split():
@@ -66,7 +102,8 @@ def test_one_task_has_nothing_to_conflict_with(tmp_path):
     shown = text_of(page(folder))
     assert "There is one task, so there is nothing that it could conflict with." in shown
     assert re.findall(r"Loss of (\w+)", shown) == ["price"]
-    assert "Mean cosine" not in shown
+    assert "Cosine" not in shown
+    assert "own progress" not in shown
     # So there is nothing to compare either.
     assert len(report(folder).verdict) == 1
     assert "compar" not in shown
@@ -90,17 +127,42 @@ def test_the_epoch_whose_weights_were_kept(tmp_path, restore_best):
     assert shown.count("the dotted line is the epoch that was kept, 5") == 2 * restore_best
 
 
-def test_tasks_that_share_nothing(tmp_path):
-    folder = write_model_run(tmp_path, ["a", "b"], [None], settings=settings(["a", "b"]))
+@pytest.mark.parametrize("probed", [None, {}], ids=["probed", "not probed"])
+def test_tasks_that_share_nothing(tmp_path, probed):
+    described = settings(["a", "b"])
+    folder = write_model_run(tmp_path, ["a", "b"], [None], settings=described, probed=probed)
     shown = text_of(page(folder))
     assert "they share no variables" in shown
-    assert "Mean cosine of each pair" not in shown
+    assert "Cosine of each pair" not in shown
+    assert "measured no probes" not in shown
 
 
 def test_some_pairs_without_a_cosine(tmp_path):
     folder = write_model_run(tmp_path, THREE, (None, -0.4, 0.3))
-    assert "for 1 it cannot be told" in text_of(page(folder))
-    assert "undefined" in text_of(page(folder))
+    assert "big_tip – fare noise – – –" in text_of(page(folder))
+
+
+def test_noise_has_no_number(tmp_path):
+    probed = probes(THREE, COSINES, noise=["fare"])
+    folder = write_model_run(tmp_path, THREE, COSINES, settings=settings(THREE), probed=probed)
+    markup = page(folder)
+    assert "fare noise – – – – – –" in text_of(markup)
+    assert ">noise</text>" in figure_of(markup, "What each task keeps of its own progress")
+
+
+def test_forty_tasks(tmp_path):
+    tasks = [f"task_{i}" for i in range(40)]
+    cosines = [((i * 37) % 100 - 50) / 300 for i in range(780)]
+    folder = write_model_run(tmp_path, tasks, cosines, epochs=2, settings=settings(tasks))
+    markup = page(folder)
+    shown = text_of(markup)
+    assert len(report(folder).conflict) == 4
+    assert "The 40 strongest of 780 pairs of tasks" in shown
+    assert "The 12 most extreme pairs." in shown
+    drawn = figure_of(markup, "What each task keeps of its own progress")
+    assert [task for task in tasks if f">{task}</text>" not in drawn] == []
+    assert re.search(r"takes \d+%, \d\d more", shown)  # of a ledger's 39 entries
+    assert len(markup) < 3e6
 
 
 HOSTILE = (

@@ -1,260 +1,265 @@
-"""From telemetry to a verdict: statistics by hand, and trainings whose truth is known."""
+"""From probes to verdicts: statistics by hand, families of tests, what noise hides."""
 
-import gc
 import math
 
-import keras
 import numpy as np
 import pytest
 
-from pcgrad import PCGrad
-from pcgrad.keras import ConflictMonitor, MultiTaskModel
-from pcgrad_tfx.conflict_report.telemetry import RunPair, read_telemetry
-from pcgrad_tfx.conflict_report.verdicts import judge, over_seeds, strongest
-from pcgrad_tfx.conflict_report.wording import conflict_sentence
+from pcgrad_tfx.conflict_report.probes import Estimate, Probes, over_seeds
+from pcgrad_tfx.conflict_report.telemetry import RunPair
+from pcgrad_tfx.conflict_report.verdicts import hidden_conflict, judge, strongest
+from report_data import estimate, probes, run_pairs
+
+pytestmark = pytest.mark.usefixtures("no_garbage_collection")
+
+TWO = ("fare", "tip")
 
 
-def means(cosine, error, samples=20, tasks=("a", "b"), steps=1000, conflicting=0.5):
-    return RunPair(
-        tasks=tasks,
-        steps=steps,
-        mean_cosine=cosine,
-        conflicting=conflicting,
-        samples=samples,
-        cosine_error=error,
-        conflicting_error=None if error is None else 0.01,
-    )
+def found(*arguments, over=False, steps=(), **others):
+    """The findings of made-up probes."""
+    summary = Probes.model_validate(probes(*arguments, **others))
+    return judge(summary, [RunPair.model_validate(pair) for pair in steps], over_seeds=over)
 
 
-def judge_one(*arguments, **others):
-    (finding,) = judge([means(*arguments, **others)])
-    return finding
+def verdicts(findings):
+    return [finding.verdict for finding in findings]
 
 
-def test_interval_and_p_value_are_those_of_students_t():
-    finding = judge_one(-0.05, 0.02, samples=20)
-    # Two-sided quantile of 19 degrees of freedom: 2.0930, from any table.
-    assert finding.cosine.low == pytest.approx(-0.05 - 2.0930 * 0.02, abs=1e-5)
-    assert finding.cosine.high == pytest.approx(-0.05 + 2.0930 * 0.02, abs=1e-5)
-    assert finding.conflicting.low == pytest.approx(0.5 - 2.0930 * 0.01, abs=1e-5)
-    assert finding.p_value == pytest.approx(0.0217, abs=1e-4)
-    assert (finding.verdict, finding.strength) == ("conflict", "weak")
+def with_kept(*values, half=0.05, names="abcdefghij"):
+    """Probes of unrelated tasks, of which each keeps what is given."""
+    tasks = names[: len(values)]
+    summary = probes(tasks, [0.0] * math.comb(len(tasks), 2))
+    for task, value in zip(tasks, values, strict=True):
+        summary["tasks"][task]["kept"] = estimate(value, half)
+    return Probes.model_validate(summary)
 
 
-def test_at_the_interval_s_end_it_is_just_not_significant():
-    assert judge_one(-0.0419, 0.02).verdict == "conflict"
-    assert judge_one(-0.0418, 0.02).verdict == "no evidence of conflict"
-    assert judge_one(0.0418, 0.02).verdict == "no evidence of conflict"
-    assert judge_one(0.0419, 0.02).verdict == "aligned"
-
-
-def test_many_pairs_need_stronger_evidence():
-    """p = 0.0217 alone; Holm multiplies the least of three by 3, the next by 2."""
-    pairs = [means(-0.05, 0.02, tasks=("a", c)) for c in "bcd"]
-    assert [finding.verdict for finding in judge(pairs)] == ["no evidence of conflict"] * 3
-    pairs[1] = means(-0.5, 0.02, tasks=("a", "c"))
-    first, second, third = judge(pairs)
-    assert second.verdict == "conflict"
-    assert first.p_value == third.p_value == pytest.approx(2 * 0.0217, abs=2e-4)
-    assert first.verdict == "conflict"
-
-
-def test_pairs_that_cannot_be_tested_cost_the_others_nothing():
-    untested = [means(None, None), means(-0.3, None)]
-    tested, undefined, short = judge([means(-0.05, 0.02), *untested])
-    assert tested.p_value == judge_one(-0.05, 0.02).p_value
-    assert (undefined.verdict, undefined.cosine, undefined.p_value) == ("undefined", None, None)
-    assert (short.verdict, short.strength, short.p_value) == ("too short to tell", None, None)
-    assert short.cosine.mean == -0.3
-    assert short.cosine.low is None
+def of_tasks(*values, **others):
+    return judge(with_kept(*values, **others), (), over_seeds=False).tasks
 
 
 @pytest.mark.parametrize(
-    ("cosine", "strength"),
-    [(0.099, "weak"), (0.1, "moderate"), (0.299, "moderate"), (0.3, "strong"), (1.0, "strong")],
+    ("kept", "verdict"),
+    [(0.949, "cost"), (0.951, "no evidence"), (1.049, "no evidence"), (1.051, "help")],
 )
-def test_strength(cosine, strength):
-    for sign, verdict in ((-1, "conflict"), (1, "aligned")):
-        finding = judge_one(sign * cosine, 1e-4)
-        assert (finding.verdict, finding.strength) == (verdict, strength)
+def test_an_interval_on_one_side_of_all_is_a_verdict(kept, verdict):
+    """Half of the interval is 0.05: of two tasks only the first has anything to show."""
+    first, _ = judge(with_kept(kept, 1.0, half=0.05), (), over_seeds=False).tasks
+    alone = judge(with_kept(kept, None), (), over_seeds=False).tasks[0]
+    assert alone.verdict == verdict
+    # Between two tasks it takes more.
+    assert first.verdict == "no evidence"
 
 
-def test_without_noise():
-    """Tasks that share one variable have a cosine of 1 or -1 in every step."""
-    assert judge_one(-1.0, 0.0).verdict == "conflict"
-    assert judge_one(-1.0, 0.0).cosine.low == judge_one(-1.0, 0.0).cosine.high == -1.0
-    assert judge_one(0.0, 0.0).verdict == "no evidence of conflict"
+def test_many_tasks_need_stronger_evidence():
+    """p = 0.0278 alone (2.2 standard errors); Holm multiplies the least of three by 3."""
+    weak = 1 - 2.2 / 1.95996 * 0.05
+    assert [task.verdict for task in of_tasks(weak, weak, weak)] == ["no evidence"] * 3
+    assert of_tasks(weak, None, None)[0].p_value == pytest.approx(0.0278, abs=1e-4)
+    first, second, third = of_tasks(weak, 0.5, weak)
+    assert first.p_value == third.p_value == pytest.approx(2 * 0.0278, abs=2e-4)
+    assert [task.verdict for task in (first, second, third)] == [
+        "no evidence",
+        "cost",
+        "no evidence",
+    ]
 
 
-def test_an_interval_stays_within_what_is_possible():
-    finding = judge_one(-0.99, 0.1)
-    assert finding.cosine.low == -1.0
-    assert finding.cosine.high == pytest.approx(-0.99 + 0.2093, abs=1e-4)
-    for share, interval in ((0.005, (0.0, 0.0259)), (0.995, (0.9741, 1.0))):
-        (finding,) = judge([means(0.1, 0.1, conflicting=share)])
-        ends = (finding.conflicting.low, finding.conflicting.high)
-        assert ends == pytest.approx(interval, abs=1e-4)
+def test_a_task_that_is_noise_has_no_numbers_and_costs_the_others_nothing():
+    findings = found("abc", (-0.5, 0.1, 0.1), noise="c")
+    assert verdicts(findings.tasks) == ["cost", "cost", "noise"]
+    assert findings.tasks[0].p_value == findings.tasks[1].p_value < 0.001
+    noise = findings.tasks[2]
+    assert (noise.kept.value, noise.p_value) == (None, None)
+    assert all(entry.share.value is None for entry in noise.entries)
+    assert verdicts(findings.pairs) == ["opposed", "noise", "noise"]
 
 
-def run_pair(cosine, conflicting=0.5):
-    return means(cosine, 1e-6, steps=100, conflicting=conflicting)
+def test_without_an_interval_nothing_is_judged():
+    findings = found(TWO, [-0.8], half=None)
+    assert verdicts(findings.tasks) == ["no interval"] * 2
+    assert verdicts(findings.pairs) == ["no interval"]
+
+
+def test_an_interval_that_was_cut_off_is_judged_by_the_end_that_faces_zero():
+    """A cosine of −0.98 with an interval from −1 to −0.9: 0.98 / 0.08 half widths from 0."""
+    summary = probes(TWO, [-0.98])
+    summary["pairs"][0]["cosine"] = {"value": -0.98, "low": -1.0, "high": -0.9}
+    (pair,) = judge(Probes.model_validate(summary), (), over_seeds=False).pairs
+    assert pair.p_value < 1e-50
+    summary["pairs"][0]["cosine"] = {"value": -0.98, "low": -1.0, "high": 0.1}
+    (pair,) = judge(Probes.model_validate(summary), (), over_seeds=False).pairs
+    assert pair.verdict == "no evidence"
+
+
+def test_the_entries_of_all_ledgers_are_one_family():
+    """c gives a 12% and takes as much from b: each entry is judged among six."""
+    findings = found("abc", (0.0, 0.3, -0.3), half=0.1)
+    shares = {
+        (task.task, entry.other): (round(entry.share.value, 2), entry.verdict)
+        for task in findings.tasks
+        for entry in task.entries
+    }
+    assert shares["a", "c"] == (0.12, "no evidence")  # p = 0.019, times 6
+    findings = found("abc", (0.0, 0.3, -0.3), half=0.08)
+    shares = {
+        (task.task, entry.other): entry.verdict for task in findings.tasks for entry in task.entries
+    }
+    assert shares == {
+        ("a", "b"): "no evidence",
+        ("a", "c"): "help",
+        ("b", "a"): "no evidence",
+        ("b", "c"): "cost",
+        ("c", "a"): "help",
+        ("c", "b"): "cost",
+    }
+
+
+def test_the_training_s_own_steps_stand_beside_the_probes():
+    steps = run_pairs(("tip", "fare"), [-0.2])
+    (pair,) = found(TWO, [-0.4], steps=steps).pairs
+    # Two-sided quantile of 29 degrees of freedom: 2.0452, from any table.
+    assert pair.conflicting.value == pytest.approx(0.7)
+    assert pair.conflicting.low == pytest.approx(0.7 - 2.0452 * 0.01, abs=1e-5)
+    assert pair.conflicting.high == pytest.approx(0.7 + 2.0452 * 0.01, abs=1e-5)
+    assert pair.steps == 600
+    assert pair.cosine.value == -0.4
+    (pair,) = found(TWO, [-0.4]).pairs
+    assert (pair.conflicting, pair.steps) == (None, 0)
+
+
+def test_batches_alone_give_no_verdict():
+    """Whatever their mean cosine was."""
+    steps = [RunPair.model_validate(pair) for pair in run_pairs(TWO, [-0.9])]
+    findings = judge(None, steps, over_seeds=False)
+    assert findings.tasks == ()
+    assert verdicts(findings.pairs) == ["noise"]
+    assert findings.pairs[0].cosine.value is None
+    assert findings.pairs[0].conflicting.value == 1.0
+
+
+@pytest.mark.parametrize(("share", "low", "high"), [(0.005, 0, 0.0255), (0.995, 0.9745, 1)])
+def test_a_share_stays_within_what_is_possible(share, low, high):
+    steps = run_pairs(TWO, [0.5 - share])
+    (pair,) = found(TWO, [-0.4], steps=steps).pairs
+    ends = (pair.conflicting.low, pair.conflicting.high)
+    assert ends == pytest.approx((low, high), abs=1e-4)
+
+
+# Over seeds.
+
+
+def seeds(*cosines, **others):
+    return over_seeds([Probes.model_validate(probes(TWO, [x], **others)) for x in cosines])
 
 
 def test_over_seeds_the_noise_is_that_between_seeds():
-    (pair,) = over_seeds([[run_pair(cosine)] for cosine in (-0.4, -0.5, -0.6)])
-    assert pair.mean_cosine == pytest.approx(-0.5)
-    assert pair.cosine_error == pytest.approx(0.1 / math.sqrt(3))
-    assert (pair.samples, pair.steps) == (3, 300)
-    assert judge([pair])[0].p_value == pytest.approx(0.0131, abs=1e-4)  # t = 8.66, 2 degrees
+    """The intervals of the single trainings do not count."""
+    summary = seeds(-0.4, -0.5, -0.6, half=1e-6)
+    kept = summary.tasks["fare"].kept
+    # 0.4 of the cosine is taken; the quantile of 2 degrees of freedom is 4.3027.
+    half = 4.3027 * 0.04 / math.sqrt(3)
+    assert kept.value == pytest.approx(0.8)
+    assert kept.interval == pytest.approx((0.8 - half, 0.8 + half), abs=1e-5)
+    assert kept.samples == 3
+    assert summary.pairs[0].cosine.value == pytest.approx(-0.5)
+    assert [third.value for third in summary.pairs[0].thirds] == pytest.approx([-0.3, -0.5, -0.7])
+    assert summary.pairs[0].course == ()
+    (fare, _) = judge(summary, (), over_seeds=True).tasks
+    assert fare.p_value == pytest.approx(2 * 0.0131, abs=1e-4)  # t = 8.66, 2 degrees, two tasks
+    assert fare.verdict == "cost"
+    assert fare.kept_with_surgery.value == pytest.approx(0.9)
 
 
-def test_seeds_without_a_cosine_do_not_count():
-    runs = [[run_pair(cosine, None if cosine is None else 0.5)] for cosine in (-0.4, None, -0.6)]
-    (pair,) = over_seeds(runs)
-    assert (pair.samples, pair.mean_cosine) == (2, pytest.approx(-0.5))
-    assert judge([pair])[0].verdict == "too short to tell"
-    (pair,) = over_seeds([[run_pair(None, None)]] * 3)
-    assert judge([pair])[0].verdict == "undefined"
+def test_seeds_of_both_signs_are_no_evidence_whatever_each_of_them_says():
+    cosines = (-0.17, -0.21, -0.13, 0.04, -0.19, 0.18)
+    for cosine in cosines:
+        assert found(TWO, [cosine], half=0.01).pairs[0].verdict in ("opposed", "aligned")
+    findings = judge(seeds(*cosines, half=0.01), (), over_seeds=True)
+    assert verdicts(findings.tasks) == ["no evidence"] * 2
+    assert verdicts(findings.pairs) == ["no evidence"]
 
 
-def test_unrelated_pairs_are_rarely_called_conflicting(monkeypatch):
-    """Of three pairs without conflict one is called so, or aligned, in about 5% of trainings."""
-    # statsmodels collects garbage in every call, which takes half a second beside TensorFlow.
-    monkeypatch.setattr(gc, "collect", lambda: 0)
+def test_a_cosine_over_seeds_stays_within_what_is_possible():
+    assert seeds(-0.99, -0.8, -0.99).pairs[0].cosine.low == -1.0
+
+
+def test_seeds_in_which_a_task_is_noise_do_not_count():
+    def runs(noisy):
+        summaries = [
+            probes(TWO, [-0.5 + i / 100], noise=["tip"] if i < noisy else []) for i in range(5)
+        ]
+        return over_seeds([Probes.model_validate(summary) for summary in summaries])
+
+    assert runs(2).tasks["tip"].kept.samples == 3
+    assert runs(2).tasks["fare"].kept.samples == 5
+    assert runs(3).tasks["tip"].kept.value is None
+    findings = judge(runs(3), (), over_seeds=True)
+    assert verdicts(findings.tasks) == ["cost", "noise"]
+
+
+def test_seeds_that_all_agree_to_the_last_digit():
+    findings = judge(seeds(-0.5, -0.5, -0.5), (), over_seeds=True)
+    assert findings.tasks[0].verdict == "cost"
+    assert judge(seeds(0.0, 0.0, 0.0), (), over_seeds=True).tasks[0].verdict == "no evidence"
+
+
+def test_unrelated_tasks_are_rarely_said_to_cost_each_other_something():
+    """Of three tasks without any loss or gain one is said to have some in 5% of comparisons."""
     draw = np.random.default_rng(0)
     wrong = 0
-    for _ in range(2000):
-        blocks = draw.normal(size=(3, 25))
-        errors = blocks.std(axis=1, ddof=1) / 5
-        pairs = zip(blocks.mean(axis=1), errors, strict=True)
-        findings = judge([means(mean, error, samples=25) for mean, error in pairs])
-        wrong += any(finding.strength for finding in findings)
-    assert 0.03 < wrong / 2000 < 0.07
+    for _ in range(1000):
+        runs = [with_kept(*(1 + draw.normal(size=3))) for _ in range(5)]
+        found = judge(over_seeds(runs), (), over_seeds=True).tasks
+        wrong += any(task.verdict != "no evidence" for task in found)
+    assert 0.03 < wrong / 1000 < 0.07
+
+
+# What noise hides.
+
+
+def hidden(cosine, *, control, batch_size=64, steps=True, **others):
+    summary = probes(TWO, [cosine], control=control, **others)
+    own = run_pairs(TWO, [cosine]) if steps else ()
+    findings = judge(
+        Probes.model_validate(summary),
+        [RunPair.model_validate(pair) for pair in own],
+        over_seeds=False,
+    )
+    return hidden_conflict(findings, batch_size)
+
+
+def test_a_loss_that_batches_show_no_more_than_one_task_alone_is_hidden():
+    told = hidden(-0.15, control=0.56, half=0.02)
+    assert (told.task, told.other) == TWO
+    assert (told.seen, told.by_noise) == (pytest.approx(0.65), 0.56)
+    assert told.enough_rows == 3140
+    assert told.is_of_steps
+    assert hidden(-0.15, control=0.54, half=0.02) is None  # it is seen
+    assert hidden(-0.15, control=0.56, half=0.2) is None  # there is no loss
+    assert hidden(0.15, control=0.56, half=0.02) is None
+    assert hidden(-0.15, control=0.76, half=0.02) is None  # not by chance, but the other way
+
+
+def test_from_the_noise_scale_on_nothing_is_hidden_by_noise():
+    assert hidden(-0.15, control=0.56, half=0.02, batch_size=3139)
+    assert hidden(-0.15, control=0.56, half=0.02, batch_size=None)
+    assert hidden(-0.15, control=0.56, half=0.02, batch_size=3140) is None
+
+
+def test_without_surgery_the_probes_chunks_tell_what_is_hidden():
+    told = hidden(-0.15, control=0.56, half=0.02, steps=False)
+    assert not told.is_of_steps
+    assert told.seen == pytest.approx(0.65)
 
 
 def test_strongest():
-    pairs = [(0.3, "b"), (-0.1, "c"), (0.01, "d"), (-0.5, "e"), (None, "f")]
-    findings = judge([means(cosine, cosine and 0.1, tasks=("a", t)) for cosine, t in pairs])
-    assert [finding.tasks[1] for finding in strongest(findings, 3)] == ["e", "c", "b"]
-    assert len(strongest(findings, 10)) == 4
+    cosines = (0.3, -0.1, 0.01, -0.5, None, *[None] * 10)
+    pairs = found("abcdef", cosines).pairs
+    assert [pair.tasks[1] for pair in strongest(pairs, 3)] == ["e", "c", "b"]
+    assert len(strongest(pairs, 10)) == 4
 
 
-# What the sentence says.
-
-
-def sentence(*pairs):
-    return conflict_sentence(judge(pairs))
-
-
-def test_the_sentence_about_one_pair():
-    assert sentence(means(-0.5, 0.01)) == (
-        "a and b conflict strongly: mean cosine of the gradients −0.50, "
-        "95% interval −0.52 to −0.48."
-    )
-    assert sentence(means(0.2, 0.01)).startswith("a and b are aligned moderately: ")
-    assert sentence(means(-0.007, 0.01)) == (
-        "There is no evidence that a and b conflict: mean cosine of the gradients −0.007, "
-        "95% interval −0.028 to 0.014."
-    )
-
-
-def test_a_tiny_cosine_is_not_oversold():
-    assert sentence(means(-0.02, 0.001)).startswith("a and b conflict only weakly: ")
-
-
-def test_the_sentence_about_several_pairs():
-    conflict = means(-0.5, 0.01, tasks=("a", "b"))
-    unrelated = means(0.001, 0.01, tasks=("a", "c"))
-    aligned = means(0.4, 0.01, tasks=("b", "c"))
-    assert sentence(conflict, unrelated, aligned) == (
-        "Of 3 pairs of tasks 1 conflicts, 1 is aligned and for 1 there is no evidence of conflict; "
-        "a and b conflict most, strongly: mean cosine of the gradients −0.50, 95% interval −0.52 "
-        "to −0.48."
-    )
-    assert sentence(unrelated, aligned, aligned).startswith(
-        "Of 3 pairs of tasks 2 are aligned and for 1 there is no evidence of conflict; the lowest "
-        "is that of a and c: "
-    )
-    assert sentence(unrelated, unrelated).startswith(
-        "There is no evidence that any of 2 pairs of tasks conflicts; the lowest is that of a and c"
-    )
-    undefined = means(None, None, tasks=("a", "d"))
-    assert "1 conflicts and for 2 it cannot be told; " in sentence(conflict, undefined, undefined)
-
-
-def test_an_interval_below_zero_that_is_no_evidence_is_explained():
-    told = sentence(*[means(-0.05, 0.02, tasks=("a", c)) for c in "bcd"])
-    assert told == (
-        "There is no evidence that any of 3 pairs of tasks conflicts; the lowest is that of a and "
-        "b: mean cosine of the gradients −0.050, 95% interval −0.092 to −0.008; among 3 pairs one "
-        "such interval is no evidence."
-    )
-
-
-def test_the_sentence_where_nothing_can_be_told():
-    assert sentence() == "There is one task, so there is nothing that it could conflict with."
-    assert "they share no variables" in sentence(means(None, None))
-    short = means(-0.3, None, samples=12, steps=12)
-    assert sentence(short).startswith(
-        "Training was too short to tell whether the tasks conflict: 12"
-    )
-
-
-def test_names_stay_on_one_line():
-    told = sentence(means(-0.5, 0.01, tasks=("a\nb", "c\x1b[31m")))
-    assert told.startswith("a b and c [31m conflict")
-
-
-# Trainings whose truth is known.
-
-
-def train(folder, kind, seed, surgery=None, rows=8000):
-    """Trains two tasks; returns the pairs of the whole run."""
-    keras.utils.set_random_seed(seed)
-    draw = np.random.default_rng(seed)
-    x = draw.normal(size=(rows, 8)).astype("float32")
-    one, other = x[:, :4].sum(axis=1), x[:, 4:].sum(axis=1)
-    second = {"conflict": -one, "aligned": one, "unrelated": other}[kind]
-    y = {"a": one + draw.normal(size=rows), "b": second + draw.normal(size=rows)}
-    inputs = keras.Input((8,))
-    head = keras.layers.Dense(1, kernel_initializer="zeros")(inputs)
-    outputs = {name: keras.layers.Identity(name=name)(head) for name in y}
-    model = MultiTaskModel(inputs, outputs)
-    # Slowly: while unrelated tasks are learned, they begin to compete for the head that they share.
-    optimizer = keras.optimizers.SGD(1e-5 if kind == "unrelated" else 1e-3)
-    model.compile(optimizer, loss=dict.fromkeys(y, "mse"), surgery=surgery)
-    model.fit(x, y, batch_size=32, verbose=0, callbacks=[ConflictMonitor(folder)])
-    return read_telemetry(str(folder)).run_pairs
-
-
-@pytest.mark.parametrize("surgery", [None, PCGrad("sum")], ids=["none", "pcgrad"])
-def test_tasks_that_conflict(tmp_path, surgery):
-    (finding,) = judge(train(tmp_path, "conflict", 0, surgery))
-    assert (finding.verdict, finding.strength) == ("conflict", "strong")
-    assert finding.cosine.high < -0.5
-    assert finding.conflicting.mean > 0.9
-
-
-def test_tasks_that_are_aligned(tmp_path):
-    (finding,) = judge(train(tmp_path, "aligned", 0))
-    assert (finding.verdict, finding.strength) == ("aligned", "strong")
-    assert finding.cosine.low > 0.5
-
-
-def test_unrelated_tasks_conflict_in_about_half_of_the_steps(tmp_path):
-    runs = [train(tmp_path / str(seed), "unrelated", seed) for seed in range(3)]
-    for findings in [judge(run) for run in runs] + [judge(over_seeds(runs))]:
-        assert findings[0].verdict == "no evidence of conflict"
-        assert findings[0].cosine.low < 0 < findings[0].cosine.high
-        assert 0.4 < findings[0].conflicting.mean < 0.6
-        assert conflict_sentence(findings).startswith("There is no evidence that a and b conflict")
-
-
-def test_less_than_twenty_steps_are_too_short(tmp_path):
-    pairs = train(tmp_path, "conflict", 0, rows=19 * 32)
-    findings = judge(pairs)
-    assert findings[0].verdict == "too short to tell"
-    assert findings[0].cosine.mean < -0.5
-    assert "too short to tell whether the tasks conflict: 19 steps" in conflict_sentence(findings)
-    enough = judge(train(tmp_path / "enough", "conflict", 0, rows=20 * 32))
-    assert enough[0].verdict == "conflict"
+def test_an_estimate_has_an_interval_only_with_both_ends():
+    assert Estimate(value=1.0, low=0.5).interval is None
+    assert Estimate(value=1.0, low=0.5, high=1.5).interval == (0.5, 1.5)
