@@ -39,7 +39,8 @@ class GradientProbe:
     Args:
         losses: From a chunk to one scalar loss for each task, by name; the mean over its rows, as
             in training, but with dropout off. Traced once as a `tf.function`.
-        variables: To differentiate by; those that only one task reaches do not count.
+        variables: To differentiate by; those that only one task reaches do not count. If no two
+            tasks share one, there is nothing to tell.
         weighting: Of the training: what it makes of each chunk's gradients is judged, too, if it
             says by an attribute, `is_pure = True`, that calling it changes nothing (`PCGrad` and
             `PPCGrad` do).
@@ -85,7 +86,7 @@ class GradientProbe:
             loss_weights: By task, 1 where missing.
 
         Raises:
-            ValueError: There are fewer than four chunks, or no two tasks share a variable.
+            ValueError: There are fewer than four chunks.
         """
         if len(chunks) < MIN_CHUNKS:
             raise ValueError(f"`chunks` are {len(chunks)}: pass at least {MIN_CHUNKS}")
@@ -101,12 +102,12 @@ class GradientProbe:
         return probe_statistics(products, weights, update_weights, step, chunk_rows)
 
     def _groups(self, chunks: Sequence[Any]) -> list[Sequence[Any]]:
-        """Chunks that are taken at once: one on each replica."""
-        size = _local_replicas()
+        """Chunks that are taken at once: one on each replica of this process."""
+        size = len(tf.distribute.get_strategy().extended.worker_devices) if _is_distributed() else 1
         return [chunks[first : first + size] for first in range(0, len(chunks), size)]
 
     def _of_group(self, chunks: Sequence[Any]) -> list[_ChunkGradients]:
-        if _local_replicas() == 1:
+        if not _is_distributed():
             return [_ChunkGradients(*self._gradients(chunk)) for chunk in chunks]
         strategy = tf.distribute.get_strategy()
         # A last group may be smaller: what the other replicas do is thrown away.
@@ -133,11 +134,6 @@ class GradientProbe:
             for variable, column in zip(variables, zip(*by_task, strict=True), strict=True)
             if sum(gradient is not None for gradient in column) > 1
         ]
-        if not shared:
-            raise ValueError(
-                f"no two of the tasks {list(self.tasks)} share a variable, so there is nothing "
-                "that they could conflict in"
-            )
         dense, sparse = [], []
         for variable, column in shared:
             if all(isinstance(one, tf.IndexedSlices) for one in column if one is not None):
@@ -224,8 +220,6 @@ def _inner_products(parts: Sequence[_ChunkGradients]) -> Array:
     return products.numpy().reshape(chunks, tasks, chunks, tasks)
 
 
-def _local_replicas() -> int:
-    """Those of this process."""
-    if not tf.distribute.has_strategy():
-        return 1
-    return len(tf.distribute.get_strategy().extended.worker_devices)
+def _is_distributed() -> bool:
+    """Whether variables have a copy on each replica, which only its own context can read."""
+    return bool(tf.distribute.has_strategy())

@@ -6,9 +6,11 @@ mean cosine of the training's own batches.
 
     python -m benchmarks.conflict.probes trainings
     python -m benchmarks.conflict.probes coverage
+    python -m benchmarks.conflict.probes nulls
 
 `coverage` draws the probes of 400 trainings anew, at the weights of one, and counts how often the
-95% intervals hold the truth.
+95% intervals hold the truth. `nulls` trains each of 20 tables of two tasks that have nothing in
+common but the noise of their labels with several seeds, and counts the verdicts over seeds.
 """
 
 from __future__ import annotations
@@ -31,6 +33,8 @@ from benchmarks.conflict.problems import PROBLEMS, Array, Problem, draw, make_mo
 from pcgrad import Probe, summarize_probes
 from pcgrad.keras import ConflictProbe, MultiTaskModel
 from pcgrad.probe_statistics import probe_statistics
+from pcgrad_tfx.conflict_report.probes import Probes, over_seeds
+from pcgrad_tfx.conflict_report.verdicts import judge
 
 _RESULTS = pathlib.Path(__file__).parents[1] / "results"
 
@@ -200,23 +204,52 @@ def covered(name: str, chunk_rows: int, repetitions: int) -> dict[str, Any]:
     }
 
 
+def judged(name: str, batch: int, table: int, seeds: Sequence[int]) -> dict[str, Any]:
+    """The report's verdicts over several trainings on one table."""
+    problem = PROBLEMS[name]
+    features, labels = draw(problem, _ROWS, np.random.default_rng(100 + table))
+    runs = []
+    for seed in seeds:
+        keras.utils.clear_session()
+        model = make_model(problem, 1000 * table + seed)
+        probe = ConflictProbe(features, labels, chunk_rows=batch, seed=seed)
+        model.fit(features, labels, batch_size=batch, epochs=_PASSES, verbose=0, callbacks=[probe])
+        runs.append(Probes.model_validate(probe.summary()))
+    found = judge(over_seeds(runs), (), over_seeds=True)
+    return {
+        "problem": name,
+        "batch": batch,
+        "table": table,
+        "seeds": len(seeds),
+        "tasks": [finding.verdict for finding in found.tasks],
+        "pairs": [finding.verdict for finding in found.pairs],
+        "cosines": [run.pairs[0].cosine.value for run in runs],
+    }
+
+
 def main() -> None:
-    """Runs one of the two parts."""
+    """Runs one of the parts."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("part", choices=["trainings", "coverage"])
+    parser.add_argument("part", choices=["trainings", "coverage", "nulls"])
     parser.add_argument("--problems", nargs="+", choices=PROBLEMS, default=list(PROBLEMS))
     parser.add_argument("--batches", nargs="+", type=int, default=[32, 128, 512])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--repetitions", type=int, default=_REPETITIONS)
     parser.add_argument("--output", type=pathlib.Path, default=_RESULTS)
+    parser.add_argument("--tables", type=int, default=20, help="of `nulls` (default: 20)")
     args = parser.parse_args()
     lines: list[dict[str, Any]] = []
     for name, batch in itertools.product(args.problems, args.batches):
         if args.part == "coverage":
             lines.append(covered(name, batch, args.repetitions))
             print(json.dumps(lines[-1]), flush=True)
+            continue
+        if args.part == "nulls":
+            for table in range(args.tables):
+                lines.append(judged(name, batch, table, args.seeds))
+                print(json.dumps(lines[-1]), flush=True)
             continue
         for seed in args.seeds:
             keras.utils.clear_session()
