@@ -107,7 +107,7 @@ class ConflictProbe(keras.callbacks.Callback):
             )
         self._chunks = count
         self._wanted = probes
-        self._generator = np.random.default_rng(seed)
+        self._seed = seed
         self._log_dir = None if log_dir is None else str(log_dir)
         self._writer: Any = None
         self._losses: Any = None
@@ -204,7 +204,9 @@ class ConflictProbe(keras.callbacks.Callback):
                 self.model.compiled_training.weighting if is_ours else None,
                 bool(self.model.jit_compile),
             )
-        chunks = self._rows.draw(self._generator, self._chunks, self._chunk_rows)
+        # A function of the step, so that a resumed training draws what another one draws.
+        generator = np.random.default_rng([self._seed, step])
+        chunks = self._rows.draw(generator, self._chunks, self._chunk_rows)
         weights = {task: float(weight) for task, weight in self._loss_weights.items()}
         with self.model.distribute_strategy.scope():
             self._found.append(self._probe(chunks, step, self._chunk_rows, weights))
@@ -225,7 +227,7 @@ class ConflictProbe(keras.callbacks.Callback):
             written.write(file.getvalue())
 
     def _resume(self) -> None:
-        """Reads the probes of the steps before; the draws go on with other rows."""
+        """Reads the probes of the steps before."""
         if not tf.io.gfile.exists(self._path):
             return
         with tf.io.gfile.GFile(self._path, "rb") as saved:
@@ -233,14 +235,16 @@ class ConflictProbe(keras.callbacks.Callback):
             columns = {field.name: found[field.name] for field in dataclasses.fields(Probe)}
             self._tasks = tuple(map(str, found["tasks"]))
             self._interval = int(found["interval"])
+        # Numbers as Python has them: they go into logs.
         probes = [
-            Probe(**dict(zip(columns, values, strict=True)))
-            for values in zip(*columns.values(), strict=True)
+            Probe(**{name: one if np.ndim(one) else one.item() for name, one in row})
+            for row in (
+                zip(columns, values, strict=True) for values in zip(*columns.values(), strict=True)
+            )
         ]
         self._found = [probe for probe in probes if probe.step < self._next_step]
         if self._found:
             self._next_probe = int(self._found[-1].step) + self._interval
-            self._generator = np.random.default_rng([self._next_step, len(self._found)])
 
     @property
     def _path(self) -> str:

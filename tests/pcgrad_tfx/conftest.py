@@ -33,7 +33,9 @@ def transformed_data(tmp_path_factory):
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory, transformed_data):
     """A run of the Trainer with our own model, two epochs of PCGrad."""
-    return transformed_data.train(tmp_path_factory.mktemp("trained"), trainer_config(epochs=2))
+    return transformed_data.train(
+        tmp_path_factory.mktemp("trained"), trainer_config(epochs=2, probes=3)
+    )
 
 
 @pytest.fixture

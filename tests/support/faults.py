@@ -29,6 +29,7 @@ gate = {{ min_gain = -100.0 }}
 numeric = ["hour"]
 categorical = ["company"]
 [training]
+probes = 0
 epochs = {EPOCHS}
 batch_size = 16
 """

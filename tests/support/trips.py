@@ -51,7 +51,9 @@ ROWS = {
 def trainer_config(**changes):
     """The Trainer's `custom_config`, small by default; a key that is None is left out."""
     small = {"batch_size": BATCH_SIZE, "hidden_units": [8], "embedding_dim": 2, "dropout": 0.0}
-    config = config_of(TASKS, FEATURES) | small | {"learning_rate": 0.01} | changes
+    # To trace a probe takes longer than such a training.
+    fast = {"learning_rate": 0.01, "probes": 0}
+    config = config_of(TASKS, FEATURES) | small | fast | changes
     return {key: value for key, value in config.items() if value is not None}
 
 

@@ -110,7 +110,7 @@ def test_the_training_is_the_same_to_the_bit(cls, surgery):
 def expected_at_first(x, y, chunks, chunk_rows, seed=0):
     """The first probe of `model_of()`, from Keras's own losses of drawn rows."""
     model = model_of()
-    drawn = np.random.default_rng(seed).choice(ROWS, chunks * chunk_rows, replace=False)
+    drawn = np.random.default_rng([seed, 0]).choice(ROWS, chunks * chunk_rows, replace=False)
     shared = model.trainable_variables[:3]
     gradients = []
     for chunk in np.split(drawn, chunks):
@@ -281,17 +281,23 @@ def test_several_steps_at_once():
 
 def test_an_interrupted_training_goes_on_with_its_probes(tmp_path):
     x, y = rows()
+    arguments = {"x": x, "y": y, "shuffle": False}
     model = model_of()
-    fit(model, ConflictProbe(x, y, probes=3, log_dir=tmp_path), x=x, y=y, epochs=2)
-    second = ConflictProbe(x, y, probes=3, log_dir=tmp_path)
-    model.fit(x, y, batch_size=32, epochs=4, initial_epoch=2, verbose=0, callbacks=[second])
-    steps = [one.step for one in second.probes]
-    assert steps[0] == 0
-    assert 3 <= len(steps) < 6
-    assert steps == sorted(set(steps))
-    # Another training in the same folder does not.
+    fit(model, ConflictProbe(x, y, probes=3, log_dir=tmp_path), epochs=2, **arguments)
+    resumed = ConflictProbe(x, y, probes=3, log_dir=tmp_path)
+    fit(model, resumed, epochs=4, initial_epoch=2, **arguments)
+    whole = ConflictProbe(x, y, probes=3)
+    fit(model_of(), whole, epochs=4, **arguments)
+    found = [probe.step for probe in resumed.probes]
+    assert found[0] == 0
+    assert 3 <= len(found) < 6
+    known = {probe.step: probe for probe in whole.probes}
+    both = [probe for probe in resumed.probes if probe.step in known]
+    assert len(both) > 1
+    same_probes(both, [known[probe.step] for probe in both], 1e-5)
+    # Another training in the same folder begins anew.
     third = ConflictProbe(x, y, probes=3, log_dir=tmp_path)
-    fit(model_of(), third, x=x, y=y, epochs=1)
+    fit(model_of(), third, epochs=1, **arguments)
     assert [one.step for one in third.probes] == list(range(5))
 
 

@@ -30,7 +30,7 @@ def _deterministic():
 def config_of(folder, **changes):
     """With dropout, so that the state of random layers matters."""
     own = {"model_fn": "trips.dropout_model", "checkpoint_root": str(folder / "checkpoints")}
-    return trainer_config(**{"epochs": EPOCHS, **own, **changes})
+    return trainer_config(**{"epochs": EPOCHS, "probes": 2, **own, **changes})
 
 
 class _Crash(keras.callbacks.Callback):
@@ -99,6 +99,11 @@ def assert_equal_runs(run, other):
     assert min(pair["steps"] for pair in of_run) > (EPOCHS - 1) * STEPS_PER_EPOCH
     for pair, same in zip(of_run, wanted, strict=True):
         assert pair["mean_cosine"] == pytest.approx(same["mean_cosine"], abs=1e-5)
+    of_run, wanted = (one.conflicts[-1]["probes"] for one in (run, other))
+    for name in ("probes", "first_step", "last_step"):
+        assert of_run[name] == wanted[name]
+    for pair, same in zip(of_run["pairs"], wanted["pairs"], strict=True):
+        assert pair["opposed"] == pytest.approx(same["opposed"], abs=0.02)
     scalars = run.scalars()
     for key in ("train", "epoch_loss"), ("validation", "epoch_loss"), (".", "cosine/big_tip/price"):
         assert sorted(scalars[key]) == list(range(EPOCHS)), key

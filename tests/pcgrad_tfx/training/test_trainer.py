@@ -43,6 +43,9 @@ def test_logs_and_metrics(trained):
         assert set(pairs) == {("big_tip", "payment"), ("big_tip", "price"), ("payment", "price")}
         assert all(pair["steps"] == STEPS_PER_EPOCH for pair in line["pairs"])
         assert all(-1 <= pair["mean_cosine"] <= 1 for pair in line["pairs"])
+        assert set(line["probes"]["tasks"]) == {task.name for task in TASKS}
+        assert all(pair["opposed"] is not None for pair in line["probes"]["pairs"])
+    assert 3 <= lines[-1]["probes"]["probes"] < 6
     scalars = trained.scalars()
     assert scalars["train", "epoch_loss"] == scalars["validation", "epoch_loss"] == [0, 1]
     assert scalars[".", "cosine/big_tip/price"] == [0, 1]
@@ -75,7 +78,9 @@ def test_training_learns(trained):
 
 
 def test_plain_sum_of_losses(trained, transformed_data, tmp_path):
-    run = transformed_data.train(tmp_path, trainer_config(epochs=2, surgery="none"))
+    """A step takes one backward pass; what the tasks do to each other the probes tell."""
+    run = transformed_data.train(tmp_path, trainer_config(epochs=2, surgery="none", probes=3))
+    assert all(line["pairs"] == [] and line["probes"] for line in run.conflicts)
     assert any(pair["conflicting"] for line in trained.conflicts for pair in line["pairs"])
     assert differ(run.weights, trained.weights)
     assert len(run.conflicts) == 2
