@@ -115,7 +115,7 @@ def compile_model(
         weighted_metrics=metrics[True] or None,
         # "sum", so that without a conflict a step is the plain step.
         surgery=surgery and surgery(reduction="sum", seed=config.seed),
-        gramian=config.gramian,
+        gramian=config.gramian or "tape",
     )
     if not model.built:
         raise ValueError(
