@@ -15,7 +15,8 @@ PACKAGES = {
 STOREYS = list(PACKAGES)
 STAGES = [
     "config", "data", "inspection", "example_gen", "validation", "transform", "training",
-    "evaluation", "pushing", "comparison", "conflict_report", "kubeflow",
+    "evaluation", "pushing", "comparison", "reference",
+    "conflict_report", "kubeflow",
 ]  # fmt: skip
 # Above and below all stages: the doors, and what knows none of them.
 DOORS = {"__init__", "trainer", "preprocessing", "tasks", "features"}

@@ -16,6 +16,7 @@ for _needed in ("tfx", "pydantic"):
 _ARTIFACT_TYPES = {
     "ComparisonResults": "pcgrad_tfx.comparison.component",
     "ConflictReportPage": "pcgrad_tfx.conflict_report.component",
+    "ReferenceScores": "pcgrad_tfx.reference.component",
 }
 
 

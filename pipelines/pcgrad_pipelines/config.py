@@ -30,6 +30,7 @@ from pcgrad_tfx.config.schema import parse_schema
 from pcgrad_tfx.config.tasks import Task, check_tasks, is_draft
 from pcgrad_tfx.config.training_config import Training
 from pcgrad_tfx.config.validation_messages import problem_lines
+from pcgrad_tfx.reference.settings import ReferenceSettings
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -154,6 +155,7 @@ class PipelineConfig(BaseModel):
         features: What it learns from. What is not listed in the TOML file is found in the data.
         training: How it is trained.
         evaluation: How it is judged.
+        reference: Whether boosted trees are trained beside the network.
         comparison: How methods are compared; they are not compared without it.
     """
 
@@ -174,6 +176,9 @@ class PipelineConfig(BaseModel):
     )
     training: Training = Field(Training(), description="how it is trained")
     evaluation: Evaluation = Field(Evaluation(), description="how it is judged")
+    reference: ReferenceSettings = Field(
+        ReferenceSettings(), description="boosted trees beside the network"
+    )
     comparison: ComparisonSettings | None = Field(None, description="how methods are compared")
 
     @field_validator("tasks")

@@ -60,8 +60,8 @@ def create_pipeline(
 
     Returns:
         The pipeline: CsvExampleGen or ImportExampleGen, StatisticsGen, schema, ExampleValidator,
-        ValidationGate, Transform, parameters, Trainer, Comparison, ConflictReport, baseline,
-        Evaluator, Pusher.
+        ValidationGate, Transform, parameters, Trainer, Reference, Comparison, ConflictReport,
+        baseline, Evaluator, Pusher.
     """
     ingestion = stages.ingest(config, files, settings.data_root)
     examples = ingestion.example_gen.outputs["examples"]

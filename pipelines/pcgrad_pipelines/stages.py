@@ -22,7 +22,7 @@ from tfx.v1.dsl.experimental import RuntimeParameter
 from pcgrad_pipelines.config import PipelineConfig
 from pcgrad_tfx.code_version import code_version
 from pcgrad_tfx.comparison.component import Comparison
-from pcgrad_tfx.config.features import required_columns
+from pcgrad_tfx.config.features import required_columns, transformed_name
 from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.conflict_report import ConflictReport
 from pcgrad_tfx.data.files import DataFiles
@@ -31,6 +31,7 @@ from pcgrad_tfx.evaluation.eval_config import eval_config
 from pcgrad_tfx.example_gen.csv_example_gen import CsvExampleGen
 from pcgrad_tfx.example_gen.import_example_gen import ImportExampleGen
 from pcgrad_tfx.pushing.pusher import Pusher
+from pcgrad_tfx.reference.component import Reference
 from pcgrad_tfx.training.task_definitions import definitions
 from pcgrad_tfx.validation.curated_schema import CuratedSchema
 from pcgrad_tfx.validation.validation_gate import ValidationGate
@@ -59,9 +60,10 @@ class ValidationNodes(NamedTuple):
 
 
 class TrainingNodes(NamedTuple):
-    """Nodes that train; `comparison` is None where none is configured."""
+    """Nodes that train; `reference` and `comparison` are None where they are not configured."""
 
     trainer: BaseNode
+    reference: BaseNode | None
     comparison: BaseNode | None
 
 
@@ -160,11 +162,11 @@ def train(
     parameters: BaseNode | None = None,
     checkpoint_root: str | None = None,
 ) -> TrainingNodes:
-    """The Trainer with our `run_fn`, and the comparison of methods.
+    """The Trainer with our `run_fn`, boosted trees as a reference, and the comparison of methods.
 
     Args:
         config: The configuration.
-        examples: What Transform was given; the comparison is scored on their split test.
+        examples: What Transform was given; trees and comparison are scored on their split test.
         transform: The Transform component.
         schema: Of the raw columns.
         parameters: A node with an output `hyperparameters`, which override the configuration's.
@@ -187,20 +189,26 @@ def train(
         eval_args=tfx.proto.EvalArgs(splits=["eval"]),
         custom_config=custom_config,
     )
-    if config.comparison is None:
-        return TrainingNodes(trainer, None)
-    comparison = Comparison(
-        examples=examples,
-        transformed_examples=transform.outputs["transformed_examples"],
-        transform_graph=transform.outputs["transform_graph"],
-        custom_config={
-            # It has methods and seeds of its own.
-            **{k: v for k, v in custom_config.items() if k not in ("surgery", "seed")},
-            "code_version": code_version("pcgrad_tfx.comparison.executor"),
-            "comparison": config.comparison.model_dump(mode="json", exclude_none=True),
-        },
-    )
-    return TrainingNodes(trainer, comparison)
+    transformed = {
+        "examples": examples,
+        "transformed_examples": transform.outputs["transformed_examples"],
+        "transform_graph": transform.outputs["transform_graph"],
+    }
+    reference = comparison = None
+    if config.reference.enabled:
+        categorical = [transformed_name(column) for column in config.features.categorical]
+        reference = Reference(**transformed, tasks=config.tasks, categorical=categorical)
+    if config.comparison is not None:
+        comparison = Comparison(
+            **transformed,
+            custom_config={
+                # It has methods and seeds of its own.
+                **{k: v for k, v in custom_config.items() if k not in ("surgery", "seed")},
+                "code_version": code_version("pcgrad_tfx.comparison.executor"),
+                "comparison": config.comparison.model_dump(mode="json", exclude_none=True),
+            },
+        )
+    return TrainingNodes(trainer, reference, comparison)
 
 
 def report(config: PipelineConfig, training: TrainingNodes, files: DataFiles | None) -> BaseNode:

@@ -15,6 +15,7 @@ from pcgrad_tfx.comparison.settings import ComparisonSettings
 from pcgrad_tfx.data.files import SPLITS, DataFiles
 from pcgrad_tfx.kubeflow.last_pushed import LastPushedModel
 from pcgrad_tfx.kubeflow.training_parameters import TrainingParameters
+from pcgrad_tfx.reference.settings import ReferenceSettings
 
 CONFIG = load_config(DEFAULT_CONFIG)
 FILES = DataFiles("data", {"all": "*.csv"}, "csv")
@@ -35,7 +36,7 @@ def producer(node, key):
 
 ALWAYS = {
     "CsvExampleGen", "StatisticsGen", "ExampleValidator", "ValidationGate", "Transform", "Trainer",
-    "ConflictReport", "Evaluator", "Pusher",
+    "Reference", "ConflictReport", "Evaluator", "Pusher",
 }  # fmt: skip
 
 
@@ -81,6 +82,20 @@ def test_a_comparison_is_run_where_one_is_asked_for():
     # It has all surgeries, so another one for the Trainer does not invalidate it.
     assert "surgery" not in config
     assert config["checkpoint_root"] == "checkpoints"
+
+
+def test_trees_see_what_the_network_sees_and_wait_for_no_model():
+    nodes = create()
+    inputs = nodes["Reference"].inputs
+    assert {producer(nodes["Reference"], key) for key in inputs} == {"CsvExampleGen", "Transform"}
+    categorical = json.loads(nodes["Reference"].exec_properties["categorical"])
+    assert categorical == [f"{column}_xf" for column in CONFIG.features.categorical]
+    assert not nodes["Reference"].downstream_nodes
+
+
+def test_trees_can_be_left_out():
+    nodes = create(reference=ReferenceSettings(enabled=False))
+    assert set(nodes) == (ALWAYS - {"Reference"}) | {"SchemaGen", "LatestBlessedModel"}
 
 
 def test_places_may_be_runtime_parameters():

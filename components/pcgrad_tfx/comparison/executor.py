@@ -10,36 +10,25 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import tensorflow as tf
 import tensorflow_transform as tft
 from pydantic import ValidationError
 from rich.progress import Progress
-from tfx import v1 as tfx
-from tfx.components.util import tfxio_utils
-from tfx.types import artifact_utils
-from tfx.utils import io_utils
-from tfx_bsl.public import tfxio
 
 from pcgrad_tfx import component
 from pcgrad_tfx.comparison.methods import SINGLE_TASK, STATIC_WEIGHTS, Candidate, candidates
 from pcgrad_tfx.comparison.results import ComparisonOutcome, Method, Run, write_comparison
 from pcgrad_tfx.comparison.runs import FinishedRuns, Trainings
 from pcgrad_tfx.comparison.settings import ComparisonSettings
+from pcgrad_tfx.comparison.splits import EVAL, TEST, TRAIN, read_test_split, split_files
 from pcgrad_tfx.comparison.statistics import mean_defined
 from pcgrad_tfx.component import Artifacts
 from pcgrad_tfx.config.training_config import TrainerConfig, trainer_config
 from pcgrad_tfx.config.validation_messages import problem_lines
 from pcgrad_tfx.data.example_files import check_whole, example_files
 from pcgrad_tfx.training.checkpoints import checkpoint_folder
-from pcgrad_tfx.training.dataset import InputData
 from pcgrad_tfx.training.inputs import read_inputs
 
 _SETTINGS_KEY = "comparison"
-
-# Of a batch of the test split.
-_SCORED_ROWS = 1024
-
-TRAIN, EVAL, TEST = "train", "eval", "test"
 
 
 class Executor(component.Executor):
@@ -111,13 +100,15 @@ def parse_config(custom_config: Mapping[str, Any]) -> tuple[TrainerConfig, Compa
 def _prepare(config: TrainerConfig, inputs: Artifacts) -> tuple[Trainings, dict[str, int]]:
     tft_output = tft.TFTransformOutput(inputs["transform_graph"].uri)
     transformed = inputs["transformed_examples"]
-    train_files = _files(transformed, TRAIN)
-    eval_files = _files(transformed, EVAL)
-    others = [*eval_files, *_files(inputs["examples"], TEST)]
+    train_files = split_files(transformed, TRAIN)
+    eval_files = split_files(transformed, EVAL)
+    others = [*eval_files, *split_files(inputs["examples"], TEST)]
     check_whole(example_files([*train_files, *others]))
     found = read_inputs(config, tft_output, train_files)
     # Small beside the training split, and read once for every run. Classes count as they are.
-    test_split = _test_split(inputs["examples"], tft_output, found.data.with_factors({})).cache()
+    test_split = read_test_split(
+        inputs["examples"], tft_output, found.data.with_factors({})
+    ).cache()
     counts = {TRAIN: found.rows}
     for name, split in ((EVAL, found.data.batches(eval_files)), (TEST, test_split)):
         counts[name] = sum(len(next(iter(labels.values()))) for _, labels, *_ in split)
@@ -125,21 +116,6 @@ def _prepare(config: TrainerConfig, inputs: Artifacts) -> tuple[Trainings, dict[
         if not count:
             raise ValueError(f"comparison: split {name!r} is empty; add data or change the splits")
     return Trainings(found, train_files, eval_files, test_split), counts
-
-
-def _test_split(
-    examples: tfx.dsl.Artifact, tft_output: tft.TFTransformOutput, data: InputData
-) -> tf.data.Dataset:
-    """The test split, transformed as a served model does it."""
-    layer = tft_output.transform_features_layer()
-    options = tfxio.TensorFlowDatasetOptions(batch_size=_SCORED_ROWS, num_epochs=1, shuffle=False)
-    read = tfxio_utils.get_tf_dataset_factory_from_artifact([examples], ["Comparison"])
-    raw = read(_files(examples, TEST), options, tft_output.raw_metadata.schema)
-    return raw.map(lambda row: data.split(layer(row)))
-
-
-def _files(examples: tfx.dsl.Artifact, split: str) -> list[str]:
-    return [io_utils.all_files_pattern(artifact_utils.get_split_uri([examples], split))]
 
 
 def _train(

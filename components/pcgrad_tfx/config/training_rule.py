@@ -24,14 +24,18 @@ _BINS = 16
 _ROWS_OF_BINS = 2_000
 _MOST_POSITIONS = 2_048
 
+# Of fewer, the gradients by the layers' weights are made as fast as what takes their place.
+_TASKS_BY_LAYER = 16
 
-def with_choices(training: AnyTraining, rows: int, columns: int) -> AnyTraining:
+
+def with_choices(training: AnyTraining, rows: int, columns: int, tasks: int = 1) -> AnyTraining:
     """Chooses what is open.
 
     - `batch_size`: 32 rows below 2,000, 64 below 8,000, 128 below 64,000, 256 beyond.
     - `epochs`: 12,000 steps, but at least 12 and at most 100 epochs; most trainings stop earlier.
     - `hidden_units`: 256, 256.
     - `encoding_bins`: 16 from 2,000 rows on, fewer with more than 128 columns, at least 2.
+    - `gramian`: "layerwise" from 16 tasks on, "tape" below.
 
     benchmarks/defaults.py measures it.
 
@@ -39,6 +43,7 @@ def with_choices(training: AnyTraining, rows: int, columns: int) -> AnyTraining:
         training: What is given.
         rows: Number of rows of the training data.
         columns: Number of features.
+        tasks: Number of tasks.
 
     Returns:
         A copy without anything open.
@@ -53,6 +58,7 @@ def with_choices(training: AnyTraining, rows: int, columns: int) -> AnyTraining:
         "epochs": min(_MOST_EPOCHS, max(_FEWEST_EPOCHS, epochs)),
         "hidden_units": _HIDDEN_UNITS,
         "encoding_bins": bins if bins > 1 else 0,
+        "gramian": "layerwise" if tasks >= _TASKS_BY_LAYER else "tape",
     }
     open_ones = {key: value for key, value in choices.items() if getattr(training, key) is None}
     return training.model_copy(update=open_ones)

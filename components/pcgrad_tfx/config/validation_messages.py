@@ -66,7 +66,7 @@ def _explain(problem: ErrorDetails, model: type[BaseModel]) -> str:
         return f"unknown key; {nearest(keys[-1], fields)}"
     value = brief(json.dumps(problem["input"], default=str))
     if kind == "literal_error" and field is not None:
-        choices = get_args(field.annotation)
+        choices = list(_choices(field.annotation))
         return f"{value} is not one of {', '.join(choices)}; {nearest(problem['input'], choices)}"
     if kind in _EXPECTED:
         return f"{value} is not {_EXPECTED[kind]}{hint}"
@@ -93,6 +93,12 @@ def _look_up(
 
 def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
     return {field.alias or name: field for name, field in model.model_fields.items()}
+
+
+def _choices(annotation: Any) -> Iterator[str]:
+    """The texts of a `Literal`, which may be one of several types."""
+    for argument in get_args(annotation):
+        yield from (argument,) if isinstance(argument, str) else _choices(argument)
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:

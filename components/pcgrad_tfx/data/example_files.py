@@ -11,6 +11,7 @@ import gzip
 import zlib
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 import tensorflow as tf
 
 # Rows among which the next one is drawn: bounds the memory whatever the number of rows.
@@ -37,17 +38,23 @@ def example_files(patterns: Sequence[str]) -> list[str]:
     return files
 
 
-def read_batches(files: Sequence[str], batch_size: int) -> tf.data.Dataset:
+def count_rows(files: Sequence[str]) -> int:
+    """The number of rows in gzipped TFRecords."""
+    return int(_records(files).batch(_SHUFFLED_ROWS).reduce(np.int64(0), _add_size).numpy())
+
+
+def read_batches(files: Sequence[str], batch_size: int, every: int = 1) -> tf.data.Dataset:
     """All rows once, in the order of the files.
 
     Args:
         files: Gzipped TFRecords.
         batch_size: Rows of a batch.
+        every: Only one of so many successive rows.
 
     Returns:
         Batches of serialized rows, [N] strings.
     """
-    return _records(files).batch(batch_size)
+    return _records(files).shard(every, 0).batch(batch_size)
 
 
 def read_shuffled_batches(
@@ -113,6 +120,10 @@ def read_to_the_end(file: str) -> None:
         # For Python a file of 0 bytes is whole, but nobody writes one.
         if not packed.size():
             raise EOFError("0 bytes")
+
+
+def _add_size(rows: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
+    return rows + tf.size(batch, tf.int64)
 
 
 def _records(files: Sequence[str]) -> tf.data.Dataset:

@@ -115,7 +115,7 @@ def compile_model(
         weighted_metrics=metrics[True] or None,
         # "sum", so that without a conflict a step is the plain step.
         surgery=surgery and surgery(reduction="sum", seed=config.seed),
-        gramian=config.gramian,
+        gramian=config.gramian or "tape",
     )
     if not model.built:
         raise ValueError(
@@ -133,8 +133,10 @@ def _optimizer(config: TrainerConfig, steps: int) -> keras.optimizers.Optimizer:
     rate: Any = config.learning_rate
     warmup = math.ceil(config.warmup * steps)
     if config.learning_rate_schedule == "cosine":
+        # An optimizer asks for the rate once for each variable, and a warm-up makes it a condition.
+        with_warmup = {"warmup_target": rate, "warmup_steps": warmup} if warmup else {}
         rate = keras.optimizers.schedules.CosineDecay(
-            0.0 if warmup else rate, steps - warmup, warmup_target=rate, warmup_steps=warmup
+            0.0 if warmup else rate, steps - warmup, **with_warmup
         )
     elif warmup:
         rate = keras.optimizers.schedules.PolynomialDecay(0.0, warmup, rate)

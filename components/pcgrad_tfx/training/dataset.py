@@ -56,7 +56,7 @@ class InputData:
                     "transformed features; write the rows' weights there in your preprocessing_fn"
                 )
             for key in {task.label_key, task.mask_key, task.weight_key} & set(self._spec):
-                if not _is_one_number(self._spec[key]):
+                if not is_one_number(self._spec[key]):
                     raise ValueError(
                         f"task {task.name!r}: the transformed feature {key!r} is not one number in "
                         "each row; make it a dense float32 or int64 tensor of [N] values in your "
@@ -76,19 +76,23 @@ class InputData:
         return other
 
     def batches(
-        self, files: Sequence[str], context: tf.distribute.InputContext | None = None
+        self,
+        files: Sequence[str],
+        context: tf.distribute.InputContext | None = None,
+        every: int = 1,
     ) -> tf.data.Dataset:
         """All rows once, in the order of the files.
 
         Args:
             files: File patterns.
             context: Of a process that reads its replicas' parts of each batch.
+            every: Only one of so many successive rows.
 
         Returns:
             Batches of (features by name, labels by task's name, float or integer [N], NaN where a
             label is missing); if some task has weights also of the weights of all, float32 [N].
         """
-        return self._parsed(read_batches(example_files(files), self._batch_size), context)
+        return self._parsed(read_batches(example_files(files), self._batch_size, every), context)
 
     def epochs(
         self,
@@ -164,7 +168,8 @@ class InputData:
         return weights * tf.gather(tf.constant(factors, tf.float32), ids)
 
 
-def _is_one_number(feature: Any) -> bool:
+def is_one_number(feature: Any) -> bool:
+    """Whether a transformed feature is a single number in each row."""
     return (
         isinstance(feature, tf.io.FixedLenFeature)
         and math.prod(feature.shape) == 1

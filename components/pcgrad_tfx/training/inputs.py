@@ -105,7 +105,7 @@ def read_inputs(
     found = label_statistics(batches, config.tasks, user_sizes)
     if not found.rows:
         raise ValueError(f"there is no row in {train_files}; check the train split")
-    config = with_choices(config, found.rows, len(data.feature_spec))
+    config = with_choices(config, found.rows, len(data.feature_spec), len(config.tasks))
     assert config.batch_size is not None
     assert config.encoding_bins is not None
     sizes: Mapping[str, int] = {}

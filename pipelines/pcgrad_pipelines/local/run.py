@@ -159,10 +159,10 @@ def _report(
     summary: RunSummary, console: LineStream, log_file: pathlib.Path, seconds: float
 ) -> None:
     from pcgrad_pipelines.local.console import rich_console
-    from pcgrad_pipelines.local.run_summary import results_table
+    from pcgrad_pipelines.local.run_summary import reference_sentences, results_table
 
     rich_console(console).print(results_table(summary))
-    for sentence in summary.verdict:
+    for sentence in (*reference_sentences(summary), *summary.verdict):
         print(textwrap.fill(sentence, 100))
     print(f"Report:          {_shown(summary.report)}")
     if summary.pushed:

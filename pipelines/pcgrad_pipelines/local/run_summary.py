@@ -13,6 +13,7 @@ from ml_metadata.proto import metadata_store_pb2 as mlmd
 from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.conflict_report import PAGE_FILE, read_verdict
 from pcgrad_tfx.evaluation.eval_config import TaskResult, read_results
+from pcgrad_tfx.reference.results import ReferenceOutcome, read_reference
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +40,7 @@ class RunSummary:
         training_logs: Folder of the TensorBoard logs and of `conflicts.jsonl`.
         report: The page about conflicts.
         verdict: Its sentences: whether the tasks conflict, whether surgery helps.
+        reference: What boosted trees reached; None if there are none.
     """
 
     results: Sequence[TaskResult]
@@ -47,6 +49,7 @@ class RunSummary:
     training_logs: str
     report: str
     verdict: Sequence[str]
+    reference: ReferenceOutcome | None
 
 
 def read_last_run(connection: mlmd.ConnectionConfig, pipeline_name: str) -> dict[str, NodeRun]:
@@ -98,6 +101,7 @@ def summarize(nodes: Mapping[str, NodeRun], tasks: Sequence[Task]) -> RunSummary
         training_logs=nodes["Trainer"].outputs["model_run"].uri,
         report=str(pathlib.Path(report) / PAGE_FILE),
         verdict=read_verdict(report),
+        reference=_read_reference(nodes),
     )
 
 
@@ -106,20 +110,41 @@ def results_table(summary: RunSummary) -> rich.table.Table:
     table = rich.table.Table(title="Test split", title_justify="left", box=rich.box.SIMPLE_HEAD)
     table.add_column("Task")
     table.add_column("Metric")
-    for heading in ("This model", "Constant prediction", "Last blessed model"):
+    trees = None
+    if summary.reference is not None:
+        trees = {score.task: score.value for score in summary.reference.tasks}
+    beside = [] if trees is None else ["Boosted trees"]
+    for heading in ("This model", *beside, "Constant prediction", "Last blessed model"):
         table.add_column(heading, justify="right")
     table.add_column("Verdict")
     for result in summary.results:
-        baseline = result.baseline_value
         table.add_row(
             result.task,
             result.metric,
             f"{result.value:.4f}",
+            *([] if trees is None else [_shown(trees.get(result.task), "–")]),
             f"{result.constant_value:.4f}",
-            "none yet" if baseline is None else f"{baseline:.4f}",
+            _shown(result.baseline_value, "none yet"),
             "passed" if result.passed else "failed: " + "; ".join(result.reasons),
         )
     return table
+
+
+def reference_sentences(summary: RunSummary) -> list[str]:
+    """What the boosted trees say about the network."""
+    if summary.reference is None:
+        return []
+    return summary.reference.sentences({result.task: result.value for result in summary.results})
+
+
+def _shown(value: float | None, otherwise: str) -> str:
+    return otherwise if value is None else f"{value:.4f}"
+
+
+def _read_reference(nodes: Mapping[str, NodeRun]) -> ReferenceOutcome | None:
+    if "Reference" not in nodes:
+        return None
+    return read_reference(nodes["Reference"].outputs["reference"].uri)
 
 
 def _outputs(store: metadata_store.MetadataStore, execution_id: int) -> dict[str, mlmd.Artifact]:

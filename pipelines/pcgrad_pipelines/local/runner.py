@@ -15,6 +15,7 @@ from pcgrad_pipelines.local.interruption import INTERRUPTED, TERMINATED, catch_i
 from pcgrad_pipelines.local.output_folder import check_metadata, lock_output
 from pcgrad_pipelines.local.run import FAILED, NOT_PUSHED, PUSHED, run_config
 from pcgrad_tfx.comparison.settings import ComparisonSettings
+from pcgrad_tfx.reference.settings import ReferenceSettings
 
 DEFAULT_CONFIG = pathlib.Path(__file__).parents[1] / "taxi.toml"
 
@@ -110,6 +111,8 @@ def run(args: argparse.Namespace) -> int:
     )
     if args.compare and config.comparison is None:
         config = config.model_copy(update={"comparison": ComparisonSettings()})
+    if args.no_reference:
+        config = config.model_copy(update={"reference": ReferenceSettings(enabled=False)})
     output = _output(args)
     with lock_output(output):
         check_metadata(output)
@@ -172,6 +175,10 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "--compare", action="store_true",
         help="also compare equal weights, PCGrad, PPCGrad, static loss weights and single tasks, "
         "several seeds each (takes some 45 trainings with three tasks)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--no-reference", action="store_true",
+        help="train no boosted trees beside the network (they take seconds)",
     )  # fmt: skip
     parser.add_argument(
         "--open", action="store_true", help="open the report in a browser when the run is done"

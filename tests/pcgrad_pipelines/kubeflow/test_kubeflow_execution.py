@@ -21,8 +21,8 @@ from pcgrad_tfx.kubeflow.last_pushed import ABSENT_PROPERTY
 
 STEPS = {
     "CsvExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "ValidationGate",
-    "Transform", "TrainingParameters", "Trainer", "ConflictReport", "LastPushedModel", "Evaluator",
-    "Pusher",
+    "Transform", "TrainingParameters", "Trainer", "Reference", "ConflictReport", "LastPushedModel",
+    "Evaluator", "Pusher",
 }  # fmt: skip
 
 

@@ -22,7 +22,8 @@ PARAMETERS = {
 }
 COMMON = {
     "CsvExampleGen", "StatisticsGen", "CuratedSchema", "ExampleValidator", "ValidationGate",
-    "Transform", "TrainingParameters", "Trainer", "ConflictReport", "Evaluator", "Pusher",
+    "Transform", "TrainingParameters", "Trainer", "Reference", "ConflictReport", "Evaluator",
+    "Pusher",
 }  # fmt: skip
 BASELINE = {
     "kfp": {"LastPushedModel"},

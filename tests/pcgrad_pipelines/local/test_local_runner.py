@@ -45,7 +45,7 @@ def test_help_is_immediate_and_names_the_flags_and_exit_codes():
         capture_output=True, text=True, check=True, cwd=DEFAULT_CONFIG.parents[2],
     )  # fmt: skip
     for flag in (
-        "--config", "--output", "--surgery", "--epochs", "--batch-size", "--seed",
+        "--config", "--output", "--no-reference", "--surgery", "--epochs", "--batch-size", "--seed",
         "--orchestrator", "--beam-runner", "--beam-arg", "--doctor", "--verbose", "exit codes",
     ):  # fmt: skip
         assert flag in process.stdout

@@ -22,7 +22,8 @@ CONFIG = load_config(DEFAULT_CONFIG)
 TASKS = {task.name: task for task in CONFIG.tasks}
 COMPONENTS = {
     "CsvExampleGen", "StatisticsGen", "CuratedSchema", "ExampleValidator", "ValidationGate",
-    "Transform", "Trainer", "ConflictReport", "LatestBlessedModel", "Evaluator", "Pusher",
+    "Transform", "Trainer", "Reference", "ConflictReport", "LatestBlessedModel", "Evaluator",
+    "Pusher",
 }  # fmt: skip
 
 

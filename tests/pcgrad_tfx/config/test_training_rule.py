@@ -11,7 +11,7 @@ from pcgrad_tfx.config.training_rule import with_choices
 
 PAGE = pathlib.Path(__file__).parents[3] / "docs" / "training.md"
 OPEN = [name for name, value in Training().model_dump().items() if value is None]
-CHOSEN = ["epochs", "batch_size", "hidden_units", "encoding_bins"]
+CHOSEN = ["epochs", "batch_size", "hidden_units", "encoding_bins", "gramian"]
 
 
 @pytest.mark.parametrize(
@@ -33,8 +33,15 @@ def test_choices(rows, columns, wanted):
     assert chosen.hidden_units == (256, 256)
 
 
+@pytest.mark.parametrize(("tasks", "gramian"), [(15, "tape"), (16, "layerwise")])
+def test_many_tasks_go_layer_by_layer(tasks, gramian):
+    assert with_choices(Training(), 10_000, 5, tasks).gramian == gramian
+
+
 def test_what_is_given_stays():
-    given = Training(epochs=3, batch_size=7, hidden_units=(), encoding_bins=0, learning_rate=0.1)
+    given = Training(
+        epochs=3, batch_size=7, hidden_units=(), encoding_bins=0, gramian="auto", learning_rate=0.1
+    )
     assert with_choices(given, 10_000, 5) == given
 
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 from tfx import v1 as tfx
 
 import pcgrad_tfx.training.trainer
+from pcgrad_tfx.config import training_rule
 from pcgrad_tfx.config.tasks import Task
 from transform_runs import config_of, to_example
 from transformed import op_determinism
@@ -131,6 +132,13 @@ def test_inner_products_layer_by_layer_teach_the_same(trained, transformed_data,
     assert "shared_0/kernel: product" in run.model.describe_gramian()
     assert "product" not in trained.model.describe_gramian()
     assert_same_weights(run.weights, trained.weights, atol=1e-5)
+
+
+@pytest.mark.usefixtures("not_exported")
+def test_of_many_tasks_they_are_taken_layer_by_layer(transformed_data, tmp_path, monkeypatch):
+    monkeypatch.setattr(training_rule, "_TASKS_BY_LAYER", len(TASKS))
+    run = transformed_data.train(tmp_path, trainer_config(epochs=1))
+    assert "shared_0/kernel: product" in run.model.describe_gramian()
 
 
 @pytest.mark.usefixtures("not_exported")

@@ -1,0 +1,1 @@
+"""Boosted trees on the same rows: whether the network is any good."""

@@ -1,0 +1,64 @@
+"""The table at the end of a run, and what is said below it."""
+
+import io
+
+import pytest
+import rich.console
+
+from pcgrad_pipelines.local import run, runner
+from pcgrad_pipelines.local.run_summary import RunSummary, reference_sentences, results_table
+from pcgrad_tfx.evaluation.eval_config import TaskResult
+from pcgrad_tfx.reference.results import ReferenceOutcome, TaskScore
+
+TREES = {"fare": 0.84, "tip": 0.7}
+
+
+def summary(reference=None):
+    results = [
+        TaskResult(name, "r_squared", value, 0.0, None, True, (), {})
+        for name, value in {"fare": 0.72, "tip": 0.71, "rest": 0.5}.items()
+    ]
+    return RunSummary(results, None, "model", "logs", "report.html", ["No conflict."], reference)
+
+
+@pytest.fixture
+def with_trees():
+    scores = [
+        TaskScore(task=task, metric="r_squared", value=value, test_rows=10_000)
+        for task, value in TREES.items()
+    ]
+    return summary(ReferenceOutcome(tasks=scores, rows=80_000, all_rows=80_000, left_out=("rest",)))
+
+
+def lines(of):
+    console = rich.console.Console(file=io.StringIO(), width=110)
+    console.print(results_table(of))
+    return [" ".join(line.split()) for line in console.file.getvalue().splitlines()]
+
+
+def test_trees_stand_beside_the_model(with_trees):
+    printed = lines(with_trees)
+    assert "Task Metric This model Boosted trees Constant prediction" in printed[2]
+    assert "fare r_squared 0.7200 0.8400 0.0000 none yet passed" in printed
+    assert "rest r_squared 0.5000 – 0.0000 none yet passed" in printed
+
+
+def test_without_trees_there_is_no_column():
+    printed = lines(summary())
+    assert "Task Metric This model Constant prediction" in printed[2]
+    assert "fare r_squared 0.7200 0.0000 none yet passed" in printed
+    assert reference_sentences(summary()) == []
+
+
+def test_below_the_table_stands_where_trees_are_ahead(with_trees):
+    ahead, left_out = reference_sentences(with_trees)
+    assert ahead.startswith("Boosted trees are ahead on fare: there the network")
+    assert left_out == "Boosted trees of rest would have taken too long."
+
+
+@pytest.mark.parametrize(("arguments", "enabled"), [([], True), (["--no-reference"], False)])
+def test_a_flag_leaves_trees_out(tmp_path, monkeypatch, arguments, enabled):
+    seen = []
+    monkeypatch.setattr(runner, "run_config", lambda config, *_: seen.append(config) or run.PUSHED)
+    assert runner.main(["--output", str(tmp_path), *arguments]) == run.PUSHED
+    assert [config.reference.enabled for config in seen] == [enabled]

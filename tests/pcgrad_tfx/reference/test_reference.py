@@ -1,0 +1,199 @@
+"""The reference's numbers, against scikit-learn called by hand on the same rows."""
+
+import functools
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from sklearn import metrics
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from tfx.components.util import examples_utils
+from tfx.proto import example_gen_pb2
+from tfx.types import artifact_utils, standard_artifacts
+
+from comparison_runs import write_test_split
+from pcgrad_tfx.config.features import Features
+from pcgrad_tfx.config.tasks import Task
+from pcgrad_tfx.reference import component
+from pcgrad_tfx.reference.component import Executor, Reference, ReferenceScores
+from pcgrad_tfx.reference.results import read_reference
+from pcgrad_tfx.training.task_definitions import definitions
+from pcgrad_tfx.transform.preprocessing import preprocessing_fn
+from transform_runs import config_of
+from transformed import TransformedData, artifact, write_transformed
+
+TASKS = (
+    Task(name="click", kind="binary", column="click", weight="cost", class_weight="balanced"),
+    Task(name="bought", kind="binary", column="bought", only_where={"click": 1}),
+    Task(name="amount", kind="regression", column="amount", weight="cost"),
+    Task(name="income", kind="regression", column="income", log_scale=True, loss="huber"),
+    Task(name="grade", kind="multiclass", column="grade", classes=("a", "b", "c")),
+)
+FEATURES = Features(numeric=("x",), categorical=("shop",), bucketized={"age": 4})
+SPEC = {
+    **dict.fromkeys(("x", "amount", "income", "cost"), tf.io.VarLenFeature(tf.float32)),
+    **dict.fromkeys(("age", "click", "bought"), tf.io.VarLenFeature(tf.int64)),
+    **dict.fromkeys(("shop", "grade"), tf.io.VarLenFeature(tf.string)),
+}
+
+
+def made(count, seed):
+    """Rows whose labels follow from the features, some of them without a label or a weight."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for _ in range(count):
+        x, age, shop = float(np.float32(rng.normal())), int(rng.integers(90)), int(rng.integers(20))
+        row = {
+            "x": [x],
+            "age": [age],
+            "shop": [f"shop {shop}"],
+            "click": [int(x + shop % 3 + rng.normal() > 1)],
+            "bought": [int(x - shop % 2 + rng.normal() > 0)],
+            "amount": [20 + 5 * abs(x) + age / 10 + shop % 3 + float(rng.normal())],
+            "income": [float(np.exp(5 + x + rng.normal() / 2))],
+            "grade": ["abc"[int(np.clip(x + 1 + shop % 2 - rng.random(), 0, 2))]],
+            "cost": [float(rng.exponential(10))],
+        }
+        for column in ("x", "amount", "grade", "cost"):
+            if rng.random() < 0.1:
+                row[column] = []
+        rows.append(row)
+    return rows
+
+
+ROWS = {"train": made(600, 1), "eval": made(20, 2), "test": made(300, 3)}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("reference")
+    config = config_of(TASKS, FEATURES)
+    function = functools.partial(preprocessing_fn, custom_config=config)
+    write_transformed(folder, function, SPEC, ROWS)
+    write_test_split(folder / "raw", ROWS["test"])
+    return TransformedData(folder)
+
+
+def run(data, folder):
+    """Runs the executor, and reads what it wrote."""
+    raw = artifact(standard_artifacts.Examples, data.folder / "raw")
+    raw.split_names = artifact_utils.encode_split_names(["test"])
+    examples_utils.set_payload_format(raw, example_gen_pb2.FORMAT_TF_EXAMPLE)
+    inputs = data.inputs()
+    properties = {
+        "tasks": json.dumps(list(definitions(TASKS).values())),
+        "categorical": json.dumps(["shop_xf"]),
+    }
+    Executor().Do(
+        {
+            "examples": [raw],
+            "transformed_examples": inputs["examples"],
+            "transform_graph": inputs["transform_graph"],
+        },
+        {"reference": [artifact(ReferenceScores, folder)]},
+        properties,
+    )
+    return read_reference(str(folder))
+
+
+@pytest.fixture(scope="module")
+def outcome(data, tmp_path_factory):
+    return run(data, tmp_path_factory.mktemp("outcome"))
+
+
+def rows_of(data, split):
+    """All of a split that Transform wrote: features, labels, weights."""
+    (batch,) = data.input_data(TASKS, batch_size=len(ROWS[split])).batches(data.files(split))
+    features, labels, weights = batch
+    columns = ["x_xf", "shop_xf", "age_xf"]
+    values = np.stack([features[name].numpy().astype("float32") for name in columns], axis=1)
+    numpy = {name: value.numpy().astype(float) for name, value in labels.items()}
+    return values, numpy, {name: value.numpy() for name, value in weights.items()}
+
+
+def by_hand(task, train, test):
+    """scikit-learn's own defaults, and its own metrics, on the rows that have the label."""
+    settings = {"categorical_features": [False, True, False], "random_state": 0}
+    (x, label, weight), (x_test, label_test, weight_test) = (
+        [values[known] for values in (features, labels[task], weights[task])]
+        for features, labels, weights in (train, test)
+        for known in [np.isfinite(labels[task]) & (weights[task] > 0)]
+    )
+    if task in ("amount", "income"):
+        trees = HistGradientBoostingRegressor(**settings)
+        if task == "income":
+            predicted = np.expm1(trees.fit(x, np.log1p(label), weight).predict(x_test))
+        else:
+            predicted = trees.fit(x, label, weight).predict(x_test)
+        return metrics.r2_score(label_test, predicted, sample_weight=weight_test)
+    trees = HistGradientBoostingClassifier(**settings).fit(x, label, weight)
+    predicted = trees.predict_proba(x_test)
+    if task == "grade":
+        return metrics.roc_auc_score(label_test, predicted, multi_class="ovr")
+    return metrics.roc_auc_score(label_test, predicted[:, 1], sample_weight=weight_test)
+
+
+@pytest.mark.parametrize("task", [task.name for task in TASKS])
+def test_each_value_is_scikit_learns(data, outcome, task):
+    (found,) = [score for score in outcome.tasks if score.task == task]
+    expected = by_hand(task, rows_of(data, "train"), rows_of(data, "test"))
+    assert found.value == pytest.approx(expected, abs=1e-6)
+    assert found.value > {"r_squared": 0.1, "auc": 0.6}[found.metric]
+
+
+def test_it_says_which_rows_the_values_are_of(outcome):
+    assert (outcome.rows, outcome.all_rows, outcome.left_out) == (600, 600, ())
+    counts = {score.task: score.test_rows for score in outcome.tasks}
+    test = ROWS["test"]
+    assert counts == {
+        "click": sum(bool(row["cost"]) for row in test),
+        "bought": sum(row["click"] == [1] for row in test),
+        "amount": sum(bool(row["cost"] and row["amount"]) for row in test),
+        "income": len(test),
+        "grade": sum(bool(row["grade"]) for row in test),
+    }
+
+
+def test_of_many_rows_it_takes_one_of_several(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(component, "_MOST_ROWS", 250)
+    found = run(data, tmp_path)
+    assert (found.rows, found.all_rows) == (200, 600)
+    train = rows_of(data, "train")
+    third = (
+        train[0][::3],
+        *({name: values[::3] for name, values in of.items()} for of in train[1:]),
+    )
+    values = {score.task: score.value for score in found.tasks}
+    assert values["income"] == pytest.approx(by_hand("income", third, rows_of(data, "test")))
+    assert found.sentences(dict.fromkeys(values, 1.0)) == [
+        "Boosted trees were given 200 of the 600 rows of train."
+    ]
+
+
+def test_tasks_that_take_too_long_are_left_out(data, tmp_path, monkeypatch):
+    # Three columns, 600 rows: enough for three outputs; a multiclass task has three.
+    monkeypatch.setattr(component, "_MOST_WORK", 3 * 3 * (600 + component._ROWS_OF_A_COLUMN))
+    found = run(data, tmp_path)
+    assert [score.task for score in found.tasks] == ["click", "bought", "amount"]
+    assert found.left_out == ("income", "grade")
+    assert found.sentences({"click": 1.0, "bought": 1.0, "amount": 1.0}) == [
+        "Boosted trees of income and grade would have taken too long."
+    ]
+
+
+def test_what_a_network_learns_a_task_by_is_none_of_its_business():
+    channels = {
+        "examples": standard_artifacts.Examples,
+        "transformed_examples": standard_artifacts.Examples,
+        "transform_graph": standard_artifacts.TransformGraph,
+    }
+
+    def properties(task):
+        given = {name: component.tfx.dsl.Channel(type=kind) for name, kind in channels.items()}
+        return Reference(**given, tasks=[task]).exec_properties
+
+    amount = Task(name="amount", kind="regression", column="amount")
+    huber = amount.model_copy(update={"loss": "huber", "loss_weight": 3.0})
+    assert properties(huber) == properties(amount)
+    assert properties(amount.model_copy(update={"log_scale": True})) != properties(amount)
