@@ -1,27 +1,155 @@
-"""Reads CSV files as ExampleGen does: the first line is the header, records may hold line breaks.
+"""Reads CSV files of any dialect as ExampleGen does: records may hold line breaks.
 
-The checks and our CsvExampleGen read with the same functions, so what is checked is what is
-generated. A file whose name ends in `.gz` is unpacked on the way.
+The checks and our CsvExampleGen read with the same class, so what is checked is what is generated.
+Spaces around names and cells do not count, blank lines neither, and a header that is repeated among
+the rows, in a file put together from several, is left out.
 """
 
 from __future__ import annotations
 
-import codecs
 import csv
 import difflib
-import gzip
+import functools
+import itertools
 import os
-import zlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import tensorflow as tf
 
-from pcgrad_tfx.errors import DataError, shown
+from pcgrad_tfx.config.dialect import PLAIN, Dialect
+from pcgrad_tfx.data.number_formats import normalizer
+from pcgrad_tfx.data.text_files import read_lines, unreadable
+from pcgrad_tfx.errors import DataError
 
-CSV_ENDINGS = (".csv", ".csv.gz")
+CSV_ENDINGS = tuple(
+    ending + packed
+    for ending in (".csv", ".tsv", ".txt", ".data")
+    for packed in ("", ".gz", ".zst")
+)
 
 _OTHER_SEPARATORS = {";": "';'", "\t": "a tab", "|": "'|'"}
+
+
+class CsvFile:
+    """A CSV file.
+
+    Args:
+        path: The file, on any file system that TFX can open.
+        dialect: How it is written.
+        missing: Texts that stand for a missing value, besides the empty one.
+
+    Attributes:
+        path: The file.
+        repeated_headers: How many rows of those that `rows` has read repeat the header.
+    """
+
+    def __init__(self, path: str, dialect: Dialect = PLAIN, missing: Collection[str] = ()) -> None:
+        self.path = path
+        self.repeated_headers = 0
+        self._dialect = dialect
+        self._missing = {text.strip() for text in missing}
+        self._normalize = normalizer(dialect)
+
+    @functools.cached_property
+    def columns(self) -> list[str]:
+        """The columns' names; a column without one is `unnamed_` and its place.
+
+        Raises:
+            DataError: The file cannot be read, or has other separators.
+        """
+        names = self._first_record
+        separator = self._dialect.separator
+        if len(names) == 1:
+            for other, name in _OTHER_SEPARATORS.items():
+                if other in names[0] and other != separator:
+                    raise DataError(
+                        f"{self.path}:1: the columns are separated by {name}; write "
+                        f"separator = {_toml(other)} under [data] (`tfx-pcgrad init` finds how a "
+                        "file is written)"
+                    )
+        if not self._dialect.header:
+            return [f"column_{place}" for place in range(1, len(names) + 1)]
+        return _told_apart([name or f"unnamed_{place}" for place, name in enumerate(names, 1)])
+
+    def rows(self) -> Iterator[tuple[int, list[str]]]:
+        """Reads the rows.
+
+        Yields:
+            The number of a row's first line, and its cells, one for each column; empty where the
+            value is missing.
+
+        Raises:
+            DataError: The file cannot be read, or a row has another number of cells.
+        """
+        columns, header = self.columns, self._first_record
+        records = self._records()
+        if self._dialect.header:
+            next(records)
+        for line, cells in records:
+            if len(cells) != len(columns):
+                raise DataError(
+                    f"{self.path}:{line}: a row of length {len(cells)} below {len(columns)} column "
+                    "names; complete the row, or put a text with separators in quotes"
+                )
+            if cells == header and self._dialect.header:
+                self.repeated_headers += 1
+                continue
+            yield line, self._values(cells)
+
+    def _values(self, cells: list[str]) -> list[str]:
+        if self._missing:
+            cells = ["" if cell in self._missing else cell for cell in cells]
+        if self._normalize is not None:
+            cells = [self._normalize(cell) for cell in cells]
+        return cells
+
+    @functools.cached_property
+    def _first_record(self) -> list[str]:
+        first = next(self._records(), None)
+        if first is None:
+            raise DataError(f"{self.path}: the file is empty; it needs a header line and data rows")
+        return first[1]
+
+    def _records(self) -> Iterator[tuple[int, list[str]]]:
+        """All records, with the numbers of their first lines."""
+        lines = read_lines(self.path, self._dialect.encoding)
+        separator, quote = self._dialect.separator, self._dialect.quote
+        if separator == " ":
+            # Columns that are aligned by spaces.
+            lines = (" ".join(line.split()) for line in lines)
+        options: dict[str, Any] = {"quotechar": quote} if quote else {"quoting": csv.QUOTE_NONE}
+        # `strict`, because it would guess at stray quotes.
+        reader = csv.reader(
+            lines, delimiter=separator, skipinitialspace=separator != " ", strict=True, **options
+        )
+        while True:
+            line = reader.line_num + 1
+            try:
+                cells = [cell.strip() for cell in next(reader)]
+            except StopIteration:
+                return
+            except csv.Error as error:
+                raise self._broken(line, str(error)) from error
+            if len(cells) > 1 or any(cells):
+                yield line, cells
+
+    def _broken(self, line: int, reason: str) -> DataError:
+        where = f"{self.path}:{line}"
+        if "field limit" in reason:
+            return DataError(
+                f"{where}: a cell of more than {csv.field_size_limit():,} characters; "
+                f"shorten it, or close a quote ({self._dialect.quote}) that was left open"
+            )
+        if "unexpected end of data" in reason:
+            return DataError(
+                f"{where}: a quote ({self._dialect.quote}) opens here and never closes; close it"
+            )
+        reason = reason.partition(" - ")[0]  # Without advice for programmers.
+        return DataError(
+            f"{where}: cannot be read as CSV ({reason}); put a cell with quotes, separators "
+            "or line breaks in double quotes, and double the quotes in it"
+        )
 
 
 def find_files(input_base: str, pattern: str, kind: str = "CSV") -> list[str]:
@@ -62,151 +190,15 @@ def find_files(input_base: str, pattern: str, kind: str = "CSV") -> list[str]:
     raise DataError(f"{input_base}: no file {pattern!r} in this folder{hint}")
 
 
-def read_header(file: str) -> list[str]:
-    """Reads the names of the columns: the first line, cut at the commas.
-
-    Raises:
-        DataError: The file cannot be read, or its first line is no header.
-    """
-    first = next(_lines(file), b"")
-    if not first:
-        raise DataError(f"{file}: the file is empty; it needs a header line and data rows")
-    # TFX would make the mark a part of the first column's name.
-    if first.startswith(codecs.BOM_UTF8):
-        raise DataError(
-            f"{file}:1: starts with a UTF-8 byte order mark; save it as UTF-8 without BOM"
-        )
-    header = _text(file, 1, first).strip()
-    if "\r" in header:
-        raise DataError(f"{file}:1: the lines end in a bare carriage return; save it with LF")
-    columns = header.split(",")
-    if len(columns) == 1:
-        for separator, name in _OTHER_SEPARATORS.items():
-            if separator in header:
-                raise DataError(
-                    f"{file}:1: the columns are separated by {name}; save the file with commas "
-                    "between the columns and a point in decimal numbers"
-                )
-    if '"' in header:
-        raise DataError(
-            f"{file}:1: TFX takes the quotes in the header for a part of the columns' names; "
-            "write the names without quotes"
-        )
-    seen: set[str] = set()
-    for position, name in enumerate(columns, start=1):
-        if not name.strip():
-            raise DataError(
-                f"{file}:1: column {position} of {len(columns)} has no name; name or remove it"
-            )
-        if name in seen:
-            raise DataError(
-                f"{file}:1: column {shown(name)}: stands twice in the header; rename one"
-            )
-        seen.add(name)
-    return columns
+def _told_apart(names: Iterable[str]) -> list[str]:
+    """Names of which those that have occurred before get a number."""
+    unique: dict[str, None] = {}
+    for name in names:
+        numbered = (f"{name}_{number}" for number in itertools.count(2))
+        candidates = itertools.chain([name], numbered)
+        unique[next(candidate for candidate in candidates if candidate not in unique)] = None
+    return list(unique)
 
 
-def read_rows(
-    file: str, columns: Sequence[str], missing: Collection[str] = ()
-) -> Iterator[tuple[int, list[str]]]:
-    """Reads the rows below the header.
-
-    Args:
-        file: The file.
-        columns: The names in its header.
-        missing: Texts that stand for a missing value, besides the empty one.
-
-    Yields:
-        The number of a row's first line, and its cells, one for each column; empty where the value
-        is missing.
-
-    Raises:
-        DataError: The file cannot be read, or a row has another number of cells.
-    """
-    for line, record in _records(file):
-        try:
-            # TFX parses record by record too. `strict`, because it would guess at stray quotes.
-            cells = next(csv.reader([record], strict=True))
-        except csv.Error as error:
-            if "field limit" in str(error):
-                raise DataError(
-                    f"{file}:{line}: a cell of more than {csv.field_size_limit():,} characters; "
-                    'shorten it, or close a quote (") that was left open'
-                ) from error
-            reason = str(error).partition(" - ")[0]  # Without advice for programmers.
-            raise DataError(
-                f"{file}:{line}: cannot be read as CSV ({reason}); put a cell with quotes, commas "
-                "or line breaks in double quotes, and double the quotes in it"
-            ) from error
-        if not cells:  # TFX skips blank lines.
-            continue
-        if len(cells) != len(columns):
-            raise DataError(
-                f"{file}:{line}: a row of length {len(cells)} below {len(columns)} column names; "
-                "complete the row, or put a text with commas in double quotes"
-            )
-        if missing:
-            cells = ["" if cell.strip() in missing else cell for cell in cells]
-        yield line, cells
-
-
-def _records(file: str) -> Iterator[tuple[int, str]]:
-    """Records below the header with their first lines' numbers; quotes that are even end one."""
-    parts: list[str] = []
-    start = quotes = 0
-    for line, raw in enumerate(_lines(file), start=1):
-        if line == 1:
-            continue
-        text = _text(file, line, raw)
-        if not parts:
-            start = line
-        parts.append(text)
-        quotes += text.count('"')
-        if quotes % 2 == 0:
-            yield start, "".join(parts)
-            parts.clear()
-            quotes = 0
-    if parts:
-        raise DataError(f'{file}:{start}: a quote (") opens here and never closes; close it')
-
-
-def _text(file: str, line: int, raw: bytes) -> str:
-    if b"\0" in raw:
-        raise DataError(
-            f"{file}:{line}: holds a NUL byte; save the file as plain UTF-8 text, not UTF-16"
-        )
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{file}:{line}: byte 0x{raw[error.start]:02x} is not UTF-8; save the file as UTF-8 "
-            "(if it is compressed, name it .csv.gz)"
-        ) from error
-
-
-def _lines(file: str) -> Iterator[bytes]:
-    try:
-        with tf.io.gfile.GFile(file, "rb") as raw:
-            stream: Any = gzip.GzipFile(fileobj=raw) if file.endswith(".gz") else raw
-            # In pieces, because GFile's own lines have lost their carriage returns.
-            rest = b""
-            while piece := stream.read(1 << 20):
-                *lines, rest = (rest + piece).split(b"\n")
-                yield from (line + b"\n" for line in lines)
-            if rest:
-                yield rest
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(
-            f"{file}: no whole gzip file ({error}); copy it again, or compress it again"
-        ) from error
-    except (OSError, tf.errors.OpError) as error:
-        raise unreadable(file, error) from error
-
-
-def unreadable(
-    path: str, error: Exception, remedy: str = "correct the path or the access rights"
-) -> DataError:
-    """The error for a file or folder that cannot be read."""
-    # Without the node of the graph, which TensorFlow names first.
-    reason = str(error).splitlines()[0].rpartition("}} ")[2]
-    return DataError(f"{path}: cannot be read ({reason}); {remedy}")
+def _toml(text: str) -> str:
+    return '"\\t"' if text == "\t" else f'"{text}"'

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pcgrad_tfx.config.dialect import PLAIN, Dialect
 from pcgrad_tfx.config.features import Features, required_columns
 from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.data.files import DataFiles, check_data, find_data
@@ -44,6 +45,7 @@ def inspect_data(
     tasks: Sequence[Task],
     features: Features,
     missing: Sequence[str] = (),
+    dialect: Dialect = PLAIN,
     slices: Sequence[Sequence[str]] = (),
 ) -> Inspection:
     """Checks the data, completes tasks and features by them, and looks for leaks.
@@ -54,6 +56,7 @@ def inspect_data(
         tasks: What to learn; classes and texts may be left to be found.
         features: What to learn from; the lists may be left to be found.
         missing: Texts that stand for a missing value in CSV files.
+        dialect: How CSV files are written.
         slices: Raw columns that the evaluation is sliced by.
 
     Returns:
@@ -69,7 +72,8 @@ def inspect_data(
     known, checked = required_columns(features, tasks, slices)
     # Of these it is yet to be found out whether they hold 0 and 1, or texts.
     checked -= named
-    summary = check_data(files, required=known, numeric=checked, missing=missing, sample=sample)
+    reading: dict[str, Any] = {"missing": missing, "dialect": dialect}
+    summary = check_data(files, required=known, numeric=checked, **reading, sample=sample)
     texts = summary.text_columns
     completed = []
     for position, task in enumerate(tasks):
@@ -86,6 +90,8 @@ def inspect_data(
         looked_at = looked_at - {task.column for task in tasks if task.classes}
     looked_at_kinds = [kinds[name] for name in kinds if name in looked_at]
     remarks = list(_missing_texts(looked_at_kinds, files))
+    if summary.repeated_headers:
+        remarks.append(f"rows that repeat the header are left out: {summary.repeated_headers:,}")
     if features.left_out:
         with _mistakes_in(source):
             features = complete_features(features, tasks, kinds)
@@ -93,7 +99,7 @@ def inspect_data(
     required, numeric = required_columns(features, tasks, slices)
     if not (numeric <= checked and required <= known):
         # What a column holds is known of the sample only.
-        check_data(files, required=required, numeric=numeric, missing=missing)
+        check_data(files, required=required, numeric=numeric, **reading)
     # The sample may lack the one word that makes a column text.
     texts |= columns_with_texts(sample.values)
     labels = label_values(frame, tasks, texts)

@@ -1,0 +1,151 @@
+"""Finds out how CSV files are written."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import itertools
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import duckdb
+
+from pcgrad_tfx.config.dialect import PLAIN, Dialect
+from pcgrad_tfx.data.csv_reading import CsvFile
+from pcgrad_tfx.data.row_checks import number_fault
+from pcgrad_tfx.data.text_files import open_bytes, read_lines
+from pcgrad_tfx.errors import DataError
+
+_BUFFER_BYTES = 1 << 20
+_FIRST_LINES = 10_000
+_FIRST_ROWS = 100
+
+_MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+
+
+def find_dialect(files: Sequence[str]) -> Dialect:
+    """Finds separator, quote and encoding of files that are written alike.
+
+    Whether there is a header, `lacks_header` judges; how numbers are written,
+    `pcgrad_tfx.data.number_formats.find_number_format`.
+
+    Args:
+        files: Paths, at least one. The encoding is found in all bytes of all of them, the rest in
+            the first lines of the first one.
+
+    Raises:
+        DataError: A file cannot be read, or is in another encoding than the first one.
+    """
+    encoding = _common_encoding(files)
+    with _first_lines(files[0], encoding) as sample:
+        separator, quote = _sniff(sample)
+    dialect = Dialect(separator=separator, quote=quote, encoding=encoding)
+    aligned = dialect.model_copy(update={"separator": " "})
+    # DuckDB does not look for columns that are aligned by spaces.
+    if _has_aligned_cells(files[0], dialect) and _is_table(files[0], aligned):
+        return aligned
+    return dialect
+
+
+def lacks_header(file: str, dialect: Dialect) -> bool:
+    """Whether the first line of a file looks like data.
+
+    That is one with a number that is not one of a series (as of years), or with as many names
+    that occur twice as others.
+    """
+    columns = CsvFile(file, dialect.model_copy(update={"header": True})).columns
+    first = CsvFile(file, dialect.model_copy(update={"header": False}))
+    _, cells = next(first.rows())
+    numbers = [float(cell) for cell in cells if cell and not number_fault(cell)]
+    steps = {after - before for before, after in itertools.pairwise(numbers)}
+    is_series = len(numbers) > 2 and len(steps) == 1 and steps != {0.0}
+    repeated = len(set(columns) - set(cells))
+    return bool(numbers and not is_series) or 2 * repeated > len(columns)
+
+
+def _common_encoding(files: Sequence[str]) -> str:
+    encodings = {file: _encoding(file) for file in files}
+    # ASCII is a part of all of them.
+    found = {encoding: file for file, encoding in encodings.items() if encoding != "ascii"}
+    if len(found) > 1:
+        (one, file), (other, second), *_ = found.items()
+        raise DataError(
+            f"{second}: is {other}, but {file} is {one}; save all files in the same encoding"
+        )
+    return next(iter(found), PLAIN.encoding)
+
+
+def _encoding(file: str) -> str:
+    """The encoding of a file: UTF-8 if all bytes are, else one of the West's."""
+    with open_bytes(file) as stream:
+        piece = stream.read(_BUFFER_BYTES)
+        for mark, encoding in _MARKS.items():
+            if piece.startswith(mark):
+                return encoding
+        zeros = [piece[place:1000:2].count(0) for place in (0, 1)]
+        if max(zeros) > len(piece[:1000]) / 4:
+            return "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
+        left = {name: codecs.getincrementaldecoder(name)() for name in ("ascii", "utf-8", "cp1252")}
+        while piece:
+            for name, decoder in [*left.items()]:
+                try:
+                    decoder.decode(piece)
+                except UnicodeDecodeError:
+                    del left[name]
+            piece = stream.read(_BUFFER_BYTES)
+    for name, decoder in left.items():
+        with contextlib.suppress(UnicodeDecodeError):
+            decoder.decode(b"", final=True)
+            return name
+    return "latin-1"
+
+
+@contextlib.contextmanager
+def _first_lines(file: str, encoding: str) -> Iterator[str]:
+    """A file with the first lines of another one, in UTF-8."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "sample.csv")
+        with open(path, "w", encoding="utf-8", newline="") as sample:
+            sample.writelines(itertools.islice(read_lines(file, encoding), _FIRST_LINES))
+        yield path
+
+
+def _sniff(path: str) -> tuple[str, str]:
+    """The separator and the quote of a file."""
+    settings: dict[str, Any] = {
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+    }
+    with duckdb.connect(":memory:", config=settings) as connection:
+        try:
+            found = connection.execute(
+                "SELECT Delimiter, Quote FROM sniff_csv(?, sample_size = -1)", [path]
+            ).fetchone()
+        except duckdb.Error:
+            # What is wrong with the file, reading it will tell.
+            found = None
+    separator, quote = found or (PLAIN.separator, PLAIN.quote)
+    # Without any quote in the sample there may be some below.
+    return separator, quote if quote == "'" else PLAIN.quote
+
+
+def _has_aligned_cells(file: str, dialect: Dialect) -> bool:
+    """Whether the first rows are of one cell, or each has a cell with several spaces on end."""
+    rows = _first_rows(file, dialect)
+    return all(len(cells) == 1 or any("  " in cell for cell in cells) for cells in rows)
+
+
+def _is_table(file: str, dialect: Dialect) -> bool:
+    """Whether the first rows have several cells, all as many."""
+    rows = _first_rows(file, dialect)
+    return bool(rows) and len(rows[0]) > 1
+
+
+def _first_rows(file: str, dialect: Dialect) -> list[list[str]]:
+    """The first rows; none if they are of different lengths."""
+    try:
+        return [cells for _, cells in itertools.islice(CsvFile(file, dialect).rows(), _FIRST_ROWS)]
+    except DataError:
+        return []
