@@ -46,7 +46,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
 
     init = add("init", "Look at data and propose a configuration.")
-    init.add_argument("data", metavar="DATA", help="a CSV file, a folder or TFRecords")
+    init.add_argument(
+        "data", metavar="DATA", help="a file of CSV, Parquet, JSON lines or TFRecords, or a folder"
+    )
     local.add_init_options(init)
     init.add_argument(
         "--config", metavar="FILE", help="the file to write (default: named like the data)"

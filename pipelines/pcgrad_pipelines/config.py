@@ -77,14 +77,14 @@ ResolvedPath = Annotated[NonEmpty, AfterValidator(_resolve)]
 class Data(Dialect):
     """Where the data are: a file or a folder of files with the same columns, and how written.
 
-    The files are CSV or TFRecords of tf.Example (with "tfrecord" in the name). A folder with the
-    folders train, eval and test holds data that the user has split.
+    The files are CSV, Parquet, JSON lines or TFRecords of tf.Example (with "tfrecord" in the name).
+    A folder with the folders train, eval and test holds data that the user has split.
 
     Attributes:
         path: The file or folder.
         package: Instead of `path`: the Python package that ships the file or folder.
         resource: Where it is in `package`.
-        missing: Texts that stand for a missing value in CSV files, besides the empty one.
+        missing: Texts that stand for a missing value, besides the empty one, but in TFRecords.
     """
 
     path: ResolvedPath | None = Field(None, description="a file of data or a folder of them")

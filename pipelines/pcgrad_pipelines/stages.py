@@ -96,12 +96,12 @@ def ingest(
         ),
         "output_config": None if files.splits else _split_by_hash(),
     }
-    if files.format == "csv":
+    if files.format == "tfrecord":
+        example_gen = ImportExampleGen(**arguments)
+    else:
         example_gen = CsvExampleGen(
             **arguments, missing=config.data.missing, dialect=config.data.dialect
         )
-    else:
-        example_gen = ImportExampleGen(**arguments)
     return IngestionNodes(example_gen, StatisticsGen(examples=example_gen.outputs["examples"]))
 
 

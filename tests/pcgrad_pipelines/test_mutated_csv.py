@@ -23,7 +23,7 @@ def read_by_us(case: Mutated, file) -> dict[str, list]:
     table = CsvFile(str(file), missing=case.missing)
     columns = table.columns
     rows = [[cell.encode() for cell in cells] for _, cells in table.rows()]
-    inferrer = ColumnTypeInferrer(columns, skip_blank_lines=True)
+    inferrer = ColumnTypeInferrer(columns)
     types = inferrer.create_accumulator()
     for row in rows:
         types = inferrer.add_input(types, row)

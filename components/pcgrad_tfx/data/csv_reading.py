@@ -42,7 +42,10 @@ class CsvFile:
     Attributes:
         path: The file.
         repeated_headers: How many rows of those that `rows` has read repeat the header.
+        text_columns: Columns that hold texts even where these look like numbers; there are none.
     """
+
+    text_columns: frozenset[str] = frozenset()
 
     def __init__(self, path: str, dialect: Dialect = PLAIN, missing: Collection[str] = ()) -> None:
         self.path = path
@@ -96,6 +99,10 @@ class CsvFile:
                 self.repeated_headers += 1
                 continue
             yield line, self._values(cells)
+
+    def place(self, line: int) -> str:
+        """Where a row stands, for messages."""
+        return f"{self.path}:{line}"
 
     def _values(self, cells: list[str]) -> list[str]:
         if self._missing:

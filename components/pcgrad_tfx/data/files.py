@@ -1,4 +1,4 @@
-"""Which files a path stands for: one CSV file, a folder, TFRecords, a folder of splits."""
+"""Which files a path stands for: one file of rows, a folder, TFRecords, a folder of splits."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ import tensorflow as tf
 from pcgrad_tfx.config.dialect import PLAIN, Dialect
 from pcgrad_tfx.data import tfrecord_checks
 from pcgrad_tfx.data.csv_checks import check_csv, csv_location
-from pcgrad_tfx.data.csv_reading import CSV_ENDINGS
 from pcgrad_tfx.data.row_checks import MIN_ROWS, DataSummary
 from pcgrad_tfx.data.row_sample import RowSample
+from pcgrad_tfx.data.tables import TABLE_ENDINGS
+from pcgrad_tfx.data.typed_files import TYPED_ENDINGS
 from pcgrad_tfx.errors import DataError, shown
 
-Format: TypeAlias = Literal["csv", "tfrecord"]
+# "typed" are Parquet and JSON lines.
+Format: TypeAlias = Literal["csv", "typed", "tfrecord"]
 
 SPLITS = ("train", "eval", "test")
 _EVAL_NAMES = ("eval", "valid", "validation", "val", "dev")
@@ -28,9 +30,12 @@ _PATTERNS: Mapping[str, Format] = {
     "*.csv.gz": "csv",
     "*.csv.zst": "csv",
     "*.tsv": "csv",
+    "*.parquet": "typed",
+    "*.jsonl": "typed",
+    "*.jsonl.gz": "typed",
     "*tfrecord*": "tfrecord",
 }
-_CHECKS = {"csv": check_csv, "tfrecord": tfrecord_checks.check_tfrecord}
+_CHECKS = {"csv": check_csv, "typed": check_csv, "tfrecord": tfrecord_checks.check_tfrecord}
 
 
 @dataclass(frozen=True)
@@ -58,9 +63,9 @@ def find_data(path: str) -> DataFiles:
     """Finds the files.
 
     Args:
-        path: A CSV file, a pattern of them (`folder/*.data`), a TFRecord file (with "tfrecord" in
-            its name), or a folder: of such files, or with the folders train, eval (or valid) and
-            test.
+        path: A file, CSV, Parquet or JSON lines, a pattern of them (`folder/*.data`), a TFRecord
+            file (with "tfrecord" in its name), or a folder: of such files, or with the folders
+            train, eval (or valid) and test.
 
     Returns:
         The files. Whether they can be read is for `check_data` to find out.
@@ -72,13 +77,14 @@ def find_data(path: str) -> DataFiles:
     is_folder = tf.io.gfile.isdir(path)
     if name.endswith((".zip", ".tar", ".tar.gz", ".tgz", ".7z")):
         raise DataError(f"{path}: an archive; unpack it (a CSV file alone may be a .csv.gz)")
-    if "tfrecord" in name and not name.endswith(CSV_ENDINGS) and not is_folder:
+    if "tfrecord" in name and not name.endswith(TABLE_ENDINGS) and not is_folder:
         return DataFiles(base or ".", {"all": name}, "tfrecord")
+    kind: Format = "typed" if name.endswith(TYPED_ENDINGS) else "csv"
     if not is_folder and tf.io.gfile.exists(path):
-        return DataFiles(base or ".", {"all": name}, "csv")
-    if name.endswith(CSV_ENDINGS) or not is_folder:
+        return DataFiles(base or ".", {"all": name}, kind)
+    if name.endswith(TABLE_ENDINGS) or not is_folder:
         base, pattern = csv_location(path)
-        return DataFiles(base, {"all": pattern}, "csv")
+        return DataFiles(base, {"all": pattern}, kind)
     folders = {entry.rstrip("/") for entry in tf.io.gfile.listdir(path)}
     folders = {entry for entry in folders if tf.io.gfile.isdir(os.path.join(path, entry))}
     if "train" in folders:

@@ -8,12 +8,12 @@ import itertools
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import duckdb
 
 from pcgrad_tfx.config.dialect import PLAIN, Dialect
 from pcgrad_tfx.data.csv_reading import CsvFile
+from pcgrad_tfx.data.database import connect
 from pcgrad_tfx.data.row_checks import number_fault
 from pcgrad_tfx.data.text_files import open_bytes, read_lines
 from pcgrad_tfx.errors import DataError
@@ -114,11 +114,7 @@ def _first_lines(file: str, encoding: str) -> Iterator[str]:
 
 def _sniff(path: str) -> tuple[str, str]:
     """The separator and the quote of a file."""
-    settings: dict[str, Any] = {
-        "autoinstall_known_extensions": False,
-        "autoload_known_extensions": False,
-    }
-    with duckdb.connect(":memory:", config=settings) as connection:
+    with connect(path) as connection:
         try:
             found = connection.execute(
                 "SELECT Delimiter, Quote FROM sniff_csv(?, sample_size = -1)", [path]

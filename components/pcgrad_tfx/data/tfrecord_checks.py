@@ -16,6 +16,7 @@ from pcgrad_tfx.data.csv_reading import find_files
 from pcgrad_tfx.data.example_files import read_to_the_end
 from pcgrad_tfx.data.row_checks import MIN_ROWS, DataSummary, RowChecks, check_columns
 from pcgrad_tfx.data.row_sample import RowSample
+from pcgrad_tfx.data.tables import refuse_dialect
 from pcgrad_tfx.data.text_files import unreadable
 from pcgrad_tfx.errors import DataError, shown
 
@@ -62,8 +63,7 @@ def check_tfrecord(
         raise DataError(
             f"{input_base}: `missing` is for CSV files; leave missing values out of the examples"
         )
-    if keys := sorted(dialect.model_dump(exclude_defaults=True)):
-        raise DataError(f"{input_base}: `{keys[0]}` is for CSV files; remove it")
+    refuse_dialect(input_base, dialect)
     files = find_files(input_base, pattern, "TFRecord")
     numeric = set(numeric)
     required = {*required, *numeric}

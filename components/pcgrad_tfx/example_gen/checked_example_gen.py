@@ -114,8 +114,8 @@ class CheckedExampleGen(component.FileBasedExampleGen):
             input_base: Folder of the files, or a runtime parameter that holds it.
             required: Columns that must exist and have a value in some row.
             numeric: Columns that must exist and hold nothing but numbers and missing values.
-            missing: Texts that stand for a missing value in CSV files, besides the empty one;
-                TFRecords, from which a missing value is left out, are refused with any.
+            missing: Texts that stand for a missing value, besides the empty one; TFRecords, from
+                which a missing value is left out, are refused with any.
             dialect: How CSV files are written.
             min_rows: Smallest number of rows for the hash split of `output_config`; of splits
                 given by `input_config`, each needs only one.

@@ -1,4 +1,4 @@
-"""Reads CSV files into examples: as the checks read them, with the types that TFX infers."""
+"""Reads files of rows into examples: as the checks read them, with the types that TFX infers."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from tfx.utils import proto_utils
 from tfx_bsl.coders import csv_decoder
 
 from pcgrad_tfx.config.dialect import Dialect
-from pcgrad_tfx.data.csv_reading import CsvFile, find_files
+from pcgrad_tfx.data.csv_reading import find_files
+from pcgrad_tfx.data.tables import open_table
 
 
 @beam.typehints.with_input_types(beam.Pipeline)
 @beam.typehints.with_output_types(tf.train.Example)
 class ReadCsv(beam.PTransform):
-    """Reads the CSV files of one input split into examples.
+    """Reads the files of one input split into examples.
 
-    TFX's own transform, but for the reading: files may be of another dialect, and further texts may
-    stand for a missing value. As there, a file is read in one piece, because records may hold line
-    breaks, and the type of a column is inferred from all rows; unlike there, from the rows of all
-    input splits: whole numbers in one may meet decimal ones in another.
+    TFX's own transform, but for the reading: files may be CSV of another dialect, Parquet or JSON
+    lines, and further texts may stand for a missing value. As there, a file is read in one piece,
+    because records may hold line breaks, and the type of a column is inferred from all rows; unlike
+    there, from the rows of all input splits: whole numbers in one may meet decimal ones in another.
 
     Args:
         exec_properties: ExampleGen's; `input_base` is the folder.
@@ -54,7 +55,7 @@ class ReadCsv(beam.PTransform):
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
         """Adds the steps to a Beam pipeline."""
         files = find_files(self._input_base, self._split_pattern)
-        columns = CsvFile(files[0], self._dialect).columns
+        columns = open_table(files[0], self._dialect).columns
         read = beam.FlatMap(_read_cells, columns, self._dialect, self._missing).with_output_types(
             list[bytes]
         )
@@ -67,23 +68,37 @@ class ReadCsv(beam.PTransform):
         if others:
             more = pipeline | "Other files" >> beam.Create(others) | "Other rows" >> read
             typed = (rows, more) | "All rows" >> beam.Flatten()
-        inferrer = ColumnTypeInferrer(columns, skip_blank_lines=True)
+        texts = (open_table(file, self._dialect).text_columns for file in [*files, *others])
+        inferrer = ColumnTypeInferrer(columns, frozenset().union(*texts))
         infos = beam.pvalue.AsSingleton(typed | "Types" >> beam.CombineGlobally(inferrer))
         return rows | "Examples" >> beam.Map(to_example, infos)
 
 
 class ColumnTypeInferrer(csv_decoder.ColumnTypeInferrer):
-    """TFX's inference of the columns' types, for which 1_000 is a text, as it is for the checks."""
+    """TFX's inference of the columns' types, for which 1_000 is a text, as it is for the checks.
+
+    Args:
+        columns: The columns' names.
+        texts: Those that hold texts, even where these look like numbers.
+    """
+
+    def __init__(self, columns: Sequence[str], texts: Collection[str] = ()) -> None:
+        super().__init__(columns, skip_blank_lines=True)
+        self._is_text = [name in texts for name in columns]
 
     def add_input(self, accumulator: Any, cells: list[bytes]) -> Any:
         """Takes a row."""
-        return super().add_input(accumulator, [b"_" if b"_" in cell else cell for cell in cells])
+        seen = [
+            b"_" if b"_" in cell or (is_text and cell) else cell
+            for cell, is_text in zip(cells, self._is_text, strict=True)
+        ]
+        return super().add_input(accumulator, seen)
 
 
 def _read_cells(
     path: str, columns: Sequence[str], dialect: Dialect, missing: Collection[str]
 ) -> Iterator[list[bytes]]:
-    file = CsvFile(path, dialect, missing)
+    file = open_table(path, dialect, missing)
     own = file.columns
     # The columns of another split may come in another order.
     places = [own.index(name) if name in own else None for name in columns]

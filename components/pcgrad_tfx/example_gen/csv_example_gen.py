@@ -29,7 +29,8 @@ class Executor(CheckedExecutor, executor.Executor):
 class CsvExampleGen(CheckedExampleGen):
     """TFX's CsvExampleGen behind `pcgrad_tfx.data.csv_checks.check_csv`.
 
-    It also reads other dialects and compressed files, and takes further texts for a missing value.
+    It also reads other dialects, compressed files, Parquet and JSON lines, and takes further texts
+    for a missing value.
     Arguments and outputs are those of `CheckedExampleGen`.
     """
 

@@ -55,7 +55,7 @@ def inspect_data(
         source: The name of the file that all this was read from, for messages.
         tasks: What to learn; classes and texts may be left to be found.
         features: What to learn from; the lists may be left to be found.
-        missing: Texts that stand for a missing value in CSV files.
+        missing: Texts that stand for a missing value, but in TFRecords.
         dialect: How CSV files are written.
         slices: Raw columns that the evaluation is sliced by.
 
@@ -85,7 +85,7 @@ def inspect_data(
     frame = sample.frame()
     kinds = column_kinds(frame, texts)
     looked_at = set(kinds) if features.left_out else known
-    if files.format != "csv":
+    if files.format == "tfrecord":
         # Whether such a text is a class was decided by whoever listed the classes.
         looked_at = looked_at - {task.column for task in tasks if task.classes}
     looked_at_kinds = [kinds[name] for name in kinds if name in looked_at]
@@ -161,7 +161,7 @@ def _missing_texts(kinds: Sequence[ColumnKind], files: DataFiles) -> Iterator[st
     if texts := missing_texts(kinds):
         listed = ", ".join(f'"{text}"' for text in texts)
         remedy = f"write missing = [{listed}] under [data]"
-        if files.format != "csv":
+        if files.format == "tfrecord":
             names = ", ".join(brief(kind.name) for kind in kinds if kind.missing_texts)
             remedy = f"leave {listed} out of the examples ({names})"
         yield f"texts that look like missing values: {remedy}"

@@ -69,7 +69,7 @@ class Proposal:
         text_columns: Columns that hold texts even where these look like numbers.
         ordinal: Columns of few whole numbers that have an order: as labels they are amounts.
         no_classes: By column: texts that are no classes, because they seem to stand for missing
-            values, but cannot be listed as `missing`, which is for CSV files.
+            values, but cannot be listed as `missing`, which is not for TFRecords.
         features: What to learn from.
         left_out: The columns that are no features, with the reason.
         leaks: Features that may give a label away.
@@ -124,7 +124,8 @@ def propose(location: str, labels: Sequence[str] = (), *, header: bool = True) -
         if normalize := normalizer(dialect):
             frame = frame.apply(lambda column: column.map(normalize))
             values = {label: set(map(normalize, found)) for label, found in values.items()}
-        first_kinds = column_kinds(frame)
+    if files.format != "tfrecord":
+        first_kinds = column_kinds(frame, texts)
         missing = missing_texts(first_kinds.values())
         frame = frame.mask(frame.isin(missing), "")
         values = {label: found.difference(missing) for label, found in values.items()}

@@ -191,7 +191,9 @@ def _training(training: Training) -> Table:
 
 
 def _slug(name: str) -> str:
-    stem = re.sub(r"(\.csv|\.tsv|\.txt|\.data|\.tfrecords?)?(\.gz|\.zst)?$", "", name)
+    stem = re.sub(
+        r"(\.(csv|tsv|txt|data|parquet|jsonl|ndjson|tfrecords?))?(\.gz|\.zst)?$", "", name
+    )
     return re.sub(r"[^A-Za-z0-9_]+", "-", stem)[:100].strip("-_") or "data"
 
 

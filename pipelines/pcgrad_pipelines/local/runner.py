@@ -64,7 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
     instead = parser.add_argument_group("instead of a run")
     instead.add_argument(
         "--init", metavar="DATA",
-        help="look at a CSV file, a folder or TFRecords, and write a proposal for --config",
+        help="look at a file of data or a folder, and write a proposal for --config",
     )  # fmt: skip
     add_init_options(instead, "with --init: ")
     instead.add_argument(

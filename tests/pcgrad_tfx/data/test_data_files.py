@@ -36,6 +36,8 @@ def write(folder, *names, text=CSV):
         (["a.csv.zst"], "", "*.csv.zst", "csv"),
         (["iris.data"], "iris.data", "iris.data", "csv"),
         (["table"], "table", "table", "csv"),
+        (["a.parquet", "b.parquet"], "", "*.parquet", "typed"),
+        (["a.jsonl.gz"], "a.jsonl.gz", "a.jsonl.gz", "typed"),
         (["a.tfrecord"], "a.tfrecord", "a.tfrecord", "tfrecord"),
         (["data_tfrecord-00000-of-00002.gz"], "", "*tfrecord*", "tfrecord"),
         ([], "", "*.csv", "csv"),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import apache_beam as beam
 import numpy as np
+import pandas as pd
 import pytest
 from tfx import v1 as tfx
 from tfx.components.example_gen.csv_example_gen import executor as stock_executor
@@ -23,6 +24,7 @@ from pcgrad_tfx.example_gen.csv_example_gen import CsvExampleGen, Executor
 
 HEADER = "id,fare,name\n"
 ALL = tfx.proto.Input(splits=[tfx.proto.Input.Split(name="all", pattern="*.csv")])
+PARQUET = tfx.proto.Input(splits=[tfx.proto.Input.Split(name="all", pattern="*.parquet")])
 ROWS = "".join(f"{i},{i / 2},Ann\n" for i in range(300))
 
 
@@ -107,6 +109,23 @@ def test_a_dialect_gives_the_examples_of_a_plain_file(data, tmp_path):
     other = generate(Executor, example_gen(data, dialect=dialect), tmp_path / "other")
     for split in SPLITS:
         assert read_split(other, split) == read_split(plain, split) != []
+
+
+def test_parquet_keeps_its_types(data, tmp_path):
+    names = pd.Series([f"{i:03}" for i in range(300)])
+    frame = pd.DataFrame({"id": range(300), "fare": [i / 2 for i in range(300)], "name": names})
+    frame.to_parquet(data / "data.parquet")
+    component = example_gen(data, input_config=PARQUET, output_config=tfx.proto.Output())
+    rows = examples(generate(Executor, component, tmp_path / "out"), "all")
+    found = sorted(
+        (
+            row.features.feature["id"].int64_list.value[0],
+            row.features.feature["fare"].float_list.value[0],
+            row.features.feature["name"].bytes_list.value[0].decode(),
+        )
+        for row in rows
+    )
+    assert found == [*frame.itertuples(index=False, name=None)]
 
 
 @pytest.mark.parametrize(
