@@ -23,7 +23,9 @@ class Dialect(BaseModel):
         separator: Stands between the cells. A space stands for any number of spaces and tabs.
         quote: Stands around texts that hold separators or line breaks; empty if nothing does.
         encoding: Of the text, by Python's name.
-        header: Whether the first line has the columns' names; if not, they are `column_1` …
+        skip: Number of lines above the table, which are left out.
+        header: Whether the first line after them has the columns' names; if not, they are
+            `column_1` …
         decimal: Stands before the decimal digits.
         thousands: Stands between groups of three digits; empty if nothing does.
         units: Signs beside a number that do not belong to its value, such as $ and %.
@@ -38,6 +40,7 @@ class Dialect(BaseModel):
     encoding: Annotated[str, AfterValidator(_known_encoding)] = Field(
         "utf-8", description='the encoding of the text, as in "cp1252"'
     )
+    skip: int = Field(0, ge=0, description="the number of lines above the table")
     header: bool = Field(True, description="whether the first line has the columns' names")
     decimal: Literal[".", ","] = Field(".", description="what stands before decimal digits")
     thousands: Literal["", ",", ".", " ", "'"] = Field(

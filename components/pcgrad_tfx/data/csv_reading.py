@@ -120,7 +120,10 @@ class CsvFile:
 
     def _records(self) -> Iterator[tuple[int, list[str]]]:
         """All records, with the numbers of their first lines."""
-        lines = read_lines(self.path, self._dialect.encoding)
+        skip = self._dialect.skip
+        lines: Iterator[str] = itertools.islice(
+            read_lines(self.path, self._dialect.encoding), skip, None
+        )
         separator, quote = self._dialect.separator, self._dialect.quote
         if separator == " ":
             # Columns that are aligned by spaces.
@@ -131,7 +134,7 @@ class CsvFile:
             lines, delimiter=separator, skipinitialspace=separator != " ", strict=True, **options
         )
         while True:
-            line = reader.line_num + 1
+            line = skip + reader.line_num + 1
             try:
                 cells = [cell.strip() for cell in next(reader)]
             except StopIteration:

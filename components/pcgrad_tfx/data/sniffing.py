@@ -26,7 +26,7 @@ _MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
 def find_dialect(files: Sequence[str]) -> Dialect:
-    """Finds separator, quote and encoding of files that are written alike.
+    """Finds separator, quote, encoding and lines above the table of files that are written alike.
 
     Whether there is a header, `lacks_header` judges; how numbers are written,
     `pcgrad_tfx.data.number_formats.find_number_format`.
@@ -38,13 +38,17 @@ def find_dialect(files: Sequence[str]) -> Dialect:
     Raises:
         DataError: A file cannot be read, or is in another encoding than the first one.
     """
-    encoding = _common_encoding(files)
-    with _first_lines(files[0], encoding) as sample:
-        separator, quote = _sniff(sample)
-    dialect = Dialect(separator=separator, quote=quote, encoding=encoding)
+    file, encoding = files[0], _common_encoding(files)
+    with _first_lines(file, encoding) as sample:
+        dialect = _sniff(sample, encoding)
+        if not _is_table(file, dialect):
+            # Where a row is longer than others, DuckDB takes the separator for none.
+            dialect = _sniff(sample, encoding, "sample_size = -1, ignore_errors = true")
+    if not _are_above(file, dialect):
+        dialect = dialect.model_copy(update={"skip": 0})
     aligned = dialect.model_copy(update={"separator": " "})
     # DuckDB does not look for columns that are aligned by spaces.
-    if _has_aligned_cells(files[0], dialect) and _is_table(files[0], aligned):
+    if _has_aligned_cells(file, dialect) and _is_table(file, aligned):
         return aligned
     return dialect
 
@@ -112,19 +116,33 @@ def _first_lines(file: str, encoding: str) -> Iterator[str]:
         yield path
 
 
-def _sniff(path: str) -> tuple[str, str]:
-    """The separator and the quote of a file."""
+def _sniff(path: str, encoding: str, options: str = "sample_size = -1") -> Dialect:
+    """What DuckDB finds in a file."""
+    query = f"SELECT Delimiter, Quote, SkipRows FROM sniff_csv(?, {options})"
     with connect(path) as connection:
         try:
-            found = connection.execute(
-                "SELECT Delimiter, Quote FROM sniff_csv(?, sample_size = -1)", [path]
-            ).fetchone()
+            found = connection.execute(query, [path]).fetchone()
         except duckdb.Error:
             # What is wrong with the file, reading it will tell.
             found = None
-    separator, quote = found or (PLAIN.separator, PLAIN.quote)
+    separator, quote, skip = found or (PLAIN.separator, PLAIN.quote, 0)
     # Without any quote in the sample there may be some below.
-    return separator, quote if quote == "'" else PLAIN.quote
+    quote = quote if quote == "'" else PLAIN.quote
+    return Dialect(separator=separator, quote=quote, encoding=encoding, skip=skip)
+
+
+def _are_above(file: str, dialect: Dialect) -> bool:
+    """Whether the lines that a dialect skips stand above the table.
+
+    Each is Excel's `sep=;` or has half as many cells as a row; a header that lacks a name has more.
+    """
+    skipped = itertools.islice(read_lines(file, dialect.encoding), dialect.skip)
+    lines = [line for line in skipped if line.strip()]
+    rows = _first_rows(file, dialect)
+    return bool(lines and rows) and all(
+        line.startswith("sep=") or 2 * (line.count(dialect.separator) + 1) <= len(rows[0])
+        for line in lines
+    )
 
 
 def _has_aligned_cells(file: str, dialect: Dialect) -> bool:

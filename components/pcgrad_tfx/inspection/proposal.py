@@ -28,7 +28,7 @@ from pcgrad_tfx.config.training_rule import with_choices
 from pcgrad_tfx.data.csv_reading import CsvFile, find_files
 from pcgrad_tfx.data.files import DataFiles, check_data, find_data
 from pcgrad_tfx.data.number_formats import find_number_format, normalizer
-from pcgrad_tfx.data.row_checks import number_fault
+from pcgrad_tfx.data.row_checks import MISSING_TEXTS, number_fault
 from pcgrad_tfx.data.row_sample import RowSample
 from pcgrad_tfx.data.sniffing import find_dialect, lacks_header
 from pcgrad_tfx.errors import DataError, brief_list, shown
@@ -75,7 +75,8 @@ class Proposal:
         leaks: Features that may give a label away.
         training: How to train.
         dialect: How the files are written.
-        mistakes: By column: the texts among numbers that are taken for missing, as a remark.
+        mistakes: By column: texts among numbers that are taken for missing, but for those that
+            people write for it, as a remark.
         repeated_headers: How many further rows are left out, because they repeat the header.
     """
 
@@ -164,7 +165,7 @@ def propose(location: str, labels: Sequence[str] = (), *, header: bool = True) -
         mistakes={
             name: kind.why
             for name, kind in first_kinds.items()
-            if kind.kind == "mixed" and kind.missing_texts
+            if kind.kind == "mixed" and not {*kind.missing_texts} <= {*MISSING_TEXTS}
         },
         repeated_headers=summary.repeated_headers,
     )

@@ -99,6 +99,7 @@ def _add_dialect(data: Table, dialect: Dialect) -> None:
         "separator": "between the cells",
         "quote": "around texts",
         "encoding": "of the text",
+        "skip": "lines above the table",
         "header": "the first line is data",
         "decimal": "before the decimal digits",
         "thousands": "between groups of three digits",

@@ -83,6 +83,31 @@ def test_texts_of_as_many_words_do_not_make_columns(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("above", "skip"),
+    [("sep=;\n", 1), ("# a\n# b\n", 2), ("Trips\n\n2024\n", 3), ("\n\n", 0), ("", 0)],
+)
+def test_lines_above_the_table_are_left_out(tmp_path, above, skip):
+    path = write(tmp_path, "a.csv", f"{above}{text(';')}".encode())
+    dialect = find_dialect([path])
+    assert dialect == Dialect(separator=";", skip=skip)
+    write(tmp_path, "a.csv", f"{above}{text(';')}1;2\n".encode())
+    with pytest.raises(DataError, match=f":{above.count(chr(10)) + 62}: a row of length 2 below 3"):
+        read(path, dialect)
+    assert CsvFile(path, dialect).columns == HEADER
+
+
+@pytest.mark.parametrize("separator", [";", ","])
+def test_a_row_of_another_length_does_not_hide_the_separator(tmp_path, separator):
+    path = write(tmp_path, "a.csv", f"{text(separator)}1{separator}2\n".encode())
+    assert find_dialect([path]) == Dialect(separator=separator)
+
+
+def test_a_header_that_lacks_a_name_is_not_above_the_table(tmp_path):
+    path = write(tmp_path, "a.csv", text().replace("id,", "", 1).encode())
+    assert find_dialect([path]).skip == 0
+
+
+@pytest.mark.parametrize(
     ("first", "lacking"),
     [("a,b,c", False), ("5.1,3.5,setosa", True), ("country,1990,1991,1992", False),
      ("p,x,x,p,x", True), ("7,yes,no", True), ("x,x,y", False), ("a,,c", False)],
