@@ -12,7 +12,7 @@ from csv_mutations import cell_by_cell, mutated_files
 from csv_tables import Mutated, as_number
 from pcgrad_pipelines.config import load_config
 from pcgrad_pipelines.local.data_check import check_config_data
-from pcgrad_tfx.data.csv_reading import CsvFile
+from pcgrad_tfx.data.reading.csv_files import CsvFile
 from pcgrad_tfx.example_gen.csv_decoding import ColumnTypeInferrer, to_example
 
 CASES = 500

@@ -12,10 +12,9 @@ import os
 from collections.abc import Collection, Sequence
 
 from pcgrad_tfx.config.dialect import PLAIN, Dialect
-from pcgrad_tfx.data.csv_reading import find_files
+from pcgrad_tfx.data.reading.tables import TABLE_ENDINGS, find_files, open_table
 from pcgrad_tfx.data.row_checks import MIN_ROWS, DataSummary, RowChecks, check_columns
 from pcgrad_tfx.data.row_sample import RowSample
-from pcgrad_tfx.data.tables import TABLE_ENDINGS, open_table
 from pcgrad_tfx.errors import DataError, shown
 
 

@@ -13,10 +13,10 @@ import tensorflow as tf
 from pcgrad_tfx.config.dialect import PLAIN, Dialect
 from pcgrad_tfx.data import tfrecord_checks
 from pcgrad_tfx.data.csv_checks import check_csv, csv_location
+from pcgrad_tfx.data.reading.tables import TABLE_ENDINGS
+from pcgrad_tfx.data.reading.typed_files import TYPED_ENDINGS
 from pcgrad_tfx.data.row_checks import MIN_ROWS, DataSummary
 from pcgrad_tfx.data.row_sample import RowSample
-from pcgrad_tfx.data.tables import TABLE_ENDINGS
-from pcgrad_tfx.data.typed_files import TYPED_ENDINGS
 from pcgrad_tfx.errors import DataError, shown
 
 # "typed" are Parquet and JSON lines.

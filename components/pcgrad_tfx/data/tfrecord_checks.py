@@ -12,12 +12,11 @@ from collections.abc import Collection, Iterator, Sequence
 import tensorflow as tf
 
 from pcgrad_tfx.config.dialect import PLAIN, Dialect
-from pcgrad_tfx.data.csv_reading import find_files
 from pcgrad_tfx.data.example_files import read_to_the_end
+from pcgrad_tfx.data.reading.tables import find_files, refuse_dialect
+from pcgrad_tfx.data.reading.text_files import unreadable
 from pcgrad_tfx.data.row_checks import MIN_ROWS, DataSummary, RowChecks, check_columns
 from pcgrad_tfx.data.row_sample import RowSample
-from pcgrad_tfx.data.tables import refuse_dialect
-from pcgrad_tfx.data.text_files import unreadable
 from pcgrad_tfx.errors import DataError, shown
 
 # The columns are those of the first records; of one alone some may be missing.

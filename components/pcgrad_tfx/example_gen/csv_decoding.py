@@ -13,8 +13,7 @@ from tfx.utils import proto_utils
 from tfx_bsl.coders import csv_decoder
 
 from pcgrad_tfx.config.dialect import Dialect
-from pcgrad_tfx.data.csv_reading import find_files
-from pcgrad_tfx.data.tables import open_table
+from pcgrad_tfx.data.reading.tables import find_files, open_table
 
 
 @beam.typehints.with_input_types(beam.Pipeline)

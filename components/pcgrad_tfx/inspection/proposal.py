@@ -25,12 +25,13 @@ from pcgrad_tfx.config.features import Features, required_columns
 from pcgrad_tfx.config.tasks import Task, is_reserved
 from pcgrad_tfx.config.training_config import Training
 from pcgrad_tfx.config.training_rule import with_choices
-from pcgrad_tfx.data.csv_reading import CsvFile, find_files
 from pcgrad_tfx.data.files import DataFiles, check_data, find_data
-from pcgrad_tfx.data.number_formats import find_number_format, normalizer
+from pcgrad_tfx.data.reading.csv_files import CsvFile
+from pcgrad_tfx.data.reading.number_formats import find_number_format, normalizer
+from pcgrad_tfx.data.reading.sniffing import find_dialect, lacks_header
+from pcgrad_tfx.data.reading.tables import find_files
 from pcgrad_tfx.data.row_checks import MISSING_TEXTS, number_fault
 from pcgrad_tfx.data.row_sample import RowSample
-from pcgrad_tfx.data.sniffing import find_dialect, lacks_header
 from pcgrad_tfx.errors import DataError, brief_list, shown
 from pcgrad_tfx.inspection.column_kinds import ColumnKind, column_kinds, missing_texts
 from pcgrad_tfx.inspection.completion import (

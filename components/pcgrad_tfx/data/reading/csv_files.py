@@ -8,18 +8,14 @@ the rows, in a file put together from several, is left out.
 from __future__ import annotations
 
 import csv
-import difflib
 import functools
 import itertools
-import os
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
-import tensorflow as tf
-
 from pcgrad_tfx.config.dialect import PLAIN, Dialect
-from pcgrad_tfx.data.number_formats import normalizer
-from pcgrad_tfx.data.text_files import read_lines, unreadable
+from pcgrad_tfx.data.reading.number_formats import normalizer
+from pcgrad_tfx.data.reading.text_files import read_lines
 from pcgrad_tfx.errors import DataError
 
 CSV_ENDINGS = tuple(
@@ -61,13 +57,13 @@ class CsvFile:
         Raises:
             DataError: The file cannot be read, or has other separators.
         """
-        names = self._first_record
+        line, names = self._first_record
         separator = self._dialect.separator
         if len(names) == 1:
             for other, name in _OTHER_SEPARATORS.items():
                 if other in names[0] and other != separator:
                     raise DataError(
-                        f"{self.path}:1: the columns are separated by {name}; write "
+                        f"{self.place(line)}: the columns are separated by {name}; write "
                         f"separator = {_toml(other)} under [data] (`tfx-pcgrad init` finds how a "
                         "file is written)"
                     )
@@ -85,7 +81,7 @@ class CsvFile:
         Raises:
             DataError: The file cannot be read, or a row has another number of cells.
         """
-        columns, header = self.columns, self._first_record
+        columns, (_, header) = self.columns, self._first_record
         records = self._records()
         if self._dialect.header:
             next(records)
@@ -112,11 +108,11 @@ class CsvFile:
         return cells
 
     @functools.cached_property
-    def _first_record(self) -> list[str]:
+    def _first_record(self) -> tuple[int, list[str]]:
         first = next(self._records(), None)
         if first is None:
             raise DataError(f"{self.path}: the file is empty; it needs a header line and data rows")
-        return first[1]
+        return first
 
     def _records(self) -> Iterator[tuple[int, list[str]]]:
         """All records, with the numbers of their first lines."""
@@ -160,44 +156,6 @@ class CsvFile:
             f"{where}: cannot be read as CSV ({reason}); put a cell with quotes, separators "
             "or line breaks in double quotes, and double the quotes in it"
         )
-
-
-def find_files(input_base: str, pattern: str, kind: str = "CSV") -> list[str]:
-    """Finds the files that ExampleGen would read.
-
-    Args:
-        input_base: Folder of the files, on any file system that TFX can open.
-        pattern: Name or glob pattern of the files in it.
-        kind: What they should hold, for the message.
-
-    Returns:
-        Their paths, sorted; at least one.
-
-    Raises:
-        DataError: There is none, or one cannot be opened as a file.
-    """
-    gfile = tf.io.gfile
-    where = os.path.join(input_base, pattern)
-    try:
-        files = sorted(gfile.glob(where))
-    except tf.errors.OpError as error:
-        raise unreadable(where, error) from error
-    for file in files:
-        if gfile.isdir(file):
-            raise DataError(f"{file}: a folder, but a {kind} file is needed; rename or move it")
-    if files:
-        return files
-    if gfile.exists(where) or {*"*?["} & {*input_base}:
-        raise DataError(f"{where}: TFX takes '*', '?' and '[' in a path for wildcards; rename it")
-    if not gfile.isdir(input_base):
-        if gfile.exists(input_base):
-            raise DataError(
-                f"{input_base}: not a .{kind.lower()} file; rename it if it holds {kind}"
-            )
-        raise DataError(f"{input_base}: no such folder; correct the path")
-    near = difflib.get_close_matches(pattern, gfile.listdir(input_base), n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else "; correct the path or put the data there"
-    raise DataError(f"{input_base}: no file {pattern!r} in this folder{hint}")
 
 
 def _told_apart(names: Iterable[str]) -> list[str]:

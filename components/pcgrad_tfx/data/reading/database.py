@@ -10,7 +10,8 @@ import duckdb
 def connect(*paths: str) -> duckdb.DuckDBPyConnection:
     """Opens a database in memory.
 
-    It neither reads other files nor installs or loads extensions, and no statement can change that.
+    It neither reads other files nor installs or loads extensions nor writes what does not fit into
+    the memory to a disk, and no statement can change that.
 
     Args:
         *paths: The files that it may read, as absolute paths on this machine.
@@ -19,6 +20,9 @@ def connect(*paths: str) -> duckdb.DuckDBPyConnection:
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
         "allow_community_extensions": False,
+        "memory_limit": "2GB",
+        "temp_directory": "",
+        "threads": 2,
     }
     connection = duckdb.connect(":memory:", config=settings)
     # In this order: afterwards nothing can be allowed.

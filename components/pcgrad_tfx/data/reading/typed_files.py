@@ -16,8 +16,8 @@ from collections.abc import Collection, Iterator
 
 import duckdb
 
-from pcgrad_tfx.data.database import connect
-from pcgrad_tfx.data.text_files import open_bytes
+from pcgrad_tfx.data.reading.database import connect
+from pcgrad_tfx.data.reading.text_files import open_bytes
 from pcgrad_tfx.errors import DataError
 
 TYPED_ENDINGS = (".parquet", ".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")

@@ -6,21 +6,25 @@ import codecs
 import contextlib
 import itertools
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 
 import duckdb
 
 from pcgrad_tfx.config.dialect import PLAIN, Dialect
-from pcgrad_tfx.data.csv_reading import CsvFile
-from pcgrad_tfx.data.database import connect
+from pcgrad_tfx.data.reading.csv_files import CsvFile
+from pcgrad_tfx.data.reading.database import connect
+from pcgrad_tfx.data.reading.text_files import open_bytes, read_lines
 from pcgrad_tfx.data.row_checks import number_fault
-from pcgrad_tfx.data.text_files import open_bytes, read_lines
 from pcgrad_tfx.errors import DataError
 
 _BUFFER_BYTES = 1 << 20
 _FIRST_LINES = 10_000
 _FIRST_ROWS = 100
+
+# As $1,234.50 or 12%.
+_MARKED_NUMBER = re.compile(r"[+$€£¥₹-]*\s?\d[\d.,' ]*\s?[$€£¥₹%]?")
 
 _MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
@@ -29,7 +33,7 @@ def find_dialect(files: Sequence[str]) -> Dialect:
     """Finds separator, quote, encoding and lines above the table of files that are written alike.
 
     Whether there is a header, `lacks_header` judges; how numbers are written,
-    `pcgrad_tfx.data.number_formats.find_number_format`.
+    `pcgrad_tfx.data.reading.number_formats.find_number_format`.
 
     Args:
         files: Paths, at least one. The encoding is found in all bytes of all of them, the rest in
@@ -56,12 +60,14 @@ def find_dialect(files: Sequence[str]) -> Dialect:
 def lacks_header(file: str, dialect: Dialect) -> bool:
     """Whether the first line of a file looks like data.
 
-    That is one with a number that is not one of a series (as of years), or with as many names
-    that occur twice as others.
+    That is one with a number that is not one of a series (as of years), or in which most names are
+    missing or occur twice.
     """
     columns = CsvFile(file, dialect.model_copy(update={"header": True})).columns
     first = CsvFile(file, dialect.model_copy(update={"header": False}))
     _, cells = next(first.rows())
+    if any(_MARKED_NUMBER.fullmatch(cell) and number_fault(cell) for cell in cells):
+        return True
     numbers = [float(cell) for cell in cells if cell and not number_fault(cell)]
     steps = {after - before for before, after in itertools.pairwise(numbers)}
     is_series = len(numbers) > 2 and len(steps) == 1 and steps != {0.0}
@@ -82,7 +88,10 @@ def _common_encoding(files: Sequence[str]) -> str:
 
 
 def _encoding(file: str) -> str:
-    """The encoding of a file: UTF-8 if all bytes are, else one of the West's."""
+    """The encoding of a file: UTF-8 if most of what is not ASCII is, else one of the West's.
+
+    Where a few bytes are not UTF-8, they are damaged, and reading the file tells their line.
+    """
     with open_bytes(file) as stream:
         piece = stream.read(_BUFFER_BYTES)
         for mark, encoding in _MARKS.items():
@@ -92,13 +101,20 @@ def _encoding(file: str) -> str:
         if max(zeros) > len(piece[:1000]) / 4:
             return "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
         left = {name: codecs.getincrementaldecoder(name)() for name in ("ascii", "utf-8", "cp1252")}
+        universal, good, bad = codecs.getincrementaldecoder("utf-8")("replace"), 0, 0
         while piece:
+            text = universal.decode(piece)
+            damaged = text.count("\ufffd")
+            good += len(text) - len(text.encode("ascii", "ignore")) - damaged
+            bad += damaged
             for name, decoder in [*left.items()]:
                 try:
                     decoder.decode(piece)
                 except UnicodeDecodeError:
                     del left[name]
             piece = stream.read(_BUFFER_BYTES)
+    if good > bad:
+        return "utf-8"
     for name, decoder in left.items():
         with contextlib.suppress(UnicodeDecodeError):
             decoder.decode(b"", final=True)

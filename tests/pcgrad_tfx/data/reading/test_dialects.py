@@ -7,8 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from pcgrad_tfx.config.dialect import PLAIN, Dialect
-from pcgrad_tfx.data.csv_reading import CsvFile
-from pcgrad_tfx.data.sniffing import find_dialect, lacks_header
+from pcgrad_tfx.data.reading.csv_files import CsvFile
+from pcgrad_tfx.data.reading.sniffing import find_dialect, lacks_header
 from pcgrad_tfx.errors import DataError
 
 HEADER = ["id", "city", "weight"]
@@ -110,7 +110,8 @@ def test_a_header_that_lacks_a_name_is_not_above_the_table(tmp_path):
 @pytest.mark.parametrize(
     ("first", "lacking"),
     [("a,b,c", False), ("5.1,3.5,setosa", True), ("country,1990,1991,1992", False),
-     ("p,x,x,p,x", True), ("7,yes,no", True), ("x,x,y", False), ("a,,c", False)],
+     ("p,x,x,p,x", True), ("7,yes,no", True), ("x,x,y", False), ("a,,c", False),
+     ("$5.00,b", True), ('"1,5",b', True), ("12%,b", True), ("a,b,", False)],
 )  # fmt: skip
 def test_a_first_line_of_data(tmp_path, first, lacking):
     rows = (",".join(["1"] * (first.count(",") + 1)) + "\n") * 5
@@ -151,6 +152,12 @@ def test_files_in_two_encodings_are_refused(tmp_path):
     universal = write(tmp_path, "c.csv", text().encode())
     with pytest.raises(DataError, match=r"c\.csv: is utf-8, but .*b\.csv is cp1252; save"):
         find_dialect([ascii_only, western, universal])
+
+
+def test_a_damaged_byte_does_not_make_another_encoding(tmp_path):
+    path = write(tmp_path, "a.csv", text().encode() + b'7,"K\xf6ln",1\n')
+    with pytest.raises(DataError, match=":62: byte 0xf6 is not UTF-8"):
+        find_dialect([path])
 
 
 BROKEN = {

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from pcgrad_tfx.config.dialect import PLAIN, Dialect
-from pcgrad_tfx.data.number_formats import find_number_format, normalizer
+from pcgrad_tfx.data.reading.number_formats import find_number_format, normalizer
 
 AMERICAN = Dialect(thousands=",", units=("$", "%"))
 GERMAN = Dialect(decimal=",", thousands=".", units=("€",))

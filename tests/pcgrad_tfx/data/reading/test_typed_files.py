@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from pcgrad_tfx.config.dialect import Dialect
-from pcgrad_tfx.data.database import connect
 from pcgrad_tfx.data.files import check_data, find_data
+from pcgrad_tfx.data.reading.database import connect
+from pcgrad_tfx.data.reading.typed_files import TypedFile
 from pcgrad_tfx.data.row_sample import RowSample
-from pcgrad_tfx.data.typed_files import TypedFile
 from pcgrad_tfx.errors import DataError
 
 FRAME = pd.DataFrame(
