@@ -141,10 +141,3 @@ def test_a_label_that_the_first_line_names_is_proof_of_a_header(tmp_path):
     with pytest.raises(DataError, match="add --no-header"):
         propose(str(tmp_path / "a.csv"))
     assert propose(str(tmp_path / "a.csv"), ["7"]).dialect == PLAIN
-
-
-def test_many_texts_are_looked_at_once(tmp_path):
-    """Twenty thousand different texts took a minute, for each of them all were compared."""
-    rows = [f"{i} words,{i % 89 / 7:.3f},{i % 97 / 7:.3f}" for i in range(20_000)]
-    (tmp_path / "a.csv").write_text("\n".join(["text,x,y", *rows, ""]))
-    assert propose(str(tmp_path / "a.csv"), ["y"]).features.numeric == ("x",)
