@@ -6,6 +6,8 @@ import pathlib
 
 import duckdb
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pcgrad_tfx.config.dialect import Dialect
@@ -58,6 +60,13 @@ def test_rows_are_texts_with_the_types_of_the_file(tmp_path, name):
 def test_texts_that_stand_for_a_missing_value(tmp_path):
     path = write(tmp_path, "a.parquet", pd.DataFrame({"x": ["a", " NA ", "b "]}))
     assert [cells for _, cells in TypedFile(path, ["NA"]).rows()] == [["a"], [""], ["b "]]
+
+
+def test_a_number_that_is_none_is_missing(tmp_path):
+    path = str(tmp_path / "a.parquet")
+    # pandas would write a null.
+    pq.write_table(pa.table({"x": pa.array([1.5, float("nan"), None])}), path)
+    assert [cells for _, cells in TypedFile(path).rows()] == [["1.5"], [""], [""]]
 
 
 def test_json_lines_may_have_other_keys_and_types(tmp_path):
