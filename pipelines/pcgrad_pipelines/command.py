@@ -41,11 +41,15 @@ def build_parser() -> argparse.ArgumentParser:
 
     run = add("run", "Run the whole pipeline on this machine.", local.EXIT_CODES)
     local.add_run_options(run)
-    run.set_defaults(label=[], function=lambda args: local.guarded(local.run, args))
+    run.set_defaults(
+        label=[], no_header=False, function=lambda args: local.guarded(local.run, args)
+    )
 
     init = add("init", "Look at data and propose a configuration.")
-    init.add_argument("data", metavar="DATA", help="a CSV file, a folder or TFRecords")
-    local.add_label_option(init)
+    init.add_argument(
+        "data", metavar="DATA", help="a file of CSV, Parquet, JSON lines or TFRecords, or a folder"
+    )
+    local.add_init_options(init)
     init.add_argument(
         "--config", metavar="FILE", help="the file to write (default: named like the data)"
     )

@@ -25,6 +25,7 @@ from pydantic import (
 )
 
 from pcgrad_tfx.comparison.settings import ComparisonSettings
+from pcgrad_tfx.config.dialect import Dialect
 from pcgrad_tfx.config.features import Features, check_features
 from pcgrad_tfx.config.schema import parse_schema
 from pcgrad_tfx.config.tasks import Task, check_tasks, is_draft
@@ -74,20 +75,18 @@ NonEmpty = Annotated[str, Field(min_length=1)]
 ResolvedPath = Annotated[NonEmpty, AfterValidator(_resolve)]
 
 
-class Data(BaseModel):
-    """Where the data are: a file or a folder of files with the same columns.
+class Data(Dialect):
+    """Where the data are: a file or a folder of files with the same columns, and how written.
 
-    The files are CSV (`.csv`, `.csv.gz`) or TFRecords of tf.Example (with "tfrecord" in the name).
+    The files are CSV, Parquet, JSON lines or TFRecords of tf.Example (with "tfrecord" in the name).
     A folder with the folders train, eval and test holds data that the user has split.
 
     Attributes:
         path: The file or folder.
         package: Instead of `path`: the Python package that ships the file or folder.
         resource: Where it is in `package`.
-        missing: Texts that stand for a missing value in CSV files, besides the empty one.
+        missing: Texts that stand for a missing value, besides the empty one, but in TFRecords.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: ResolvedPath | None = Field(None, description="a file of data or a folder of them")
     package: NonEmpty | None = Field(None, description="the Python package that ships the data")
@@ -103,6 +102,11 @@ class Data(BaseModel):
         if self.path is None:
             self._find_resource()
         return self
+
+    @property
+    def dialect(self) -> Dialect:
+        """How CSV files are written."""
+        return Dialect.model_validate(self.model_dump(include={*Dialect.model_fields}))
 
     @property
     def location(self) -> str:

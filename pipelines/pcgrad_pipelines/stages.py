@@ -98,10 +98,12 @@ def ingest(
         ),
         "output_config": None if files.splits else _split_by_hash(),
     }
-    if files.format == "csv":
-        example_gen = CsvExampleGen(**arguments, missing=config.data.missing)
-    else:
+    if files.format == "tfrecord":
         example_gen = ImportExampleGen(**arguments)
+    else:
+        example_gen = CsvExampleGen(
+            **arguments, missing=config.data.missing, dialect=config.data.dialect
+        )
     return IngestionNodes(example_gen, StatisticsGen(examples=example_gen.outputs["examples"]))
 
 

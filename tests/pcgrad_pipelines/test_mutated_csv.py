@@ -12,7 +12,7 @@ from csv_mutations import cell_by_cell, mutated_files
 from csv_tables import Mutated, as_number
 from pcgrad_pipelines.config import load_config
 from pcgrad_pipelines.local.data_check import check_config_data
-from pcgrad_tfx.data.csv_reading import read_header, read_rows
+from pcgrad_tfx.data.reading.csv_files import CsvFile
 from pcgrad_tfx.example_gen.csv_decoding import ColumnTypeInferrer, to_example
 
 CASES = 500
@@ -20,12 +20,10 @@ CASES = 500
 
 def read_by_us(case: Mutated, file) -> dict[str, list]:
     """The examples that our CsvExampleGen generates of a file, without Beam between the steps."""
-    columns = read_header(str(file))
-    rows = [
-        [cell.encode() for cell in cells]
-        for _, cells in read_rows(str(file), columns, case.missing)
-    ]
-    inferrer = ColumnTypeInferrer(columns, skip_blank_lines=True)
+    table = CsvFile(str(file), missing=case.missing)
+    columns = table.columns
+    rows = [[cell.encode() for cell in cells] for _, cells in table.rows()]
+    inferrer = ColumnTypeInferrer(columns)
     types = inferrer.create_accumulator()
     for row in rows:
         types = inferrer.add_input(types, row)

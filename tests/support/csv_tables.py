@@ -136,11 +136,15 @@ class Mutated:
         """
         content = gzip.decompress(self.content) if self.name.endswith(".gz") else self.content
         text = io.StringIO(content.decode("utf-8-sig"), newline="")
-        header, *rows = [row for row in csv.reader(text) if row]
+        lines = [[cell.strip() for cell in row] for row in csv.reader(text, skipinitialspace=True)]
+        header, *rows = [row for row in lines if row not in ([], [""])]
         assert all(len(row) == len(header) for row in rows)
-        header[0], header[-1] = header[0].lstrip(), header[-1].rstrip()
-        cells = [["" if cell.strip() in self.missing else cell for cell in row] for row in rows]
-        return dict(zip(header, map(list, zip(*cells, strict=True)), strict=True))
+        names: list[str] = []
+        for place, name in enumerate(header, start=1):
+            known = name or f"unnamed_{place}"
+            names.append(f"{known}_2" if known in names else known)
+        cells = [["" if cell in self.missing else cell for cell in row] for row in rows]
+        return dict(zip(names, map(list, zip(*cells, strict=True)), strict=True))
 
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)

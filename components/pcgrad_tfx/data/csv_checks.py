@@ -1,9 +1,9 @@
-"""Finds what is wrong with CSV files before TFX reads them.
+"""Finds what is wrong with files of rows, CSV and others, before TFX reads them.
 
 TFX takes anything that looks like a table: a word among the numbers makes the column text, `nan`
-becomes a number, another separator makes one column of all. What follows fails far from the cause,
-or trains on it. `check_csv` reads a file exactly as it will be read (same header, same records,
-same conversions) and refuses what would go wrong, with one line for the person who owns the data.
+becomes a number. What follows fails far from the cause, or trains on it. `check_csv` reads a file
+exactly as it will be read (same header, same records, same conversions) and refuses what would go
+wrong, with one line for the person who owns the data.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Sequence
 
-from pcgrad_tfx.data.csv_reading import CSV_ENDINGS, find_files, read_header, read_rows
+from pcgrad_tfx.config.dialect import PLAIN, Dialect
+from pcgrad_tfx.data.reading.tables import TABLE_ENDINGS, find_files, open_table
 from pcgrad_tfx.data.row_checks import MIN_ROWS, DataSummary, RowChecks, check_columns
 from pcgrad_tfx.data.row_sample import RowSample
 from pcgrad_tfx.errors import DataError, shown
@@ -21,13 +22,14 @@ def csv_location(path: str) -> tuple[str, str]:
     """Splits a path into folder and file pattern, by its name alone: it need not be reachable.
 
     Args:
-        path: A file if it ends in `.csv` or `.csv.gz`, else a folder of `.csv` files.
+        path: A file, or a pattern of them, if it ends as one of `TABLE_ENDINGS`, else a folder of
+            `.csv` files.
 
     Returns:
         `(input_base, pattern)`, as `check_csv` and ExampleGen take them.
     """
     folder, name = os.path.split(path)
-    return (folder or ".", name) if name.endswith(CSV_ENDINGS) else (path, "*.csv")
+    return (folder or ".", name) if name.endswith(TABLE_ENDINGS) else (path, "*.csv")
 
 
 def check_csv(
@@ -37,10 +39,11 @@ def check_csv(
     required: Collection[str] = (),
     numeric: Collection[str] = (),
     missing: Collection[str] = (),
+    dialect: Dialect = PLAIN,
     min_rows: int = MIN_ROWS,
     sample: RowSample | None = None,
 ) -> DataSummary:
-    """Reads CSV files once, record by record, and refuses what TFX would get wrong.
+    """Reads files once, row by row, and refuses what TFX would get wrong.
 
     Args:
         input_base: Folder of the files, on any file system that TFX can open.
@@ -48,6 +51,7 @@ def check_csv(
         required: Columns that must exist and have a value in some row.
         numeric: Columns that must exist and hold nothing but numbers and empty cells.
         missing: Texts that stand for a missing value, besides the empty one.
+        dialect: How CSV files are written.
         min_rows: Smallest number of data rows, of all files together.
         sample: Is given every row on the way.
 
@@ -58,25 +62,37 @@ def check_csv(
         DataError: On the first fault, in one line: file, line and column where there is one, and
             the remedy.
     """
-    files = find_files(input_base, pattern)
-    columns = read_header(files[0])
+    files = [open_table(file, dialect, missing) for file in find_files(input_base, pattern)]
+    first, columns = files[0].path, files[0].columns
     required = sorted({*required, *numeric})
-    check_columns(f"{files[0]}:1", columns, required)
+    check_columns(files[0].place(1), columns, required)
+    texts = files[0].text_columns
     for file in files[1:]:
-        if (other := read_header(file)) != columns:
+        if file.columns != columns:
             raise DataError(
-                f"{file}:1: the header differs from that of {files[0]} "
-                f"({_first_difference(columns, other)}); give all files the same columns in the "
-                "same order"
+                f"{file.place(1)}: the header differs from that of {first} "
+                f"({_first_difference(columns, file.columns)}); give all files the same columns in "
+                "the same order"
             )
-    checks = RowChecks(columns, required, numeric, {*required} - {*numeric})
+        texts |= file.text_columns
+    for name in sorted(texts.intersection(numeric)):
+        raise DataError(
+            f"{first}: column {shown(name)}: a text is not a number; write it as a number"
+        )
+    checks = RowChecks(columns, required, numeric, {*required} - {*numeric} - texts)
     for file in files:
-        for line, cells in read_rows(file, columns, missing):
-            checks.add(f"{file}:{line}", cells)
+        for line, cells in file.rows():
+            checks.add(file.place(line), cells)
             if sample is not None:
                 sample.add(columns, cells)
     checks.finish(os.path.join(input_base, pattern), min_rows)
-    return DataSummary(tuple(files), tuple(columns), checks.rows)
+    return DataSummary(
+        tuple(file.path for file in files),
+        tuple(columns),
+        checks.rows,
+        texts,
+        repeated_headers=sum(file.repeated_headers for file in files),
+    )
 
 
 def _first_difference(columns: Sequence[str], other: Sequence[str]) -> str:

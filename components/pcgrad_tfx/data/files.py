@@ -1,4 +1,4 @@
-"""Which files a path stands for: one CSV file, a folder, TFRecords, a folder of splits."""
+"""Which files a path stands for: one file of rows, a folder, TFRecords, a folder of splits."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from typing import Literal, TypeAlias
 
 import tensorflow as tf
 
+from pcgrad_tfx.config.dialect import PLAIN, Dialect
 from pcgrad_tfx.data import tfrecord_checks
 from pcgrad_tfx.data.csv_checks import check_csv, csv_location
-from pcgrad_tfx.data.csv_reading import CSV_ENDINGS
+from pcgrad_tfx.data.reading.tables import TABLE_ENDINGS
+from pcgrad_tfx.data.reading.typed_files import TYPED_ENDINGS
 from pcgrad_tfx.data.row_checks import MIN_ROWS, DataSummary
 from pcgrad_tfx.data.row_sample import RowSample
 from pcgrad_tfx.errors import DataError, shown
 
-Format: TypeAlias = Literal["csv", "tfrecord"]
+# "typed" are Parquet and JSON lines.
+Format: TypeAlias = Literal["csv", "typed", "tfrecord"]
 
 SPLITS = ("train", "eval", "test")
 _EVAL_NAMES = ("eval", "valid", "validation", "val", "dev")
@@ -25,9 +28,14 @@ _EVAL_NAMES = ("eval", "valid", "validation", "val", "dev")
 _PATTERNS: Mapping[str, Format] = {
     "*.csv": "csv",
     "*.csv.gz": "csv",
+    "*.csv.zst": "csv",
+    "*.tsv": "csv",
+    "*.parquet": "typed",
+    "*.jsonl": "typed",
+    "*.jsonl.gz": "typed",
     "*tfrecord*": "tfrecord",
 }
-_CHECKS = {"csv": check_csv, "tfrecord": tfrecord_checks.check_tfrecord}
+_CHECKS = {"csv": check_csv, "typed": check_csv, "tfrecord": tfrecord_checks.check_tfrecord}
 
 
 @dataclass(frozen=True)
@@ -55,8 +63,9 @@ def find_data(path: str) -> DataFiles:
     """Finds the files.
 
     Args:
-        path: A CSV file (`.csv`, `.csv.gz`), a TFRecord file (with "tfrecord" in its name), or a
-            folder: of such files, or with the folders train, eval (or valid) and test.
+        path: A file, CSV, Parquet or JSON lines, a pattern of them (`folder/*.data`), a TFRecord
+            file (with "tfrecord" in its name), or a folder: of such files, or with the folders
+            train, eval (or valid) and test.
 
     Returns:
         The files. Whether they can be read is for `check_data` to find out.
@@ -65,13 +74,17 @@ def find_data(path: str) -> DataFiles:
         DataError: It is an archive, or a folder with files of several formats or not all splits.
     """
     base, name = os.path.split(path.rstrip("/"))
+    is_folder = tf.io.gfile.isdir(path)
     if name.endswith((".zip", ".tar", ".tar.gz", ".tgz", ".7z")):
         raise DataError(f"{path}: an archive; unpack it (a CSV file alone may be a .csv.gz)")
-    if "tfrecord" in name and not name.endswith(CSV_ENDINGS) and not tf.io.gfile.isdir(path):
+    if "tfrecord" in name and not name.endswith(TABLE_ENDINGS) and not is_folder:
         return DataFiles(base or ".", {"all": name}, "tfrecord")
-    if name.endswith(CSV_ENDINGS) or not tf.io.gfile.isdir(path):
+    kind: Format = "typed" if name.endswith(TYPED_ENDINGS) else "csv"
+    if not is_folder and tf.io.gfile.exists(path):
+        return DataFiles(base or ".", {"all": name}, kind)
+    if name.endswith(TABLE_ENDINGS) or not is_folder:
         base, pattern = csv_location(path)
-        return DataFiles(base, {"all": pattern}, "csv")
+        return DataFiles(base, {"all": pattern}, kind)
     folders = {entry.rstrip("/") for entry in tf.io.gfile.listdir(path)}
     folders = {entry for entry in folders if tf.io.gfile.isdir(os.path.join(path, entry))}
     if "train" in folders:
@@ -86,6 +99,7 @@ def check_data(
     required: set[str],
     numeric: set[str],
     missing: Collection[str] = (),
+    dialect: Dialect = PLAIN,
     sample: RowSample | None = None,
 ) -> DataSummary:
     """Reads all files once and refuses what would go wrong in the pipeline.
@@ -95,10 +109,12 @@ def check_data(
         required: Columns that must exist and have a value in some row, of every split.
         numeric: Columns that must exist and hold nothing but numbers.
         missing: Texts that stand for a missing value.
+        dialect: How CSV files are written.
         sample: Is given every row on the way.
 
     Returns:
-        What was read; of the user's own splits the training split, but the text columns of all.
+        What was read; of the user's own splits the training split, but the text columns and the
+        repeated headers of all.
 
     Raises:
         DataError: On the first fault, in one line.
@@ -110,6 +126,7 @@ def check_data(
             required=required,
             numeric=numeric,
             missing=missing,
+            dialect=dialect,
             # How large the user's own splits are is the user's decision.
             min_rows=1 if files.splits else MIN_ROWS,
             sample=sample,
@@ -125,7 +142,11 @@ def check_data(
                 f"({first.files[0]}); give all splits the same columns"
             )
     texts = (summary.text_columns for summary in summaries.values())
-    return dataclasses.replace(first, text_columns=frozenset().union(*texts))
+    return dataclasses.replace(
+        first,
+        text_columns=frozenset().union(*texts),
+        repeated_headers=sum(summary.repeated_headers for summary in summaries.values()),
+    )
 
 
 def _own_splits(path: str, folders: set[str]) -> DataFiles:

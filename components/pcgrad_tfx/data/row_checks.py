@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,9 @@ MIN_ROWS = 100
 # them may be values: "None" for a house without an alley.
 MISSING_AMONG_TEXTS = ("NA", "N/A", "#N/A", "n/a", "NaN", "nan", "NULL", "null")
 MISSING_TEXTS = (*MISSING_AMONG_TEXTS, "None", "?", "-", ".")
+
+# $5, 12% or 1,234.
+_MARKED_NUMBER = re.compile(r"[$€£¥₹%] ?\d|\d ?[$€£¥₹%]|\d[,']\d")
 
 _INT64 = np.iinfo(np.int64)
 _LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
@@ -34,12 +38,15 @@ class DataSummary:
         columns: Names of the columns, in the order of the cells.
         rows: Number of data rows in all files together.
         text_columns: Those that hold texts even where these look like numbers; CSV files have none.
+        repeated_headers: Number of further rows, which are left out: they repeat a CSV file's
+            header.
     """
 
     files: tuple[str, ...]
     columns: tuple[str, ...]
     rows: int
     text_columns: frozenset[str] = frozenset()
+    repeated_headers: int = 0
 
 
 def check_columns(where: str, columns: Sequence[str], required: Collection[str]) -> None:
@@ -200,12 +207,7 @@ def number_fault(cell: str) -> str | None:
     """What keeps TFX from reading a cell as a usable number, if anything."""
     value = _number(cell)
     if value is None:
-        if cell.strip() in MISSING_TEXTS:
-            return (
-                "is not a number; if it stands for a missing value, leave the cell empty, or write "
-                f"missing = [{cell.strip()!r}] under [data]"
-            )
-        return "is not a number; correct it, or leave the cell empty if the value is missing"
+        return f"is not a number{_remedy(cell)}"
     if _INT64.min < value < _INT64.max:
         return None
     if not abs(value) <= _LARGEST_FLOAT32:  # True for nan too.
@@ -213,6 +215,21 @@ def number_fault(cell: str) -> str | None:
     if _is_integer(cell) and not _INT64.min <= int(cell) <= _INT64.max:
         return "is too large for a 64-bit integer; write it as a decimal number, like 1.5e19"
     return None
+
+
+def _remedy(cell: str) -> str:
+    """What to do about a cell that is no number."""
+    if cell.strip() in MISSING_TEXTS:
+        return (
+            "; if it stands for a missing value, leave the cell empty, or write "
+            f"missing = [{cell.strip()!r}] under [data]"
+        )
+    if _MARKED_NUMBER.search(cell):
+        return (
+            " with a point and without other marks; correct it, or say under [data] how numbers "
+            "are written (`decimal`, `thousands`, `units`: `tfx-pcgrad init` finds them)"
+        )
+    return "; correct it, or leave the cell empty if the value is missing"
 
 
 def plain_number(text: str) -> str:

@@ -11,8 +11,10 @@ from collections.abc import Collection, Iterator, Sequence
 
 import tensorflow as tf
 
-from pcgrad_tfx.data.csv_reading import find_files, unreadable
+from pcgrad_tfx.config.dialect import PLAIN, Dialect
 from pcgrad_tfx.data.example_files import read_to_the_end
+from pcgrad_tfx.data.reading.tables import find_files, refuse_dialect
+from pcgrad_tfx.data.reading.text_files import unreadable
 from pcgrad_tfx.data.row_checks import MIN_ROWS, DataSummary, RowChecks, check_columns
 from pcgrad_tfx.data.row_sample import RowSample
 from pcgrad_tfx.errors import DataError, shown
@@ -31,6 +33,7 @@ def check_tfrecord(
     required: Collection[str] = (),
     numeric: Collection[str] = (),
     missing: Collection[str] = (),
+    dialect: Dialect = PLAIN,
     min_rows: int = MIN_ROWS,
     sample: RowSample | None = None,
 ) -> DataSummary:
@@ -44,6 +47,7 @@ def check_tfrecord(
         required: Features that must exist and have a value in some record.
         numeric: Features that must exist and hold nothing but finite numbers.
         missing: Must be empty: in a tf.Example a missing value is left out.
+        dialect: Must be plain: a tf.Example has none.
         min_rows: Smallest number of records, of all files together.
         sample: Is given every record on the way, as texts.
 
@@ -58,6 +62,7 @@ def check_tfrecord(
         raise DataError(
             f"{input_base}: `missing` is for CSV files; leave missing values out of the examples"
         )
+    refuse_dialect(input_base, dialect)
     files = find_files(input_base, pattern, "TFRecord")
     numeric = set(numeric)
     required = {*required, *numeric}

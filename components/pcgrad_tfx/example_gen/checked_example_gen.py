@@ -26,6 +26,7 @@ from tfx.types.standard_component_specs import (
 from tfx.utils import io_utils, proto_utils
 from tfx.v1.dsl.experimental import RuntimeParameter
 
+from pcgrad_tfx.config.dialect import PLAIN, Dialect
 from pcgrad_tfx.data.row_checks import MIN_ROWS, DataSummary
 from pcgrad_tfx.errors import DataError
 from pcgrad_tfx.example_gen.shuffling import write_shuffled
@@ -39,10 +40,12 @@ class CheckedExecutor(base_example_gen_executor.BaseExampleGenExecutor):
     Attributes:
         check: `check_csv`, or a function with the same arguments.
         missing: While it runs: the texts that stand for a missing value.
+        dialect: While it runs: how the files are written.
     """
 
     check: ClassVar[Callable[..., DataSummary]]
     missing: tuple[str, ...] = ()
+    dialect: Dialect = PLAIN
 
     def Do(
         self,
@@ -59,7 +62,7 @@ class CheckedExecutor(base_example_gen_executor.BaseExampleGenExecutor):
         if not _message(exec_properties, OUTPUT_CONFIG_KEY, tfx.proto.Output()).split_config.splits:
             # The user's own splits, each checked by itself: how large they are is their decision.
             checks["min_rows"] = 1
-        self.missing = tuple(checks["missing"])
+        self.missing, self.dialect = tuple(checks["missing"]), checks["dialect"]
         base = exec_properties[INPUT_BASE_KEY]
         splits = _message(exec_properties, INPUT_CONFIG_KEY, tfx.proto.Input()).splits
         rows = sum(self.check(base, split.pattern, **checks).rows for split in splits)
@@ -99,6 +102,7 @@ class CheckedExampleGen(component.FileBasedExampleGen):
         required: Collection[str] = (),
         numeric: Collection[str] = (),
         missing: Collection[str] = (),
+        dialect: Dialect = PLAIN,
         min_rows: int = MIN_ROWS,
         input_config: tfx.proto.Input | None = None,
         output_config: tfx.proto.Output | None = None,
@@ -110,8 +114,9 @@ class CheckedExampleGen(component.FileBasedExampleGen):
             input_base: Folder of the files, or a runtime parameter that holds it.
             required: Columns that must exist and have a value in some row.
             numeric: Columns that must exist and hold nothing but numbers and missing values.
-            missing: Texts that stand for a missing value in CSV files, besides the empty one;
-                TFRecords, from which a missing value is left out, are refused with any.
+            missing: Texts that stand for a missing value, besides the empty one; TFRecords, from
+                which a missing value is left out, are refused with any.
+            dialect: How CSV files are written.
             min_rows: Smallest number of rows for the hash split of `output_config`; of splits
                 given by `input_config`, each needs only one.
             input_config: Which files to read; by default all in the folder, as one split.
@@ -122,6 +127,7 @@ class CheckedExampleGen(component.FileBasedExampleGen):
         # Sorted, because the order does not matter and must not miss the cache.
         columns = {"required": sorted(required), "numeric": sorted(numeric)}
         checks.update({**columns, "missing": sorted(missing), "min_rows": min_rows})
+        checks.update({"dialect": dialect.model_dump(mode="json", exclude_defaults=True)})
         custom_config = tfx.proto.CustomConfig()
         custom_config.custom_config.Pack(checks)
         super().__init__(
@@ -141,7 +147,9 @@ def _unpack(config: tfx.proto.CustomConfig) -> dict[str, Any]:
     packed = struct_pb2.Struct()
     config.custom_config.Unpack(packed)
     checks = json_format.MessageToDict(packed)
-    return checks | {"min_rows": int(checks["min_rows"])}  # A Struct's numbers are floats.
+    # A Struct's numbers are floats.
+    min_rows, dialect = int(checks["min_rows"]), Dialect.model_validate(checks["dialect"])
+    return checks | {"min_rows": min_rows, "dialect": dialect}
 
 
 def _count(examples: tfx.dsl.Artifact) -> int:

@@ -1,4 +1,4 @@
-"""Reads CSV files into examples: as the checks read them, with the types that TFX infers."""
+"""Reads files of rows into examples: as the checks read them, with the types that TFX infers."""
 
 from __future__ import annotations
 
@@ -12,32 +12,39 @@ from tfx.types import standard_component_specs
 from tfx.utils import proto_utils
 from tfx_bsl.coders import csv_decoder
 
-from pcgrad_tfx.data.csv_reading import find_files, read_header, read_rows
+from pcgrad_tfx.config.dialect import Dialect
+from pcgrad_tfx.data.reading.tables import find_files, open_table
 
 
 @beam.typehints.with_input_types(beam.Pipeline)
 @beam.typehints.with_output_types(tf.train.Example)
 class ReadCsv(beam.PTransform):
-    """Reads the CSV files of one input split into examples.
+    """Reads the files of one input split into examples.
 
-    TFX's own transform, but for the reading: files may be compressed, and texts other than the
-    empty one may stand for a missing value. As there, a file is read in one piece, because records
-    may hold line breaks, and the type of a column is inferred from all rows; unlike there, from the
-    rows of all input splits: whole numbers in one may meet decimal ones in another.
+    TFX's own transform, but for the reading: files may be CSV of another dialect, Parquet or JSON
+    lines, and further texts may stand for a missing value. As there, a file is read in one piece,
+    because records may hold line breaks, and the type of a column is inferred from all rows; unlike
+    there, from the rows of all input splits: whole numbers in one may meet decimal ones in another.
 
     Args:
         exec_properties: ExampleGen's; `input_base` is the folder.
         split_pattern: Which files to read in it.
         missing: Texts that stand for a missing value.
+        dialect: How the files are written.
     """
 
     def __init__(
-        self, exec_properties: dict[str, Any], split_pattern: str, missing: Collection[str]
+        self,
+        exec_properties: dict[str, Any],
+        split_pattern: str,
+        missing: Collection[str],
+        dialect: Dialect,
     ) -> None:
         super().__init__()
         self._input_base = exec_properties[standard_component_specs.INPUT_BASE_KEY]
         self._split_pattern = split_pattern
         self._missing = frozenset(missing)
+        self._dialect = dialect
         config = exec_properties[standard_component_specs.INPUT_CONFIG_KEY]
         patterns = {
             split.pattern for split in proto_utils.json_to_proto(config, tfx.proto.Input()).splits
@@ -47,8 +54,10 @@ class ReadCsv(beam.PTransform):
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
         """Adds the steps to a Beam pipeline."""
         files = find_files(self._input_base, self._split_pattern)
-        columns = read_header(files[0])
-        read = beam.FlatMap(_read_cells, columns, self._missing).with_output_types(list[bytes])
+        columns = open_table(files[0], self._dialect).columns
+        read = beam.FlatMap(_read_cells, columns, self._dialect, self._missing).with_output_types(
+            list[bytes]
+        )
         rows = typed = pipeline | "Files" >> beam.Create(files) | "Rows" >> read
         others = [
             file
@@ -58,26 +67,41 @@ class ReadCsv(beam.PTransform):
         if others:
             more = pipeline | "Other files" >> beam.Create(others) | "Other rows" >> read
             typed = (rows, more) | "All rows" >> beam.Flatten()
-        inferrer = ColumnTypeInferrer(columns, skip_blank_lines=True)
+        texts = (open_table(file, self._dialect).text_columns for file in [*files, *others])
+        inferrer = ColumnTypeInferrer(columns, frozenset().union(*texts))
         infos = beam.pvalue.AsSingleton(typed | "Types" >> beam.CombineGlobally(inferrer))
         return rows | "Examples" >> beam.Map(to_example, infos)
 
 
 class ColumnTypeInferrer(csv_decoder.ColumnTypeInferrer):
-    """TFX's inference of the columns' types, for which 1_000 is a text, as it is for the checks."""
+    """TFX's inference of the columns' types, for which 1_000 is a text, as it is for the checks.
+
+    Args:
+        columns: The columns' names.
+        texts: Those that hold texts, even where these look like numbers.
+    """
+
+    def __init__(self, columns: Sequence[str], texts: Collection[str] = ()) -> None:
+        super().__init__(columns, skip_blank_lines=True)
+        self._is_text = [name in texts for name in columns]
 
     def add_input(self, accumulator: Any, cells: list[bytes]) -> Any:
         """Takes a row."""
-        return super().add_input(accumulator, [b"_" if b"_" in cell else cell for cell in cells])
+        seen = [
+            b"_" if b"_" in cell or (is_text and cell) else cell
+            for cell, is_text in zip(cells, self._is_text, strict=True)
+        ]
+        return super().add_input(accumulator, seen)
 
 
 def _read_cells(
-    file: str, columns: Sequence[str], missing: Collection[str]
+    path: str, columns: Sequence[str], dialect: Dialect, missing: Collection[str]
 ) -> Iterator[list[bytes]]:
-    own = read_header(file)
+    file = open_table(path, dialect, missing)
+    own = file.columns
     # The columns of another split may come in another order.
     places = [own.index(name) if name in own else None for name in columns]
-    for _, cells in read_rows(file, own, missing):
+    for _, cells in file.rows():
         yield [b"" if place is None else cells[place].encode() for place in places]
 
 

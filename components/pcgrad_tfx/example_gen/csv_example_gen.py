@@ -23,14 +23,15 @@ class Executor(CheckedExecutor, executor.Executor):
         self,
     ) -> Callable[..., beam.PTransform]:
         """What reads an input split, as TFX asks for it."""
-        return functools.partial(ReadCsv, missing=self.missing)
+        return functools.partial(ReadCsv, missing=self.missing, dialect=self.dialect)
 
 
 class CsvExampleGen(CheckedExampleGen):
     """TFX's CsvExampleGen behind `pcgrad_tfx.data.csv_checks.check_csv`.
 
-    It also reads `.csv.gz`, and takes other texts than the empty one for a missing value. Arguments
-    and outputs are those of `CheckedExampleGen`.
+    It also reads other dialects, compressed files, Parquet and JSON lines, and takes further texts
+    for a missing value.
+    Arguments and outputs are those of `CheckedExampleGen`.
     """
 
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)

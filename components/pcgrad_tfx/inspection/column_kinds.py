@@ -10,7 +10,9 @@ The rules, applied to the values that are not missing; the first one that fits c
 - Texts are a date if nearly all look like one, an identifier (or free text) if a value occurs less
   than twice on average, and categorical otherwise. Truth values are texts of two values.
 - Texts that are numbers but for what stands for a missing value ("NA", "?"), or fractions or many
-  different numbers but for one in 20 at most, are mixed: TFX would take all of them for texts.
+  different numbers but for one in 20 at most, are mixed: TFX would take all of them for texts. Up
+  to ten such texts ("#REF!") are mistakes, as good as missing; more may mean something.
+- Whole numbers in a column without a name are an identifier: the rows' numbers in another table.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ _FEW_VALUES = 20
 _ROWS_PER_VALUE = 20
 _MANY_VALUES = 20  # Below it, that all values differ says nothing.
 _NEARLY_ALL = 0.95
+_MOST_MISTAKES = 10
 
 _DATE = re.compile(
     r"\d{4}[-/.]\d{1,2}([-/.]\d{1,2})?([T ]\d{1,2}:\d{2}.*)?"  # 2013-01-31, 2013-01-31T10:00:00Z
@@ -43,6 +46,7 @@ _IDENTIFIER_NAME = re.compile(
     r"(?i:(^|[^a-z])(id|ids|key|uuid|guid|index|idx|row|rownames|nr|no)($|[^a-z])|^unnamed|number$)"
     r"|[a-z](Id|ID)$"
 )
+_NO_NAME = re.compile(r"unnamed_\d+")  # as CsvFile calls it
 # From 1990 to 2100, in seconds since 1970.
 _UNIX_RANGE = (631_152_000, 4_102_444_800)
 
@@ -94,17 +98,20 @@ def _column_kind(name: str, column: pd.Series, is_text: bool) -> ColumnKind:
         listed = ", ".join(map(repr, placeholders))
         return ColumnKind(name, "mixed", f"numbers, but {listed} in {share:.1%}", placeholders)
     if not is_text and _are_mistaken(no_numbers, values, counts):
-        share = counts[no_numbers].sum() / len(known)
-        more = f" and {len(no_numbers) - 1} more texts" if len(no_numbers) > 1 else ""
-        why = f"numbers, but {shown(no_numbers[0])}{more} in {share:.1%}"
-        return ColumnKind(name, "mixed", why, placeholders)
+        others = len(no_numbers) - 1
+        more = f" and {others} more text{'s' if others > 1 else ''}" if others else ""
+        rows = f"{counts[no_numbers].sum():,} of {len(known):,} rows"
+        why = f"numbers, but {shown(no_numbers[0])}{more} in {rows}"
+        mistakes = placeholders if len(no_numbers) > _MOST_MISTAKES else tuple(no_numbers)
+        return ColumnKind(name, "mixed", why, mistakes)
     surely_missing = tuple(text for text in placeholders if text.strip() in MISSING_AMONG_TEXTS)
     return _kind_of_texts(name, known, values, surely_missing)
 
 
 def _are_mistaken(no_numbers: list[str], values: list[str], counts: pd.Series) -> bool:
     """Whether a few texts stand among numbers that are surely no codes."""
-    numbers = {float(value) for value in values if value not in set(no_numbers)}
+    texts = set(no_numbers)
+    numbers = {float(value) for value in values if value not in texts}
     amounts = len(numbers) > _FEW_VALUES or any(number % 1 for number in numbers)
     return amounts and counts[no_numbers].sum() <= (1 - _NEARLY_ALL) * counts.sum()
 
@@ -119,6 +126,8 @@ def _kind_of_numbers(name: str, known: pd.Series, values: list[str]) -> ColumnKi
         _UNIX_RANGE[0] * unit <= low and high <= _UNIX_RANGE[1] * unit for unit in (1, 1000)
     ):
         return ColumnKind(name, "date", "a time since 1970")
+    if _NO_NAME.fullmatch(name):
+        return ColumnKind(name, "identifier", "numbers without a name")
     all_differ = len(values) == len(known) > _MANY_VALUES
     if all_differ and (_IDENTIFIER_NAME.search(name) or high - low + 1 == len(values)):
         return ColumnKind(name, "identifier", different)
@@ -142,4 +151,5 @@ def _kind_of_texts(
 def missing_texts(kinds: Iterable[ColumnKind]) -> list[str]:
     """The texts that seem to stand for missing values in some column, in a fixed order."""
     found = {text.strip() for kind in kinds for text in kind.missing_texts}
-    return [text for text in MISSING_TEXTS if text in found]
+    known = [text for text in MISSING_TEXTS if text in found]
+    return [*known, *sorted(found.difference(known))]

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pcgrad_tfx.config.dialect import PLAIN, Dialect
 from pcgrad_tfx.config.features import Features, required_columns
 from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.data.files import DataFiles, check_data, find_data
@@ -44,6 +45,7 @@ def inspect_data(
     tasks: Sequence[Task],
     features: Features,
     missing: Sequence[str] = (),
+    dialect: Dialect = PLAIN,
     slices: Sequence[Sequence[str]] = (),
 ) -> Inspection:
     """Checks the data, completes tasks and features by them, and looks for leaks.
@@ -53,7 +55,8 @@ def inspect_data(
         source: The name of the file that all this was read from, for messages.
         tasks: What to learn; classes and texts may be left to be found.
         features: What to learn from; the lists may be left to be found.
-        missing: Texts that stand for a missing value in CSV files.
+        missing: Texts that stand for a missing value, but in TFRecords.
+        dialect: How CSV files are written.
         slices: Raw columns that the evaluation is sliced by.
 
     Returns:
@@ -69,7 +72,8 @@ def inspect_data(
     known, checked = required_columns(features, tasks, slices)
     # Of these it is yet to be found out whether they hold 0 and 1, or texts.
     checked -= named
-    summary = check_data(files, required=known, numeric=checked, missing=missing, sample=sample)
+    reading: dict[str, Any] = {"missing": missing, "dialect": dialect}
+    summary = check_data(files, required=known, numeric=checked, **reading, sample=sample)
     texts = summary.text_columns
     completed = []
     for position, task in enumerate(tasks):
@@ -81,11 +85,13 @@ def inspect_data(
     frame = sample.frame()
     kinds = column_kinds(frame, texts)
     looked_at = set(kinds) if features.left_out else known
-    if files.format != "csv":
+    if files.format == "tfrecord":
         # Whether such a text is a class was decided by whoever listed the classes.
         looked_at = looked_at - {task.column for task in tasks if task.classes}
     looked_at_kinds = [kinds[name] for name in kinds if name in looked_at]
     remarks = list(_missing_texts(looked_at_kinds, files))
+    if summary.repeated_headers:
+        remarks.append(f"rows that repeat the header are left out: {summary.repeated_headers:,}")
     if features.left_out:
         with _mistakes_in(source):
             features = complete_features(features, tasks, kinds)
@@ -93,7 +99,7 @@ def inspect_data(
     required, numeric = required_columns(features, tasks, slices)
     if not (numeric <= checked and required <= known):
         # What a column holds is known of the sample only.
-        check_data(files, required=required, numeric=numeric, missing=missing)
+        check_data(files, required=required, numeric=numeric, **reading)
     # The sample may lack the one word that makes a column text.
     texts |= columns_with_texts(sample.values)
     labels = label_values(frame, tasks, texts)
@@ -155,7 +161,7 @@ def _missing_texts(kinds: Sequence[ColumnKind], files: DataFiles) -> Iterator[st
     if texts := missing_texts(kinds):
         listed = ", ".join(f'"{text}"' for text in texts)
         remedy = f"write missing = [{listed}] under [data]"
-        if files.format != "csv":
+        if files.format == "tfrecord":
             names = ", ".join(brief(kind.name) for kind in kinds if kind.missing_texts)
             remedy = f"leave {listed} out of the examples ({names})"
         yield f"texts that look like missing values: {remedy}"

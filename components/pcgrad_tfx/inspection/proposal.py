@@ -20,14 +20,19 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from pcgrad_tfx.config.dialect import PLAIN, Dialect
 from pcgrad_tfx.config.features import Features, required_columns
 from pcgrad_tfx.config.tasks import Task, is_reserved
 from pcgrad_tfx.config.training_config import Training
 from pcgrad_tfx.config.training_rule import with_choices
-from pcgrad_tfx.data.files import check_data, find_data
-from pcgrad_tfx.data.row_checks import number_fault
+from pcgrad_tfx.data.files import DataFiles, check_data, find_data
+from pcgrad_tfx.data.reading.csv_files import CsvFile
+from pcgrad_tfx.data.reading.number_formats import find_number_format, normalizer
+from pcgrad_tfx.data.reading.sniffing import find_dialect, lacks_header
+from pcgrad_tfx.data.reading.tables import find_files
+from pcgrad_tfx.data.row_checks import MISSING_TEXTS, number_fault
 from pcgrad_tfx.data.row_sample import RowSample
-from pcgrad_tfx.errors import DataError, shown
+from pcgrad_tfx.errors import DataError, brief_list, shown
 from pcgrad_tfx.inspection.column_kinds import ColumnKind, column_kinds, missing_texts
 from pcgrad_tfx.inspection.completion import (
     MAX_CLASSES,
@@ -65,11 +70,15 @@ class Proposal:
         text_columns: Columns that hold texts even where these look like numbers.
         ordinal: Columns of few whole numbers that have an order: as labels they are amounts.
         no_classes: By column: texts that are no classes, because they seem to stand for missing
-            values, but cannot be listed as `missing`, which is for CSV files.
+            values, but cannot be listed as `missing`, which is not for TFRecords.
         features: What to learn from.
         left_out: The columns that are no features, with the reason.
         leaks: Features that may give a label away.
         training: How to train.
+        dialect: How the files are written.
+        mistakes: By column: texts among numbers that are taken for missing, but for those that
+            people write for it, as a remark.
+        repeated_headers: How many further rows are left out, because they repeat the header.
     """
 
     rows: int
@@ -83,35 +92,46 @@ class Proposal:
     left_out: Mapping[str, str]
     leaks: tuple[Leak, ...]
     training: Training = field(default_factory=Training)
+    dialect: Dialect = PLAIN
+    mistakes: Mapping[str, str] = field(default_factory=dict)
+    repeated_headers: int = 0
 
 
-def propose(location: str, labels: Sequence[str] = ()) -> Proposal:
+def propose(location: str, labels: Sequence[str] = (), *, header: bool = True) -> Proposal:
     """Looks at data and proposes what to learn from them.
 
     Args:
         location: A file or folder, as `pcgrad_tfx.data.files.find_data` takes it.
         labels: The columns to predict.
+        header: Whether the first line of a CSV file has the columns' names.
 
     Returns:
         The proposal.
 
     Raises:
-        DataError: The data cannot be read, a label is not there or cannot be predicted, or nothing
-            is left to learn from.
+        DataError: The data cannot be read, the first line looks like data, a label is not there or
+            cannot be predicted, or nothing is left to learn from.
     """
     files = find_data(location)
     labels = list(dict.fromkeys(labels))
     sample = RowSample(exact=labels)
-    summary = check_data(files, required=set(labels), numeric=set(), sample=sample)
+    dialect = _dialect(files, labels, header)
+    summary = check_data(files, required=set(labels), numeric=set(), dialect=dialect, sample=sample)
     texts = summary.text_columns
-    frame = sample.frame()
-    missing = missing_texts(column_kinds(frame, texts).values()) if files.format == "csv" else []
-    frame = frame.mask(frame.isin(missing), "")
+    frame, values = sample.frame(), sample.values
+    missing: list[str] = []
+    first_kinds: dict[str, ColumnKind] = {}
+    if files.format == "csv":
+        dialect = find_number_format(frame, dialect)
+        if normalize := normalizer(dialect):
+            frame = frame.apply(lambda column: column.map(normalize))
+            values = {label: set(map(normalize, found)) for label, found in values.items()}
+    if files.format != "tfrecord":
+        first_kinds = column_kinds(frame, texts)
+        missing = missing_texts(first_kinds.values())
+        frame = frame.mask(frame.isin(missing), "")
+        values = {label: found.difference(missing) for label, found in values.items()}
     kinds = column_kinds(frame, texts)
-    values = {
-        label: {value for value in found if value.strip() not in missing}
-        for label, found in sample.values.items()
-    }
     tasks: list[Task] = []
     for label in labels:
         is_text = label in texts
@@ -119,7 +139,7 @@ def propose(location: str, labels: Sequence[str] = ()) -> Proposal:
     features = complete_features(Features.model_construct(), tasks, kinds)
     # The sample may lack the one word that makes a column text.
     required, numeric = required_columns(features, tasks)
-    check_data(files, required=required, numeric=numeric, missing=tuple(missing))
+    check_data(files, required=required, numeric=numeric, missing=missing, dialect=dialect)
     used = {*features.columns, *labels}
     computed = label_values(frame, tasks, texts | columns_with_texts(values))
     return Proposal(
@@ -142,7 +162,33 @@ def propose(location: str, labels: Sequence[str] = ()) -> Proposal:
         training=with_choices(
             Training(), round(_SHARE_OF_ROWS * sample.rows), len(features.columns)
         ),
+        dialect=dialect,
+        mistakes={
+            name: kind.why
+            for name, kind in first_kinds.items()
+            if kind.kind == "mixed" and not {*kind.missing_texts} <= {*MISSING_TEXTS}
+        },
+        repeated_headers=summary.repeated_headers,
     )
+
+
+def _dialect(files: DataFiles, labels: Sequence[str], header: bool) -> Dialect:
+    """How CSV files are written, but for their numbers."""
+    if files.format != "csv":
+        return PLAIN
+    found = [
+        file for pattern in files.patterns.values() for file in find_files(files.base, pattern)
+    ]
+    dialect = find_dialect(found).model_copy(update={"header": header})
+    columns = CsvFile(found[0], dialect).columns
+    # Who names a label has seen the names.
+    if header and not {*labels} & {*columns} and lacks_header(found[0], dialect):
+        raise DataError(
+            f"{found[0]}:1: the first line looks like data, not like names of columns "
+            f"({brief_list(columns)}); add --no-header to have them called column_1 to "
+            f"column_{len(columns)}, or a label that it names"
+        )
+    return dialect
 
 
 def _task(

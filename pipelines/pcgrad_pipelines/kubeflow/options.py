@@ -247,8 +247,8 @@ def data_location(given: str | None, data: Data, target: str) -> str:
         raise ConfigError(f"--data: {place!r} is no absolute path; {remedy}")
     if "tfrecord" in place.rstrip("/").rpartition("/")[2]:
         raise ConfigError(
-            f"--data: {place}: on Kubeflow and Vertex AI data are a .csv or .csv.gz file, or a "
-            "folder of .csv files"
+            f"--data: {place}: on Kubeflow and Vertex AI data are a CSV, Parquet or JSON lines "
+            "file, a pattern of them (trips/*.parquet), or a folder of .csv files"
         )
     return place
 

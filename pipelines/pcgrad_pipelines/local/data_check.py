@@ -40,6 +40,7 @@ def check_config_data(config: PipelineConfig, source: str) -> CheckedData:
         tasks=config.tasks,
         features=config.features,
         missing=config.data.missing,
+        dialect=config.data.dialect,
         slices=config.evaluation.slices,
     )
     complete = config.model_copy(update={"tasks": found.tasks, "features": found.features})

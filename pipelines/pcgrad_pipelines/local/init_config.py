@@ -9,12 +9,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import tomlkit
-from tomlkit.items import AoT, Array, Table
+from tomlkit.items import AoT, Array, Item, Table
 
 from pcgrad_pipelines.config import ConfigError, load_config
+from pcgrad_tfx.config.dialect import Dialect
 from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.config.training_config import Training
-from pcgrad_tfx.errors import shown
+from pcgrad_tfx.errors import brief, shown
 from pcgrad_tfx.inspection.proposal import Proposal, propose
 
 _WIDTH = 100
@@ -24,13 +25,14 @@ and remove their columns from the features."""
 _NO_CANDIDATE = "What is to be predicted is yours to say: no column looks like a label."
 
 
-def init_config(data: str, path: str | None, labels: Sequence[str]) -> Path:
+def init_config(data: str, path: str | None, labels: Sequence[str], *, header: bool = True) -> Path:
     """Looks at data, writes a configuration for them and says what to do next.
 
     Args:
         data: A file or folder of data.
         path: The file to write; by default named like the data, in the working directory.
         labels: The columns to predict.
+        header: Whether the first line of a CSV file has the columns' names.
 
     Returns:
         The file written.
@@ -45,7 +47,7 @@ def init_config(data: str, path: str | None, labels: Sequence[str]) -> Path:
         raise ConfigError(
             f"{file} exists and is not overwritten; choose another name by --config, or delete it"
         )
-    proposal = propose(data, labels)
+    proposal = propose(data, labels, header=header)
     text = toml_text(proposal, stem, _relative(data, file))
     try:
         file.write_text(text, encoding="utf-8")
@@ -72,6 +74,7 @@ def toml_text(proposal: Proposal, name: str, location: str) -> str:
     document.add(tomlkit.nl())
     document.add("name", tomlkit.string(name))
     data = tomlkit.table().add("path", tomlkit.string(location))
+    _add_dialect(data, proposal.dialect)
     if proposal.missing:
         _comment(data, "Texts that seem to stand for a missing value.")
         data.add("missing", _array(proposal.missing))
@@ -88,6 +91,29 @@ def toml_text(proposal: Proposal, name: str, location: str) -> str:
     document.add("features", _features(proposal))
     document.add("training", _training(proposal.training))
     return document.as_string()
+
+
+def _add_dialect(data: Table, dialect: Dialect) -> None:
+    """Writes how the files are written, where it is not the plain way."""
+    comments = {
+        "separator": "between the cells",
+        "quote": "around texts",
+        "encoding": "of the text",
+        "skip": "lines above the table",
+        "header": "the first line is data",
+        "decimal": "before the decimal digits",
+        "thousands": "between groups of three digits",
+        "units": "beside numbers, not a part of their values",
+    }
+    for key, item in _dialect_items(dialect).items():
+        data.add(key, item.comment(comments[key]))
+
+
+def _dialect_items(dialect: Dialect) -> dict[str, Item]:
+    return {
+        key: tomlkit.item(list(value) if isinstance(value, tuple) else value)
+        for key, value in dialect.model_dump(exclude_defaults=True).items()
+    }
 
 
 def _comment(container: tomlkit.TOMLDocument | Table, text: str) -> None:
@@ -166,7 +192,9 @@ def _training(training: Training) -> Table:
 
 
 def _slug(name: str) -> str:
-    stem = re.sub(r"(\.csv|\.tfrecords?)?(\.gz)?$", "", name)
+    stem = re.sub(
+        r"(\.(csv|tsv|txt|data|parquet|jsonl|ndjson|tfrecords?))?(\.gz|\.zst)?$", "", name
+    )
     return re.sub(r"[^A-Za-z0-9_]+", "-", stem)[:100].strip("-_") or "data"
 
 
@@ -188,6 +216,8 @@ def _summary(proposal: Proposal, file: Path, data: str) -> Iterator[str]:
     yield f"  {len(features.numeric)} numeric and {len(features.categorical)} categorical features"
     for name, reason in proposal.left_out.items():
         yield f"  no feature: {shown(name)} ({reason})"
+    for line in _reading(proposal):
+        yield f"  {line}"
     if proposal.missing:
         yield f"  taken for missing values: {', '.join(map(repr, proposal.missing))}"
     for leak in proposal.leaks:
@@ -209,3 +239,14 @@ def _summary(proposal: Proposal, file: Path, data: str) -> Iterator[str]:
             "  name in it what is to be predicted, or delete it and have it written again, say with"
             f" {named}"
         )
+
+
+def _reading(proposal: Proposal) -> Iterator[str]:
+    """How the data are read, as far as it is not the plain way."""
+    if items := _dialect_items(proposal.dialect):
+        listed = ", ".join(f"{key} = {item.as_string()}" for key, item in items.items())
+        yield f"read with {listed}"
+    if proposal.repeated_headers:
+        yield f"rows that repeat the header are left out: {proposal.repeated_headers:,}"
+    for name, why in proposal.mistakes.items():
+        yield f"{brief(name)}: {why}, taken for missing"

@@ -65,9 +65,9 @@ def build_parser() -> argparse.ArgumentParser:
     instead = parser.add_argument_group("instead of a run")
     instead.add_argument(
         "--init", metavar="DATA",
-        help="look at a CSV file, a folder or TFRecords, and write a proposal for --config",
+        help="look at a file of data or a folder, and write a proposal for --config",
     )  # fmt: skip
-    add_label_option(instead, "with --init: ")
+    add_init_options(instead, "with --init: ")
     instead.add_argument(
         "--doctor", nargs="?", const="list", choices=["list", "clean"],
         help="list what earlier runs left behind in the output folder, or delete it (clean)",
@@ -104,6 +104,8 @@ def run(args: argparse.Namespace) -> int:
     """Runs the pipeline with the options of `add_run_options`."""
     if args.label:
         raise ValueError("--label goes with --init; a configuration names its tasks itself")
+    if args.no_header:
+        raise ValueError("--no-header goes with --init; a configuration says `header = false`")
     args.config = args.config or str(DEFAULT_CONFIG)
     check_beam_options(args)
     config = load_config(args.config, draft=True).with_overrides(
@@ -120,12 +122,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def init(args: argparse.Namespace, data: str) -> int:
-    """Writes a proposal for a configuration; options `config`, `label` and `verbose`."""
+    """Writes a proposal for a configuration; options `config`, `verbose` and those of init."""
     if not args.verbose:
         warnings.simplefilter("ignore")
     from pcgrad_pipelines.local.init_config import init_config
 
-    init_config(data, args.config, args.label)
+    init_config(data, args.config, args.label, header=not args.no_header)
     return DONE
 
 
@@ -149,11 +151,15 @@ def add_output_option(parser: argparse._ActionsContainer) -> None:
     )  # fmt: skip
 
 
-def add_label_option(parser: argparse._ActionsContainer, when: str = "") -> None:
-    """Adds `--label`."""
+def add_init_options(parser: argparse._ActionsContainer, when: str = "") -> None:
+    """Adds `--label` and `--no-header`."""
     parser.add_argument(
         "--label", metavar="COLUMN", action="append", default=[],
         help=f"{when}a column to predict; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--no-header", action="store_true",
+        help=f"{when}the first line of the file is data; the columns are called column_1 …",
     )  # fmt: skip
 
 

@@ -97,7 +97,7 @@ def test_a_missing_extra_is_named(module, arguments, extra):
         ([*KFP, "--volume=v=/mnt", "--push-destination=/mnt2/m"], "'/mnt2/m' is on no volume"),
         ([*KFP, "--checkpoint-root=ckpt"], "--checkpoint-root: 'ckpt' is on no volume"),
         ([*KFP, "--data=data.csv"], "--data: 'data.csv' is no absolute path; give --data gs://…"),
-        ([*KFP, "--data=gs://b/trips.tfrecord.gz"], "data are a .csv or .csv.gz file, or a folder"),
+        ([*KFP, "--data=gs://b/trips.tfrecord.gz"], "or a folder of .csv files"),
         ([*KFP, "--data=minio://b/d"], "--data: TensorFlow cannot open minio://b/d"),
         ([*KFP, "--volume=v"], "--volume: 'v' is not of the form CLAIM=/path"),
         ([*KFP, "--volume=V_1=/mnt"], "--volume: 'V_1=/mnt' is not of the form CLAIM=/path"),

@@ -6,6 +6,7 @@ import re
 import pytest
 import tensorflow as tf
 
+from pcgrad_tfx.config.dialect import Dialect
 from pcgrad_tfx.data.files import DataFiles, check_data, find_data
 from pcgrad_tfx.data.row_sample import RowSample
 from pcgrad_tfx.errors import DataError
@@ -31,6 +32,12 @@ def write(folder, *names, text=CSV):
         (["a.csv.gz"], "a.csv.gz", "a.csv.gz", "csv"),
         (["a.csv", "b.csv", "notes.txt"], "", "*.csv", "csv"),
         (["a.csv.gz", "b.csv.gz"], "", "*.csv.gz", "csv"),
+        (["a.tsv", "b.tsv", "notes.txt"], "", "*.tsv", "csv"),
+        (["a.csv.zst"], "", "*.csv.zst", "csv"),
+        (["iris.data"], "iris.data", "iris.data", "csv"),
+        (["table"], "table", "table", "csv"),
+        (["a.parquet", "b.parquet"], "", "*.parquet", "typed"),
+        (["a.jsonl.gz"], "a.jsonl.gz", "a.jsonl.gz", "typed"),
         (["a.tfrecord"], "a.tfrecord", "a.tfrecord", "tfrecord"),
         (["data_tfrecord-00000-of-00002.gz"], "", "*tfrecord*", "tfrecord"),
         ([], "", "*.csv", "csv"),
@@ -196,3 +203,6 @@ def test_texts_for_missing_values_are_for_csv(tmp_path):
     write_examples(tmp_path / "a.tfrecord", GOOD)
     with pytest.raises(DataError, match="`missing` is for CSV files"):
         check_data(find_data(str(tmp_path)), required=set(), numeric=set(), missing=("NA",))
+    dialect = Dialect(separator=";")
+    with pytest.raises(DataError, match="`separator` is for CSV files; remove it"):
+        check_data(find_data(str(tmp_path)), required=set(), numeric=set(), dialect=dialect)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import apache_beam as beam
 import numpy as np
+import pandas as pd
 import pytest
 from tfx import v1 as tfx
 from tfx.components.example_gen.csv_example_gen import executor as stock_executor
@@ -16,12 +17,14 @@ from tfx.v1.dsl.experimental import RuntimeParameter
 
 from dag_runs import run
 from example_gen_runs import OUTPUT, SPLITS, examples, generate, read_split
+from pcgrad_tfx.config.dialect import Dialect
 from pcgrad_tfx.data.csv_checks import check_csv
 from pcgrad_tfx.errors import DataError
 from pcgrad_tfx.example_gen.csv_example_gen import CsvExampleGen, Executor
 
 HEADER = "id,fare,name\n"
 ALL = tfx.proto.Input(splits=[tfx.proto.Input.Split(name="all", pattern="*.csv")])
+PARQUET = tfx.proto.Input(splits=[tfx.proto.Input.Split(name="all", pattern="*.parquet")])
 ROWS = "".join(f"{i},{i / 2},Ann\n" for i in range(300))
 
 
@@ -95,6 +98,36 @@ def test_texts_for_missing_values_leave_numbers_numbers(data, tmp_path):
         assert read_split(named, split) == read_split(empty, split) != []
 
 
+def test_a_dialect_gives_the_examples_of_a_plain_file(data, tmp_path):
+    (data / "data.csv").write_text(HEADER + ROWS + "1234,1234.5,Ånn\n")
+    plain = generate(Executor, example_gen(data), tmp_path / "plain")
+    (data / "data.csv").unlink()
+    written = (HEADER + ROWS).replace(",", ";").replace(".", ",") + HEADER.replace(",", ";")
+    content = "\r\n".join([*written.splitlines(), "1.234;€ 1.234,5; Ånn "])
+    (data / "data.csv.gz").write_bytes(gzip.compress(content.encode("cp1252")))
+    dialect = Dialect(separator=";", encoding="cp1252", decimal=",", thousands=".", units=("€",))
+    other = generate(Executor, example_gen(data, dialect=dialect), tmp_path / "other")
+    for split in SPLITS:
+        assert read_split(other, split) == read_split(plain, split) != []
+
+
+def test_parquet_keeps_its_types(data, tmp_path):
+    names = pd.Series([f"{i:03}" for i in range(300)])
+    frame = pd.DataFrame({"id": range(300), "fare": [i / 2 for i in range(300)], "name": names})
+    frame.to_parquet(data / "data.parquet")
+    component = example_gen(data, input_config=PARQUET, output_config=tfx.proto.Output())
+    rows = examples(generate(Executor, component, tmp_path / "out"), "all")
+    found = sorted(
+        (
+            row.features.feature["id"].int64_list.value[0],
+            row.features.feature["fare"].float_list.value[0],
+            row.features.feature["name"].bytes_list.value[0].decode(),
+        )
+        for row in rows
+    )
+    assert found == [*frame.itertuples(index=False, name=None)]
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -106,7 +139,7 @@ def test_texts_for_missing_values_leave_numbers_numbers(data, tmp_path):
         (HEADER + ROWS + "1,nan,Ann\n", ":302: column 'fare': 'nan' is not a finite"),
         (HEADER + ROWS + "1,2\n", ":302: a row of length 2"),
         (HEADER + "1,2,Ann\n" * 5, "too few data rows (5)"),
-        ("\ufeff" + HEADER + ROWS, ":1: starts with a UTF-8 byte order mark"),
+        ("\0" + HEADER + ROWS, ":1: holds a NUL byte"),
     ],
 )
 def test_a_bad_file_stops_the_executor_before_it_writes(data, tmp_path, content, said):

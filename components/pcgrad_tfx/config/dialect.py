@@ -1,0 +1,62 @@
+"""The dialect of CSV files: how they are encoded, and how their cells and numbers are written."""
+
+from __future__ import annotations
+
+import codecs
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+
+def _known_encoding(name: str) -> str:
+    try:
+        codecs.lookup(name)
+    except LookupError:
+        raise ValueError(f'{name!r} is no encoding; "cp1252" and "utf-16" are some') from None
+    return name
+
+
+class Dialect(BaseModel):
+    """How CSV files are written; by default with commas, in UTF-8, numbers with a point.
+
+    Attributes:
+        separator: Stands between the cells. A space stands for any number of spaces and tabs.
+        quote: Stands around texts that hold separators or line breaks; empty if nothing does.
+        encoding: Of the text, by Python's name.
+        skip: Number of lines above the table, which are left out.
+        header: Whether the first line after them has the columns' names; if not, they are
+            `column_1` …
+        decimal: Stands before the decimal digits.
+        thousands: Stands between groups of three digits; empty if nothing does.
+        units: Signs beside a number that do not belong to its value, such as $ and %.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    separator: Annotated[str, Field(min_length=1, max_length=1)] = Field(
+        ",", description='one character, as in ";"'
+    )
+    quote: Literal['"', "'", ""] = Field('"', description="what stands around texts")
+    encoding: Annotated[str, AfterValidator(_known_encoding)] = Field(
+        "utf-8", description='the encoding of the text, as in "cp1252"'
+    )
+    skip: int = Field(0, ge=0, description="the number of lines above the table")
+    header: bool = Field(True, description="whether the first line has the columns' names")
+    decimal: Literal[".", ","] = Field(".", description="what stands before decimal digits")
+    thousands: Literal["", ",", ".", " ", "'"] = Field(
+        "", description="what stands between groups of three digits"
+    )
+    units: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        (), description='signs beside numbers, as in ["$", "%"]'
+    )
+
+    @model_validator(mode="after")
+    def _check_marks(self) -> Dialect:
+        if self.decimal == self.thousands:
+            raise ValueError(f"`decimal` and `thousands` are both {self.decimal!r}; change one")
+        if self.separator in ("\n", "\r", self.quote):
+            raise ValueError(f"{self.separator!r} cannot be the separator; correct it")
+        return self
+
+
+PLAIN = Dialect()

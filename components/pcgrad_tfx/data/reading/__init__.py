@@ -1,0 +1,1 @@
+"""Reading of files of rows: CSV of any dialect, Parquet, JSON lines."""

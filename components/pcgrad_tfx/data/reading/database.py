@@ -1,0 +1,32 @@
+"""DuckDB, shut in: it reads the files that it is given, and reaches nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import duckdb
+
+
+def connect(*paths: str) -> duckdb.DuckDBPyConnection:
+    """Opens a database in memory.
+
+    It neither reads other files nor installs or loads extensions nor writes what does not fit into
+    the memory to a disk, and no statement can change that.
+
+    Args:
+        *paths: The files that it may read, as absolute paths on this machine.
+    """
+    settings: dict[str, Any] = {
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+        "allow_community_extensions": False,
+        "memory_limit": "2GB",
+        "temp_directory": "",
+        "threads": 2,
+    }
+    connection = duckdb.connect(":memory:", config=settings)
+    # In this order: afterwards nothing can be allowed.
+    connection.execute("SET allowed_paths = ?", [list(paths)])
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+    return connection

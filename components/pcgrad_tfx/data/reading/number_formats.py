@@ -1,0 +1,108 @@
+"""Numbers as people write them, $1,234.50 or 1.234,50 or 12%, and as TFX reads them: 1234.50."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable
+
+import pandas as pd
+
+from pcgrad_tfx.config.dialect import Dialect
+from pcgrad_tfx.data.row_checks import MISSING_TEXTS
+
+# Decimal mark and mark between thousands; of those that fit equally well the first one counts.
+_MARKS = ((".", ""), (".", ","), (",", ""), (",", "."), (",", " "), (".", " "), (".", "'"))
+_UNITS = ("$", "€", "£", "¥", "₹", "%")
+
+# The share of a column's cells that must be numbers for the others to be taken for mistakes.
+_NEARLY_ALL = 0.95
+# A column of texts is recognized by so many of its values.
+_FIRST_VALUES = 500
+
+
+def normalizer(dialect: Dialect) -> Callable[[str], str] | None:
+    """The function that rewrites a number of a dialect, and leaves any other text as it is.
+
+    Returns:
+        None if numbers are written as TFX reads them.
+    """
+    if (dialect.decimal, dialect.thousands, dialect.units) == (".", "", ()):
+        return None
+    pattern = _pattern(dialect)
+
+    @functools.lru_cache(maxsize=100_000)
+    def normalize(cell: str) -> str:
+        if (match := pattern.fullmatch(cell)) is None:
+            return cell
+        whole = re.sub(r"\D", "", match["whole"] or "0")
+        fraction = match["fraction"] or match["only"]
+        sign = match["sign"] or match["inner"]
+        return f"{sign}{whole}{f'.{fraction}' if fraction else ''}{match['exponent']}"
+
+    return normalize
+
+
+def find_number_format(frame: pd.DataFrame, dialect: Dialect) -> Dialect:
+    """Completes a dialect by how numbers are written.
+
+    It is the way that makes the most columns numbers; that of TFX if no other is better.
+
+    Args:
+        frame: Rows of texts, empty where a value is missing.
+        dialect: The rest of the dialect.
+    """
+    columns = [_Column(frame[name]) for name in frame.columns]
+    ways = [
+        dialect.model_copy(update={"decimal": decimal, "thousands": thousands, "units": _UNITS})
+        for decimal, thousands in _MARKS
+    ]
+    read = {way: [column for column in columns if column.is_of_numbers(way)] for way in ways}
+    best = max(ways, key=lambda way: len(read[way]))
+    found = {sign for column in read[best] for text in column.marked.index for sign in text}
+    return best.model_copy(update={"units": tuple(unit for unit in _UNITS if unit in found)})
+
+
+class _Column:
+    """The values of a column, by how they are written.
+
+    Attributes:
+        whole: How many are whole numbers without marks, which every dialect reads.
+        pointed: How many are numbers with a point.
+        marked: How often each other text occurs, but for those that stand for a missing value.
+    """
+
+    def __init__(self, column: pd.Series) -> None:
+        counts = column.value_counts()
+        counts = counts[~counts.index.isin(("", *MISSING_TEXTS))]
+        is_plain = pd.to_numeric(pd.Series(counts.index), errors="coerce").notna().to_numpy()
+        is_whole = is_plain & counts.index.str.isdecimal()
+        self.whole = counts[is_whole].sum()
+        self.pointed = counts[is_plain & ~is_whole].sum()
+        self.marked = counts[~is_plain]
+
+    def is_of_numbers(self, dialect: Dialect) -> bool:
+        """Whether nearly all values are numbers in a dialect."""
+        pattern = _pattern(dialect)
+        first = self.marked.index[:_FIRST_VALUES]
+        if sum(pattern.fullmatch(text) is not None for text in first) < len(first) / 2:
+            return False
+        read = [pattern.fullmatch(text) is not None for text in self.marked.index]
+        numbers = self.whole + self.marked[read].sum()
+        numbers += self.pointed if dialect.decimal == "." else 0
+        return bool(numbers >= _NEARLY_ALL * (self.whole + self.pointed + self.marked.sum()))
+
+
+@functools.lru_cache(maxsize=100)
+def _pattern(dialect: Dialect) -> re.Pattern[str]:
+    mark = r"[ \xa0\u202f]" if dialect.thousands == " " else re.escape(dialect.thousands)
+    whole = rf"[1-9]\d{{0,2}}(?:{mark}\d{{3}})+|\d+" if mark else r"\d+"
+    decimal = re.escape(dialect.decimal)
+    units = "|".join(map(re.escape, dialect.units))
+    unit = rf"(?:{units})?\s?" if units else ""
+    return re.compile(
+        rf"(?P<sign>[+-]?){unit}(?P<inner>[+-]?)"
+        rf"(?:(?P<whole>{whole})(?:{decimal}(?P<fraction>\d*))?|{decimal}(?P<only>\d+))"
+        rf"(?P<exponent>(?:[eE][+-]?\d+)?)\s?{unit}",
+        re.ASCII,
+    )

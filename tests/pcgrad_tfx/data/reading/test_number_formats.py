@@ -1,0 +1,74 @@
+"""Numbers as people write them, and how it is found out how they do."""
+
+import pandas as pd
+import pytest
+
+from pcgrad_tfx.config.dialect import PLAIN, Dialect
+from pcgrad_tfx.data.reading.number_formats import find_number_format, normalizer
+
+AMERICAN = Dialect(thousands=",", units=("$", "%"))
+GERMAN = Dialect(decimal=",", thousands=".", units=("€",))
+FRENCH = Dialect(decimal=",", thousands=" ")
+
+
+@pytest.mark.parametrize(
+    ("dialect", "cell", "number"),
+    [
+        (AMERICAN, "$1,234.50", "1234.50"),
+        (AMERICAN, "-$1,234,567", "-1234567"),
+        (AMERICAN, "$-5", "-5"),
+        (AMERICAN, "12 %", "12"),
+        (AMERICAN, "$.5", "0.5"),
+        (AMERICAN, "1.5e3", "1.5e3"),
+        (AMERICAN, "007", "007"),
+        (AMERICAN, "0,125", "0,125"),  # no thousands
+        (AMERICAN, "12,34", "12,34"),
+        (AMERICAN, "1,234 Main Street", "1,234 Main Street"),
+        (AMERICAN, "$", "$"),
+        (AMERICAN, "", ""),
+        (AMERICAN, "2021-03-04", "2021-03-04"),
+        (GERMAN, "1.234,50 €", "1234.50"),
+        (GERMAN, "+0,5", "+0.5"),
+        (GERMAN, "1.5", "1.5"),
+        (FRENCH, "1 234\xa0567,8", "1234567.8"),
+        (Dialect(thousands="'"), "1'234", "1234"),
+    ],
+)
+def test_a_number_is_rewritten_and_another_text_is_not(dialect, cell, number):
+    assert normalizer(dialect)(cell) == number
+
+
+def test_plain_numbers_are_not_touched():
+    assert normalizer(Dialect(separator=";", encoding="cp1252")) is None
+
+
+FORMATS = {
+    "plain": ({"x": ["1.5", "2.25", "NA"], "y": ["a", "b", "c"]}, PLAIN),
+    "currency": ({"x": ["$87,517.67", "$5", "-"], "y": ["0.1", "0.2", "0.3"]},
+                 Dialect(thousands=",", units=("$",))),
+    "percent": ({"x": ["12%", "7%", ""], "y": ["1", "2", "3"]}, Dialect(units=("%",))),
+    "thousands": ({"x": ["173,000", "95", "1,200,000"], "y": ["a", "b", "c"]},
+                  Dialect(thousands=",")),
+    "decimal comma": ({"x": ["1,5", "0,125", "22,75"]}, Dialect(decimal=",")),
+    "German": ({"x": ["1.234,50", "0,5", "7"], "y": ["1,5", "2,5", "3,5"]},
+               Dialect(decimal=",", thousands=".")),
+    "French": ({"x": ["1 234,50", "0,5", "7"]}, Dialect(decimal=",", thousands=" ")),
+    "lists of numbers": ({"x": ["1,2,3", "4,5", "6"] * 3}, PLAIN),
+    "points win": ({"x": ["1,5", "2,5"], "y": ["1.123", "2.5"], "z": ["1.5", "2.5"]}, PLAIN),
+    "dates": ({"x": ["04.03.2021", "05.03.2021"]}, PLAIN),
+    "sizes": ({"x": ["5 kg", "7 kg"]}, PLAIN),
+    "one mistake in many": ({"x": ["1,000"] * 40 + ["#REF!"]}, Dialect(thousands=",")),
+    "texts with a number": ({"x": ["1,000", "few", "many"] * 9}, PLAIN),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_format_is_the_one_that_makes_the_most_columns_numbers(name):
+    columns, expected = FORMATS[name]
+    assert find_number_format(pd.DataFrame(columns, dtype=str), PLAIN) == expected
+
+
+def test_the_rest_of_the_dialect_stays():
+    frame = pd.DataFrame({"x": ["1,5", "2,25"]}, dtype=str)
+    found = find_number_format(frame, Dialect(separator=";"))
+    assert found == Dialect(separator=";", decimal=",")
