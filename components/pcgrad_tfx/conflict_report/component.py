@@ -68,11 +68,12 @@ class ConflictReport(
     outputs={"report": ConflictReportPage},
     optional={"comparison"},
 ):
-    """Tells whether the tasks conflict and, after a comparison, whether surgery helps.
+    """Tells what the tasks cost each other and, after a comparison, whether surgery helps.
 
     The Trainer must have used `pcgrad.keras.ConflictMonitor` with `fn_args.model_run_dir`, as
-    `pcgrad_tfx.trainer.run_fn` does. Settings, versions and learning curves are shown if it used
-    `pcgrad_tfx.training.callbacks.record.TrainingRecord`, too.
+    `pcgrad_tfx.trainer.run_fn` does. Without probes in its lines the page shows in how many steps
+    gradients opposed each other, and gives no verdict. Settings, versions and learning curves are
+    shown if it used `pcgrad_tfx.training.callbacks.record.TrainingRecord`, too.
 
     Component `outputs` contains:
 

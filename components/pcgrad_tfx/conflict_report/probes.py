@@ -119,7 +119,7 @@ class Probes(BaseModel, frozen=True):
 
 
 def over_seeds(runs: Sequence[Probes]) -> Probes:
-    """The means of several trainings; the intervals are those of Student's t over the trainings.
+    """The means over several trainings; the intervals are those of Student's t over the trainings.
 
     Trainings in which a number is undefined do not count for it. A task is noise if there are
     fewer than `MIN_SEEDS` others. There is no course: it belongs to one training.
@@ -147,7 +147,7 @@ def _task(runs: Sequence[TaskProbes]) -> TaskProbes:
             other: _mean(run.from_others[other] for run in counted) for other in runs[0].from_others
         },
         signal_share=mean_defined(run.signal_share for run in runs),
-        noise_scale=mean_defined(run.noise_scale for run in runs),
+        noise_scale=_median(run.noise_scale for run in runs),
         is_noise=is_noise,
         opposed_to_itself=mean_defined(run.opposed_to_itself for run in runs),
     )
@@ -162,6 +162,12 @@ def _pair(runs: Sequence[PairProbes]) -> PairProbes:
         thirds=tuple(_mean((run.thirds[i] for run in runs), limit=1.0) for i in range(thirds)),
         trend=_mean((run.trend for run in runs), limit=2.0),
     )
+
+
+def _median(values: Iterable[float | None]) -> float | None:
+    """Of what is defined; a noise scale has no upper end."""
+    defined = [value for value in values if value is not None]
+    return float(np.median(defined)) if defined else None
 
 
 def _mean(estimates: Iterable[Estimate], limit: float = np.inf) -> Estimate:

@@ -14,9 +14,10 @@ from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS, ComparisonOutcome
 from pcgrad_tfx.comparison.statistics import compare_methods
 from pcgrad_tfx.comparison.wording import verdict as comparison_verdict
 from pcgrad_tfx.conflict_report import wording
+from pcgrad_tfx.conflict_report.hidden_conflict import hidden_conflict
 from pcgrad_tfx.conflict_report.probes import MIN_SEEDS, Probes, over_seeds
 from pcgrad_tfx.conflict_report.telemetry import Telemetry
-from pcgrad_tfx.conflict_report.verdicts import Findings, hidden_conflict, is_incomparable, judge
+from pcgrad_tfx.conflict_report.verdicts import Findings, is_incomparable, judge
 
 REPORT_FILE = "report.json"
 
@@ -80,11 +81,16 @@ def make_report(
 def write_report(report: Report, folder: str) -> None:
     """Writes `report.json`: the verdict and the numbers behind it.
 
-    Its keys are `verdict`, the sentences; `tasks`, their names; `intervals_over`, what the
-    intervals of `ledger` and `pairs` are over; `ledger`, a `TaskFinding` for each task, empty
-    without probes; `pairs`, a `PairFinding` for each two, of which `conflicting` and `steps` are
-    about the training's own steps; `probes`, those of the training as the callback summarizes
-    them, or null; `differences`, a `Finding` for each method and task of a comparison.
+    Its keys:
+
+    - `verdict`: the sentences; `tasks`: the tasks' names.
+    - `intervals_over`: what the intervals of `ledger` and of the cosines are over; null without
+      probes.
+    - `ledger`: a `TaskFinding` for each task; empty without probes.
+    - `pairs`: a `PairFinding` for each two; `conflicting` and `steps` are about the training's own
+      steps.
+    - `probes`: those of the training, as the callback summarizes them; or null.
+    - `differences`: a `Finding` for each method and task of a comparison.
     """
     tf.io.gfile.makedirs(folder)
     differences = compare_methods(report.comparison) if report.comparison else []
@@ -92,7 +98,7 @@ def write_report(report: Report, folder: str) -> None:
     content = {
         "verdict": report.verdict,
         "tasks": report.telemetry.tasks,
-        "intervals_over": report.basis,
+        "intervals_over": report.basis if report.findings.tasks else None,
         "ledger": [dataclasses.asdict(finding) for finding in report.findings.tasks],
         "pairs": [dataclasses.asdict(finding) for finding in report.findings.pairs],
         "probes": probes,
@@ -109,7 +115,7 @@ def read_verdict(folder: str) -> tuple[str, ...]:
         folder: The artifact's URI.
 
     Returns:
-        Whether the tasks conflict; whether surgery helps, if there is something to say of it.
+        What the tasks cost each other; whether surgery helps, if there is something to say of it.
     """
     with tf.io.gfile.GFile(os.path.join(folder, REPORT_FILE)) as file:
         return tuple(json.loads(file.read())["verdict"])

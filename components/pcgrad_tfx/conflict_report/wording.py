@@ -7,14 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from pcgrad_tfx.conflict_report.hidden_conflict import HiddenConflict
 from pcgrad_tfx.conflict_report.probes import Estimate
-from pcgrad_tfx.conflict_report.verdicts import (
-    Entry,
-    Findings,
-    HiddenConflict,
-    PairFinding,
-    TaskFinding,
-)
+from pcgrad_tfx.conflict_report.verdicts import Entry, Findings, PairFinding, TaskFinding
 from pcgrad_tfx.formatting import listed, number, one_line, percent, significant
 
 # Longer names are shortened in the charts.

@@ -39,7 +39,7 @@ class RunSummary:
         model: Folder of the trained model.
         training_logs: Folder of the TensorBoard logs and of `conflicts.jsonl`.
         report: The page about conflicts.
-        verdict: Its sentences: whether the tasks conflict, whether surgery helps.
+        verdict: Its sentences: what the tasks cost each other, whether surgery helps.
         reference: What boosted trees reached; None if there are none.
     """
 

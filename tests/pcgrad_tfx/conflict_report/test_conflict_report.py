@@ -114,6 +114,16 @@ def test_the_numbers_behind_the_verdict(tmp_path, three):
     assert numbers["intervals_over"] == "the probes of this training"
 
 
+def test_the_numbers_of_a_training_without_probes(tmp_path):
+    folder = write_model_run(tmp_path, THREE, COSINES, settings=settings(THREE), probed={})
+    write_report(report(folder), str(tmp_path / "report"))
+    numbers = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert (numbers["ledger"], numbers["probes"], numbers["intervals_over"]) == ([], None, None)
+    assert [pair["cosine"]["value"] for pair in numbers["pairs"]] == [None] * 3
+    shares = [pair["conflicting"]["value"] for pair in numbers["pairs"]]
+    assert shares == pytest.approx([0.507, 0.91, 0.18])
+
+
 def test_with_a_comparison(tmp_path, three):
     compared = comparison(THREE, cosines=COSINES)
     (tmp_path / "comparison").mkdir()

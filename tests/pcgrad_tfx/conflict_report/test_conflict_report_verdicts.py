@@ -5,9 +5,10 @@ import math
 import numpy as np
 import pytest
 
+from pcgrad_tfx.conflict_report.hidden_conflict import hidden_conflict
 from pcgrad_tfx.conflict_report.probes import Estimate, Probes, over_seeds
 from pcgrad_tfx.conflict_report.telemetry import RunPair
-from pcgrad_tfx.conflict_report.verdicts import hidden_conflict, judge, strongest
+from pcgrad_tfx.conflict_report.verdicts import judge, strongest
 from report_data import estimate, probes, run_pairs
 
 pytestmark = pytest.mark.usefixtures("no_garbage_collection")
@@ -184,6 +185,13 @@ def test_a_cosine_over_seeds_stays_within_what_is_possible():
     assert seeds(-0.99, -0.8, -0.99).pairs[0].cosine.low == -1.0
 
 
+def test_one_seed_s_noise_scale_without_an_end_does_not_count_for_all():
+    runs = [probes(TWO, [-0.5]) for _ in range(3)]
+    runs[0]["tasks"]["fare"]["noise_scale"] = 1e9
+    summary = over_seeds([Probes.model_validate(run) for run in runs])
+    assert summary.tasks["fare"].noise_scale == 3140
+
+
 def test_seeds_in_which_a_task_is_noise_do_not_count():
     def runs(noisy):
         summaries = [
@@ -239,6 +247,18 @@ def test_a_loss_that_batches_show_no_more_than_one_task_alone_is_hidden():
     assert hidden(-0.15, control=0.56, half=0.2) is None  # there is no loss
     assert hidden(0.15, control=0.56, half=0.02) is None
     assert hidden(-0.15, control=0.76, half=0.02) is None  # not by chance, but the other way
+
+
+def test_what_a_third_task_makes_up_for_is_not_hidden():
+    """a loses to b and gains as much from c; b and c lose and gain, and hide nothing."""
+    findings = found("abc", (-0.15, 0.15, 0.0), control=0.56, half=0.02)
+    assert verdicts(findings.tasks) == ["no evidence", "cost", "help"]
+    assert [entry.verdict for entry in findings.tasks[0].entries] == ["cost", "help"]
+    assert hidden_conflict(findings, 64).task == "b"
+    summary = probes("abc", (-0.15, 0.15, 0.0), control=0.56, half=0.02)
+    summary["tasks"]["b"]["kept"] = estimate(1.0, 0.02)
+    kept = judge(Probes.model_validate(summary), (), over_seeds=False)
+    assert hidden_conflict(kept, 64) is None
 
 
 def test_from_the_noise_scale_on_nothing_is_hidden_by_noise():
