@@ -3,11 +3,11 @@
 import keras
 
 from pcgrad.keras.conflict_monitor import ConflictMonitor
-from pcgrad.keras.conflict_probe import ConflictProbe
 from pcgrad.keras.conflict_statistics import ConflictStatistics
 from pcgrad.keras.distributed_fit import distributed_fit, replica_batches
 from pcgrad.keras.divergence import RaiseOnDivergence
 from pcgrad.keras.model import MultiTaskModel
+from pcgrad.keras.probing.conflict_probe import ConflictProbe
 from pcgrad.surgery import PCGrad, PPCGrad
 
 __all__ = [

@@ -11,8 +11,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from pcgrad.keras.conflict_probe import ConflictProbe
 from pcgrad.keras.model import MultiTaskModel
+from pcgrad.keras.probing.conflict_probe import ConflictProbe
 
 
 class ConflictMonitor(keras.callbacks.Callback):

@@ -17,8 +17,8 @@ import tensorflow as tf
 from pcgrad.gradient_probe import GradientProbe
 from pcgrad.keras.model import MultiTaskModel
 from pcgrad.keras.optimizers import steps_taken
-from pcgrad.keras.probe_losses import probe_losses
-from pcgrad.keras.probe_rows import ProbeRows
+from pcgrad.keras.probing.probe_losses import probe_losses
+from pcgrad.keras.probing.probe_rows import ProbeRows
 from pcgrad.probe_statistics import MIN_CHUNKS, Probe
 from pcgrad.probe_summary import summarize_probes
 

@@ -1,0 +1,1 @@
+"""Measuring the tasks' conflict while a Keras model is trained."""
