@@ -1,10 +1,13 @@
-"""PCGrad in `fit`: `MultiTaskModel` in place of `keras.Model`, and `surgery=` in `compile`."""
+"""PCGrad in `fit`: `MultiTaskModel` in place of `keras.Model`, and `surgery=` in `compile`.
+
+A `ConflictProbe` measures what the tasks leave of each other's progress.
+"""
 
 import keras
 import numpy as np
 
 from pcgrad import PCGrad
-from pcgrad.keras import MultiTaskModel
+from pcgrad.keras import ConflictProbe, MultiTaskModel
 
 keras.utils.set_random_seed(0)
 generator = np.random.default_rng(0)
@@ -29,9 +32,14 @@ model.compile(
     metrics={"sold": ["auc"]},
     surgery=PCGrad("sum"),
 )
-model.fit(x, labels, epochs=10, validation_split=0.2, verbose=2)
-for pair in model.conflicts():
-    print(
-        f"{' and '.join(pair['tasks'])}: mean cosine {pair['mean_cosine']:.2f}, "
-        f"{pair['conflicting']:.0%} of the steps conflict"
-    )
+probe = ConflictProbe(x, labels)
+model.fit(x, labels, epochs=10, verbose=2, callbacks=[probe])
+for task, found in probe.summary()["tasks"].items():
+    kept = found["kept"]
+    if kept["value"] is None:
+        print(f"{task}: its gradient is noise here")
+    else:
+        print(
+            f"{task} keeps {kept['value']:.0%} of its own progress "
+            f"({kept['low']:.0%} to {kept['high']:.0%})"
+        )

@@ -58,14 +58,18 @@ def test_an_edit_runs_what_depends_on_it_and_nothing_else(first_run, tmp_path, m
     runner = tmp_path / "pipelines" / "local_runner.py"
 
     def run_after_editing(module):
-        with (tmp_path / "components" / "pcgrad_tfx" / module).open("a") as source:
-            source.write("# An edit.\n")
+        edited = tmp_path / "components" / "pcgrad_tfx" / module
+        edited.write_text(f"{edited.read_text()}# An edit.\n")
         run = run_pipeline(first_run.output, "--epochs", str(EPOCHS), runner=runner)
         assert run.exit_code == 0, run.console
         return executed(run)
 
-    assert run_after_editing("model.py") == FROM_TRAINER_ON
-    assert run_after_editing("preprocessing.py") == {"Transform", *FROM_TRAINER_ON}
+    assert run_after_editing("training/trainer.py") == FROM_TRAINER_ON
+    assert run_after_editing("transform/preprocessing.py") == {
+        "Transform",
+        "Reference",
+        *FROM_TRAINER_ON,
+    }
 
 
 def test_a_model_that_fails_its_gate_is_not_pushed_and_the_reason_is_told(first_run, tmp_path):
