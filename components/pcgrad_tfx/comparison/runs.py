@@ -7,7 +7,6 @@ import os
 import statistics
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -115,8 +114,7 @@ class Trainings:
         steps = {}
         for candidate in candidates:
             model, _ = self._compiled(candidate, seed, with_metrics=False)
-            step = _plain_step if candidate.method == EQUAL_WEIGHTS else MultiTaskModel.train_step
-            steps[candidate.method] = tf.function(functools.partial(step, model, batch))
+            steps[candidate.method] = tf.function(functools.partial(model.train_step, batch))
         seconds: dict[str, list[float]] = {method: [] for method in steps}
         for _ in range(_WARM_UP + _ROUNDS):
             for method, step in steps.items():
@@ -160,16 +158,6 @@ def _of_tasks(
 ) -> tuple[Mapping[str, tf.Tensor], ...]:
     """A batch with the labels, and the weights, of some tasks only."""
     return features, *({task.name: values[task.name] for task in tasks} for values in by_task)
-
-
-def _plain_step(model: MultiTaskModel, batch: tuple[Any, ...]) -> tf.Tensor:
-    """What a step with equal weights costs without our per-task gradients: one backward pass."""
-    features, labels, weights = keras.utils.unpack_x_y_sample_weight(batch)
-    with tf.GradientTape() as tape:
-        loss = model.compute_loss(features, labels, model(features, training=True), weights)
-    variables = model.trainable_variables
-    model.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
-    return loss
 
 
 class FinishedRuns:
