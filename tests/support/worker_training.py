@@ -42,6 +42,7 @@ def config_of(folder):
         model_fn="worker_training.float64_model",
         epochs=EPOCHS,
         learning_rate=0.05,
+        probes=2,
         checkpoint_root=str(folder / "checkpoints"),
     )
 

@@ -58,8 +58,10 @@ def test_only_the_first_worker_writes(together):
     # Python 3.13 leaves the bytecode of functions that TensorFlow has rewritten.
     assert {path.name for path in (together / "tmp-1").iterdir()} <= {"__pycache__"}
     assert not list((together / "checkpoints").iterdir())
-    lines = (together / "run" / "model_run" / "conflicts.jsonl").read_text().splitlines()
-    assert [json.loads(line)["epoch"] for line in lines] == list(range(EPOCHS))
+    text = (together / "run" / "model_run" / "conflicts.jsonl").read_text()
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert [line["epoch"] for line in lines] == list(range(EPOCHS))
+    assert all(pair["opposed"] is not None for pair in lines[-1]["probes"]["pairs"])
     assert (together / "run" / "model" / "Format-Serving" / "saved_model.pb").exists()
     assert "epoch 1/" in (together / "0.log").read_text()
     assert "epoch 1/" not in (together / "1.log").read_text()
