@@ -24,6 +24,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 # Which tests run the Python blocks of a page: all of them, and no others.
 RUN_BY = {
     "README.md": "tests/test_readme.py",
+    "conflict.md": "tests/pcgrad/keras/test_conflict_probe.py",
     "distribution.md": "tests/support/distribution_page.py",
     "kubeflow.md": "tests/pcgrad_pipelines/kubeflow/test_kubeflow_runner.py",
     "layerwise.md": "tests/benchmarks/test_layerwise.py",

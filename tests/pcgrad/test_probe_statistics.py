@@ -94,7 +94,7 @@ def test_opposed_counts_chunks_between_tasks_and_pairs_of_chunks_within_one():
 
 
 @pytest.mark.parametrize("shared", [0.0, 0.9])
-@pytest.mark.parametrize("length", [0.0, 0.7, 1.5])
+@pytest.mark.parametrize("length", [0.0, 0.7, 1.2])
 def test_the_covariances_are_those_of_repeated_probes(shared, length):
     """Also where noise is all there is: a jackknife would give twice the variance.
 

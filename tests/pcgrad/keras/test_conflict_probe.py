@@ -1,6 +1,8 @@
 """`ConflictProbe` in `fit`: what it measures, that it changes nothing, that it goes on."""
 
 import json
+import pathlib
+import re
 
 import keras
 import numpy as np
@@ -363,6 +365,13 @@ def test_errors(arguments, message):
     x, y = rows()
     with pytest.raises(ValueError, match=message):
         ConflictProbe(x, **{"y": y, **arguments})
+
+
+def test_the_page_about_conflict(capsys):
+    page = pathlib.Path(__file__).parents[3] / "docs" / "conflict.md"
+    (block,) = re.findall(r"^```python\n(.*?)^```", page.read_text(), re.M | re.S)
+    exec(block, {})
+    assert re.search(r"price keeps \{'value': -?\d", capsys.readouterr().out)
 
 
 def test_errors_of_datasets():

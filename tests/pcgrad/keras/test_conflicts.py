@@ -284,4 +284,4 @@ def test_monitor_of_a_single_task_has_no_pairs(tmp_path):
     model = linear_model("a", surgery=PCGrad())
     model.fit(UNIT_ROWS, labels(a=[1, 2]), verbose=0, callbacks=[ConflictMonitor(tmp_path)])
     (line,) = lines_of(tmp_path)
-    assert line == {"epoch": 0, "pairs": [], "gradient_norms": {}, "run_pairs": []}
+    assert line == {"epoch": 0, "pairs": [], "gradient_norms": {}, "run_pairs": [], "probes": None}

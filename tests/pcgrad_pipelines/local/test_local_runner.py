@@ -74,11 +74,10 @@ def spoil(row, *, line=100):
         ({"rows": spoil("1.5,12.0")}, ["data.csv:102", "2", "4"]),
         ({"rows": GOOD_ROWS[:5]}, ["data.csv", "5", "100"]),
         ({"rows": spoil("1.5,nan,Company 1,3")}, ["data.csv:102", "'fare'", "nan"]),
-        ({"encoding": "utf-8-sig"}, ["data.csv", "byte order mark"]),
     ],
     ids=[
         "missing label", "empty file", "header only", "separator", "word among numbers",
-        "short row", "too few rows", "nan", "BOM",
+        "short row", "too few rows", "nan",
     ],
 )  # fmt: skip
 def test_bad_data_gets_one_line_before_anything_runs(tmp_path, capfd, changed, expected):
