@@ -27,7 +27,6 @@ def test_python(tmp_path, monkeypatch, capsys):
     for number, text in enumerate(blocks("python")):
         exec(compile(text, f"README.md, Python block {number}", "exec"), namespace)
     assert "'value'" in capsys.readouterr().out
-    assert (tmp_path / "logs" / "conflicts.jsonl").exists()
     schema = tfx.dsl.Channel(type=tfx.types.standard_artifacts.Schema)
     transform = tfx.components.Transform(
         examples=tfx.components.CsvExampleGen(input_base=str(tmp_path)).outputs["examples"],
