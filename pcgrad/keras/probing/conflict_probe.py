@@ -28,7 +28,7 @@ PROBES_FILE = "probes.npz"
 _CHUNKS, _MOST_CHUNKS, _ROWS = 16, 32, 2048
 
 # A training that is stopped early, at this part of the planned steps, still has enough probes.
-_SHORTEST = 1 / 8
+_SHORTEST = 1 / 5
 
 # Of a training whose length is not known before it ends.
 _FIRST_INTERVAL = 1
@@ -52,8 +52,9 @@ class ConflictProbe(keras.callbacks.Callback):
         model.fit(x, y, callbacks=[probe])
         print(probe.summary()["tasks"]["price"]["kept"])
 
-    There are between `probes` and twice as many at the end, evenly spaced, whatever the length of
-    the training: when there are too many, every second one is dropped.
+    There are between `probes` and twice as many at the end, evenly spaced, unless the training is
+    stopped in the first fifth of the planned steps: when there are too many, every second one is
+    dropped.
 
     Args:
         x: Features of the training rows: arrays or tensors in any structure, as for `fit`; or a
@@ -64,9 +65,9 @@ class ConflictProbe(keras.callbacks.Callback):
         sample_weight: Weights of the rows, likewise.
         probes: How many at least.
         chunks: Chunks of a probe, four at least; by default 16, and up to 32 where they are small.
-        chunk_rows: Rows of a chunk; by default those of the dataset's first batch, or 32. With the
-            batch size of the training `opposed` tells what surgery sees. Fewer where there are too
-            few rows for all chunks.
+        chunk_rows: Rows of a chunk; by default those of the dataset's first batch, at most 128, or
+            32. With the batch size of the training `opposed` tells what surgery sees. Fewer where
+            there are too few rows for all chunks.
         seed: Of the rows that are drawn.
         log_dir: A folder, local or remote, for TensorBoard and the probes themselves, which a
             resumed training goes on with.
@@ -96,7 +97,7 @@ class ConflictProbe(keras.callbacks.Callback):
             if value is not None and value < least:
                 raise ValueError(f"`{name}` is {value}: pass {least} or more")
         self._rows = ProbeRows(x, y, sample_weight)
-        size = chunk_rows or self._rows.batch_rows
+        size = chunk_rows or min(self._rows.batch_rows, _ROWS // _CHUNKS)
         usual = min(_MOST_CHUNKS, max(_CHUNKS, _ROWS // size))
         count = chunks or min(usual, max(MIN_CHUNKS, len(self._rows)))
         self._chunk_rows = min(size, len(self._rows) // count)

@@ -176,6 +176,11 @@ def test_a_dataset_is_as_arrays():
     same_probes(one.probes, other.probes)
     # Sixteen chunks at least, so less than the 32 rows of a batch.
     assert one.summary()["chunk_rows"] == 5
+    # At most 128, as the rows of larger batches take long.
+    x, y = rows(4000)
+    whole = ConflictProbe(tf.data.Dataset.from_tensor_slices((x, y)).batch(512))
+    fit(model_of(), whole, epochs=1)
+    assert (whole.summary()["chunk_rows"], whole.summary()["rows"]) == (128, 2048)
     large = ConflictProbe(tf.data.Dataset.from_tensor_slices(rows(4000)).batch(64))
     fit(model_of(), large, epochs=1)
     assert (large.summary()["chunk_rows"], large.summary()["rows"]) == (64, 2048)
@@ -271,7 +276,7 @@ def test_a_training_that_is_stopped_early_has_enough_probes():
             self.model.stop_training = epoch == 4
 
     probe = ConflictProbe(*rows(), probes=5)
-    fit(model_of(), probe, Stop(), epochs=40)
+    fit(model_of(), probe, Stop(), epochs=25)
     assert 5 <= len(probe.probes) < 10
 
 
