@@ -41,7 +41,8 @@ class Training(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         gramian: "tape", "layerwise" or "auto": how the inner products of the tasks' gradients are
             taken. What is learned is the same; see docs/layerwise.md. Open by default.
         probes: At how many points of the training, at least, it is measured what the tasks do to
-            each other (`pcgrad.keras.ConflictProbe`); 0: at none.
+            each other, unless it stops in the first fifth (`pcgrad.keras.ConflictProbe`); 0: at
+            none.
         epochs: Passes over the training data at most; open by default.
         patience: Training stops after so many epochs without a better one on eval, 0: it does not.
             10 unless the Trainer is given steps. See `pcgrad_tfx.training.callbacks.best_epoch`.
