@@ -28,7 +28,7 @@ class GradientProbe:
         found = []
         for step, batch in enumerate(batches):
             if step % 100 == 0:
-                found.append(probe(random_chunks_of_rows(), step))
+                found.append(probe(chunks_of_rows(), step, chunk_rows))
             train_step(batch)
         print(pcgrad.summarize_probes(found, probe.tasks))
 
@@ -58,6 +58,8 @@ class GradientProbe:
         jit_compile: bool = False,
     ) -> None:
         self.tasks: tuple[str, ...] = ()
+        # The same in each probe, though sparse gradients differ in size.
+        self._most_chunks: int | None = None
         self._losses = losses
         self._variables = list(variables)
         is_judged = weighting is not None and needs_gramian(weighting)
@@ -79,8 +81,10 @@ class GradientProbe:
         """Probes the current weights.
 
         Args:
-            chunks: What `losses` takes, four at least: rows drawn at random, none of them twice,
-                the same number in each.
+            chunks: What `losses` takes, four at least, as many in each probe: rows drawn at random,
+                none of them twice, the same number in each. Where there are not many rows, draw
+                chunk k of all probes from the same part of them: intervals take chunks of
+                different k as independent.
             step: Number of the training step that comes next.
             chunk_rows: Rows of a chunk.
             loss_weights: By task, 1 where missing.
@@ -93,7 +97,9 @@ class GradientProbe:
         parts: list[_ChunkGradients] = []
         for group in self._groups(chunks):
             parts += self._of_group(group)
-            if len(parts) >= max(MIN_CHUNKS, _MAX_BYTES // parts[0].size):
+            if self._most_chunks is None:
+                self._most_chunks = max(MIN_CHUNKS, _MAX_BYTES // parts[0].size)
+            if len(parts) >= self._most_chunks:
                 break
         products = _inner_products(parts)
         given = loss_weights or {}

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
-# With fewer chunks there is no estimate of the estimate's variance.
+# With fewer chunks the estimate's variance could not be told.
 MIN_CHUNKS = 4
 
 
@@ -31,22 +31,20 @@ MIN_CHUNKS = 4
 class Probe:
     """Inner products of the tasks' gradients at one point of a training.
 
-    All are divided by the lengths of the gradients of a chunk, so that a point with long gradients
-    counts no more than others: "scaled" means by 1/√(c_i c_j), with c_i the mean of ‖g_i^k‖² over
-    the chunks on which task i has a gradient. T is the number of tasks. NumPy arrays, float64.
+    They are divided by the lengths of the gradients of a chunk, so that a point with long gradients
+    counts no more than others: by √(c_i c_j), with c_i the mean of ‖g_i^k‖² over the chunks on
+    which task i has a gradient. A task without labels on a chunk has a gradient of zero there, as
+    in a step of the training; so has one whose gradient is not finite. T is the number of tasks, K
+    of chunks. NumPy arrays, float64 if nothing else is said.
 
     Attributes:
         step: Number of the training step before which the weights were these.
-        chunks: K.
         chunk_rows: Rows of a chunk.
         lengths: [T], √c_i.
-        products: [T, T], M_ij, scaled: on the diagonal the part of a chunk's squared gradient that
-            is signal, which may come out below 0 where there is none.
-        product_covariances: [T, T, 3, 3], of the estimates M_ij, M_ii and M_jj.
-        terms: [T, T], what task j adds to task i's descent: w_j M_ij / w_i, divided by c_i.
-        descent: [T, 2], the sum of the terms, and the same for the update that the training's
-            weighting makes of a chunk's gradients; NaN if it has none.
-        descent_covariances: [T, 2, 2, 2], of `descent` and M_ii.
+        gramian: [K, T, K, T], float32: ⟨g_i^k, g_j^l⟩/√(c_i c_j) at [k, i, l, j].
+        loss_weights: [T], the weights w of the losses.
+        update_weights: [K, T], the weights that the training's weighting gives to the tasks'
+            gradients of each chunk, after the loss weights; NaN if it has none.
         labelled: [T], the share of chunks on which the task has a gradient.
         opposed: [T, T], for two tasks the share of chunks in which their gradients have a negative
             inner product; on the diagonal the share of pairs of chunks in which one task's do. Of
@@ -54,16 +52,43 @@ class Probe:
     """
 
     step: int
-    chunks: int
     chunk_rows: int
     lengths: Array
-    products: Array
-    product_covariances: Array
-    terms: Array
-    descent: Array
-    descent_covariances: Array
+    gramian: npt.NDArray[np.float32]
+    loss_weights: Array
+    update_weights: Array
     labelled: Array
     opposed: Array
+
+    @property
+    def chunks(self) -> int:
+        """K."""
+        return len(self.gramian)
+
+    @property
+    def products(self) -> Array:
+        """[T, T], M_ij, divided as `gramian` is.
+
+        On the diagonal it is the part of a chunk's squared gradient that is signal, which may come
+        out below 0 where there is none.
+        """
+        return mean_of_pairs(self.kernels())
+
+    def kernels(self) -> Array:
+        """[T, T, K, K], whose mean over k ≠ l is M_ij; symmetric in k and l, 0 for k = l."""
+        return _symmetric(np.transpose(self.gramian, (1, 3, 0, 2)).astype(np.float64))
+
+    def relative_weights(self) -> Array:
+        """[T, T], by which M_ij becomes what task j adds to task i's descent: w_j M_ij / w_i."""
+        weights = self.loss_weights * self.lengths
+        return weights[None, :] * _inverse(weights)[:, None]
+
+    def update_kernels(self) -> Array:
+        """[T, K, K], whose mean over k ≠ l is task i's descent under the weighting's update."""
+        usual = np.where(np.isnan(self.update_weights), 0.0, self.update_weights)
+        return _symmetric(
+            np.einsum("ij,lj,kilj->ikl", self.relative_weights(), usual, self.gramian)
+        )
 
 
 def probe_statistics(
@@ -73,16 +98,12 @@ def probe_statistics(
     step: int,
     chunk_rows: int,
 ) -> Probe:
-    """Makes the unbiased estimates, and their covariances, from all inner products.
-
-    A task without labels on a chunk has a gradient of zero there, as in a step of the training; so
-    has one whose gradient is not finite.
+    """Makes a probe from all inner products.
 
     Args:
         products: [K, T, K, T], float64: ⟨g_i^k, g_j^l⟩ at [k, i, l, j].
-        loss_weights: [T], the weights w of the losses.
-        update_weights: [K, T], the weights that the training's weighting gives to the tasks'
-            gradients of each chunk, after the loss weights; `None` if it has none.
+        loss_weights: [T].
+        update_weights: [K, T]; `None` if the training has no weighting.
         step: Number of the training step.
         chunk_rows: Rows of a chunk.
 
@@ -92,54 +113,40 @@ def probe_statistics(
     chunks, tasks = products.shape[:2]
     if chunks < MIN_CHUNKS:
         raise ValueError(f"a probe of {chunks} chunks: take at least {MIN_CHUNKS}")
-    by_pair = np.transpose(products, (1, 3, 0, 2))  # [i, j, k, l]
-    squares = np.einsum("iikk->ik", by_pair)
+    squares = np.einsum("kiki->ki", products)
     known = np.isfinite(squares) & (squares > 0)
-    both = known[:, None, :] & known[None, :, :]
-    by_pair = np.where(known[:, None, :, None] & known[None, :, None, :], by_pair, 0.0)
-    counts = known.sum(axis=1)
-    lengths = np.sqrt(np.nan_to_num(_mean(np.where(known, squares, 0.0).sum(axis=1), counts)))
-    scaled = by_pair * _inverse(lengths[:, None] * lengths[None, :])[:, :, None, None]
-    same = np.einsum("ijkk->ijk", scaled)
-
-    scaled = _without_diagonal(scaled)
-    kernels = (scaled + np.swapaxes(scaled, 2, 3)) / 2
-    whole = chunks * (chunks - 1)
-    estimates = kernels.sum(axis=(2, 3)) / whole
-    own_kernels = np.einsum("iikl->ikl", kernels)
-    triples = np.stack(
-        np.broadcast_arrays(kernels, own_kernels[:, None], own_kernels[None, :]), axis=2
-    )
-
-    weights = loss_weights * lengths
-    relative = weights[None, :] * _inverse(weights)[:, None]
-    descent_kernels = [np.einsum("ij,ijkl->ikl", relative, kernels)]
-    if update_weights is not None:
-        usual = np.where(np.isfinite(update_weights), update_weights, 0.0)
-        of_chunks = np.einsum("ij,lj,ijkl->ikl", relative, usual, scaled)
-        descent_kernels.append((of_chunks + np.swapaxes(of_chunks, 1, 2)) / 2)
-    descent = np.full((tasks, 2), math.nan)
-    covariances = np.full((tasks, 2, 2, 2), math.nan)
-    for place, kernel in enumerate(descent_kernels):
-        descent[:, place] = kernel.sum(axis=(1, 2)) / whole
-        covariances[:, place] = _covariances(np.stack([kernel, own_kernels], axis=1))
-
-    opposed = _mean((both & (same < 0)).sum(axis=2), both.sum(axis=2))
-    against_itself = (own_kernels < 0).sum(axis=(1, 2))
+    both = known[:, :, None] & known[:, None, :]
+    counts = known.sum(axis=0)
+    lengths = np.sqrt(np.nan_to_num(_mean(np.where(known, squares, 0.0).sum(axis=0), counts)))
+    scales = _inverse(lengths)
+    scaled = np.where(known[:, :, None, None] & known, products, 0.0)
+    scaled = scaled * scales[:, None, None] * scales
+    same = np.einsum("kikj->kij", scaled)
+    opposed = _mean((both & (same < 0)).sum(axis=0), both.sum(axis=0))
+    against_itself = (np.einsum("kili->ikl", scaled) < 0).sum(axis=(1, 2))
     np.fill_diagonal(opposed, _mean(against_itself, counts * (counts - 1)))
     return Probe(
         step=step,
-        chunks=chunks,
         chunk_rows=chunk_rows,
         lengths=lengths,
-        products=estimates,
-        product_covariances=_covariances(triples),
-        terms=estimates * relative,
-        descent=descent,
-        descent_covariances=covariances,
+        gramian=scaled.astype(np.float32),
+        loss_weights=np.asarray(loss_weights, np.float64),
+        update_weights=np.full((chunks, tasks), math.nan)
+        if update_weights is None
+        else np.where(np.isfinite(update_weights), update_weights, 0.0),
         labelled=counts / chunks,
         opposed=opposed,
     )
+
+
+def mean_of_pairs(kernels: Array) -> Array:
+    """[...], the mean over k ≠ l of [..., K, K]: a U-statistic of degree two."""
+    chunks = kernels.shape[-1]
+    return np.asarray(kernels.sum(axis=(-2, -1)) / (chunks * (chunks - 1)))
+
+
+def _symmetric(kernels: Array) -> Array:
+    return _without_diagonal((kernels + np.swapaxes(kernels, -2, -1)) / 2)
 
 
 def _without_diagonal(kernels: Array) -> Array:
@@ -147,13 +154,11 @@ def _without_diagonal(kernels: Array) -> Array:
     return kernels * (1 - np.eye(kernels.shape[-1]))
 
 
-def _covariances(kernels: Array) -> Array:
-    """Covariances of U-statistics of degree two, without bias.
+def covariances(kernels: Array) -> Array:
+    """Covariances of U-statistics of degree two, by the jackknife over chunks (Arvesen 1969).
 
-    The kernel of a pair of chunks is taken apart as in an analysis of variance: its mean, an effect
-    of each of the two chunks, with variance a, and a rest, with variance b. Then the variance of
-    the mean over all pairs is 4a/K + 2b/(K(K-1)), and a and b follow from the spread of the chunks'
-    means and of all pairs. (A jackknife counts b twice: far too wide where noise is all there is.)
+    Too large, up to twice, where the pairs of chunks differ by more than the chunks do, that is
+    where nearly all is noise.
 
     Args:
         kernels: [..., A, K, K], symmetric, zeros on the diagonals: A statistics.
@@ -161,19 +166,11 @@ def _covariances(kernels: Array) -> Array:
     Returns:
         [..., A, A]
     """
-    count = kernels.shape[-1]
-    pairs = count * (count - 1)
-    total = kernels.sum(axis=(-2, -1))[..., None] / pairs
-    of_chunks = kernels.sum(axis=-1) / (count - 1) - total
-    spread = np.einsum("...ak,...bk->...ab", of_chunks, of_chunks) / (count - 1)
-    rests = _without_diagonal(kernels - total[..., None])
-    all_pairs = np.einsum("...akl,...bkl->...ab", rests, rests) / pairs
-    # E spread = p a + q b, E all_pairs = r a + s b.
-    p, q = ((count - 2) / (count - 1)) ** 2, (count - 2) / (count - 1) ** 2
-    r, s = 2 - 4 / count, 1 - 2 / pairs
-    effect = (s * spread - q * all_pairs) / (p * s - q * r)
-    rest = (p * all_pairs - r * spread) / (p * s - q * r)
-    return 4 * effect / count + 2 * rest / pairs
+    chunks = kernels.shape[-1]
+    without_one = kernels.sum(axis=(-2, -1))[..., None] - 2 * kernels.sum(axis=-1)
+    without_one /= (chunks - 1) * (chunks - 2)
+    apart = without_one - without_one.mean(axis=-1, keepdims=True)
+    return np.einsum("...ak,...bk->...ab", apart, apart) * ((chunks - 1) / chunks)
 
 
 def _inverse(values: Array) -> Array:

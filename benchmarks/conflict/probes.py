@@ -16,6 +16,7 @@ common but the noise of their labels with several seeds, and counts the verdicts
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import itertools
 import json
 import os
@@ -108,15 +109,21 @@ def _mean_squared_error(label: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
     )
 
 
-def truth_of(probes: Sequence[Probe], products: Sequence[Any]) -> dict[str, Any]:
-    """The cosines and the ledger that the probes estimate, from products without noise."""
-    tasks = len(products[0])
-    cosines, kept = np.zeros((tasks, tasks)), np.zeros((2, tasks))
-    for probe, product in zip(probes, products, strict=True):
-        cosines += product / np.outer(probe.lengths, probe.lengths)
-        kept += np.stack([product.sum(axis=1), np.diag(product)]) / probe.lengths**2
-    lengths = np.sqrt(np.diag(cosines))
-    return {"cosines": cosines / np.outer(lengths, lengths), "kept": kept[0] / kept[1]}
+def truth_of(
+    probes: Sequence[Probe], products: Sequence[Any], tasks: Sequence[str]
+) -> dict[str, Any]:
+    """The summary that the probes would give without noise, from products [T, T] for each."""
+    exact = [
+        dataclasses.replace(
+            probe,
+            gramian=np.broadcast_to(
+                (product / np.outer(probe.lengths, probe.lengths))[:, np.newaxis, :],
+                probe.gramian.shape,
+            ),
+        )
+        for probe, product in zip(probes, products, strict=True)
+    ]
+    return summarize_probes(exact, tasks)
 
 
 def trained(name: str, batch: int, seed: int) -> list[dict[str, Any]]:
@@ -131,8 +138,8 @@ def trained(name: str, batch: int, seed: int) -> list[dict[str, Any]]:
         features, labels, batch_size=batch, epochs=_PASSES, verbose=0, callbacks=[probe, fresh]
     )
     found = probe.summary()
-    truth = truth_of(probe.probes, fresh.of(probe.probes))
     tasks = list(problem.levels)
+    truth = truth_of(probe.probes, fresh.of(probe.probes), tasks)
     pairs = itertools.combinations(range(len(tasks)), 2)
     return [
         {
@@ -142,12 +149,12 @@ def trained(name: str, batch: int, seed: int) -> list[dict[str, Any]]:
             "tasks": [tasks[i], tasks[j]],
             "batch_cosine": batches["mean_cosine"],
             "cosine": pair["cosine"],
-            "true_cosine": truth["cosines"][i, j],
+            "true_cosine": true["cosine"]["value"],
             "kept": [found["tasks"][tasks[k]]["kept"] for k in (i, j)],
-            "true_kept": [truth["kept"][k] for k in (i, j)],
+            "true_kept": [truth["tasks"][tasks[k]]["kept"]["value"] for k in (i, j)],
         }
-        for (i, j), pair, batches in zip(
-            pairs, found["pairs"], model.conflicts(whole_run=True), strict=True
+        for (i, j), pair, true, batches in zip(
+            pairs, found["pairs"], truth["pairs"], model.conflicts(whole_run=True), strict=True
         )
     ]
 
@@ -178,14 +185,15 @@ def covered(name: str, chunk_rows: int, repetitions: int) -> dict[str, Any]:
         ).numpy()
         probes = [
             probe_statistics(
-                np.einsum("kin,ljn->kilj", part, part), np.ones(len(tasks)), None, 0, chunk_rows
+                np.einsum("kin,ljn->kilj", part, part), np.ones(len(tasks)), None, step, chunk_rows
             )
-            for part in np.split(gradients.astype(float), _PROBES)
+            for step, part in enumerate(np.split(gradients.astype(float), _PROBES))
         ]
-        found, truth = summarize_probes(probes, tasks), truth_of(probes, [products] * _PROBES)
+        found = summarize_probes(probes, tasks)
+        truth = truth_of(probes, [products] * _PROBES, tasks)
         for key, estimate, true in (
-            ("cosine", found["pairs"][0]["cosine"], truth["cosines"][0, 1]),
-            ("kept", found["tasks"][tasks[0]]["kept"], truth["kept"][0]),
+            ("cosine", found["pairs"][0]["cosine"], truth["pairs"][0]["cosine"]["value"]),
+            ("kept", found["tasks"][tasks[0]]["kept"], truth["tasks"][tasks[0]]["kept"]["value"]),
         ):
             if estimate["value"] is not None:
                 told[key] += 1
@@ -200,7 +208,10 @@ def covered(name: str, chunk_rows: int, repetitions: int) -> dict[str, Any]:
         "error": {
             key: float(np.mean(values)) if values else None for key, values in errors.items()
         },
-        "true": {"cosine": truth["cosines"][0, 1], "kept": truth["kept"][0]},
+        "true": {
+            "cosine": truth["pairs"][0]["cosine"]["value"],
+            "kept": truth["tasks"][tasks[0]]["kept"]["value"],
+        },
     }
 
 

@@ -128,7 +128,7 @@ def test_a_weighting_that_may_change_is_not_asked():
 
     found = pcgrad.GradientProbe(model.losses, model.variables, weighting)(chunks_of(4), 7, ROWS)
     assert not asked
-    assert np.isnan(found.descent[:, 1]).all()
+    assert np.isnan(found.update_weights).all()
 
 
 def test_it_is_traced_once_and_changes_nothing():
@@ -155,13 +155,17 @@ def test_a_variable_that_is_trained_in_between_is_read_anew():
 
 
 def test_large_gradients_take_fewer_chunks(monkeypatch):
+    """As many in each probe, also where the gradients of a table are smaller in another one."""
     model, chunks = Model(), chunks_of(9)
     probe = pcgrad.GradientProbe(model.losses, model.variables)
     one = 4 * (2 * 12 + 2 * ROWS * 4)
     monkeypatch.setattr(gradient_probe, "_MAX_BYTES", 6 * one)
     assert_equal(probe(chunks, 7, ROWS), expected(model, chunks[:6]), 1e-4)
+    smaller = chunks_of(9, rows=2)
+    assert probe(smaller, 8, 2).chunks == 6
     monkeypatch.setattr(gradient_probe, "_MAX_BYTES", 1)
-    assert probe(chunks, 7, ROWS).chunks == 4
+    fewest = pcgrad.GradientProbe(model.losses, model.variables)
+    assert fewest(chunks, 7, ROWS).chunks == 4
 
 
 def test_tasks_that_share_nothing():

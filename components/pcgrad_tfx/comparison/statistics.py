@@ -127,8 +127,17 @@ def mean_defined(values: Iterable[float | None]) -> float | None:
 @functools.cache
 def detectable_effect(samples: int) -> float:
     """The mean, in standard deviations, that a t-test of so many samples sees with `POWER`."""
+
+    def power(effect: float) -> float:
+        # Side by side: far out the other side's tail, which is 0 there, is NaN with SciPy 1.18.
+        sides = (
+            TTestPower().power(effect, samples, LEVEL / 2, alternative=side)
+            for side in ("larger", "smaller")
+        )
+        return float(np.nansum(list(sides)))
+
     # `solve_power` stops within 1e-5.
-    return float(optimize.brentq(lambda d: TTestPower().power(d, samples, LEVEL) - POWER, 0, 20))
+    return float(optimize.brentq(lambda effect: power(effect) - POWER, 0, 20))
 
 
 def corrected(family: Sequence[Finding]) -> list[Finding]:

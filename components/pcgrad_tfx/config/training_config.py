@@ -40,9 +40,8 @@ class Training(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         surgery: "pcgrad", "ppcgrad" or "none" (the plain weighted sum of the losses).
         gramian: "tape", "layerwise" or "auto": how the inner products of the tasks' gradients are
             taken. What is learned is the same; see docs/layerwise.md. Open by default.
-        probes: At how many points of the training, at least, it is measured what the tasks do to
-            each other, unless it stops in the first fifth (`pcgrad.keras.ConflictProbe`); 0: at
-            none.
+        probes: At how many points of a training of the planned length it is measured what the
+            tasks do to each other (`pcgrad.keras.ConflictProbe`); 0: at none.
         epochs: Passes over the training data at most; open by default.
         patience: Training stops after so many epochs without a better one on eval, 0: it does not.
             10 unless the Trainer is given steps. See `pcgrad_tfx.training.callbacks.best_epoch`.
@@ -79,7 +78,7 @@ class Training(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
 
     surgery: Literal["pcgrad", "ppcgrad", "none"] = "pcgrad"
     gramian: Literal["tape", "layerwise", "auto"] | None = None
-    probes: int = Field(24, ge=0, le=1000, description="points at which conflict is measured")
+    probes: int = Field(48, ge=0, le=1000, description="points at which conflict is measured")
     epochs: int | None = Field(None, ge=1, le=_LARGEST, description="passes over the training data")
     patience: int = Field(10, ge=0, le=_LARGEST, description="epochs to wait for a better one")
     restore_best: bool = Field(True, description="whether the best epoch's weights are kept")

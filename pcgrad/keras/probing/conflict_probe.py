@@ -27,21 +27,19 @@ PROBES_FILE = "probes.npz"
 # Of a probe: enough for its own variance, and more small ones, so that the rows are enough.
 _CHUNKS, _MOST_CHUNKS, _ROWS = 16, 32, 2048
 
-# A training that is stopped early, at this part of the planned steps, still has enough probes.
-_SHORTEST = 1 / 5
-
-# Of a training whose length is not known before it ends.
-_FIRST_INTERVAL = 1
-
 
 class ConflictProbe(keras.callbacks.Callback):
     """Measures, while a model is trained, whether its tasks pull its shared weights apart.
 
     The cosine of two tasks' gradients on one batch is not that of the tasks: noise shrinks it, and
     rows that the tasks share may even turn its sign. So this callback stops at some steps of the
-    training, the first one and then evenly spaced, takes chunks of training rows, and estimates
-    from pairs of different chunks what the gradients on all rows would give; see
-    `pcgrad.summarize_probes`. Dropout is off, batch normalization as in inference.
+    training, takes chunks of training rows, and estimates from pairs of different chunks what the
+    gradients on all rows would give; see `pcgrad.summarize_probes`. Dropout is off, batch
+    normalization as in inference.
+
+    The n-th probe of P is at step N(n/P)² of the N planned ones: most changes at the beginning, and
+    a training that is stopped at a quarter has half of the probes. As long as N is not known, as in
+    the first epoch of a generator, probes are at steps 0, 1, 4, 9 and so on.
 
     For a `MultiTaskModel` and any other compiled `keras.Model` with several outputs, with surgery
     or without. The training is not changed, to the bit. After each epoch its logs get
@@ -52,10 +50,6 @@ class ConflictProbe(keras.callbacks.Callback):
         model.fit(x, y, callbacks=[probe])
         print(probe.summary()["tasks"]["price"]["kept"])
 
-    There are between `probes` and twice as many at the end, evenly spaced, unless the training is
-    stopped in the first fifth of the planned steps: when there are too many, every second one is
-    dropped.
-
     Args:
         x: Features of the training rows: arrays or tensors in any structure, as for `fit`; or a
             `tf.data.Dataset` of batches (features, labels) or (features, labels, weights), of which
@@ -63,7 +57,7 @@ class ConflictProbe(keras.callbacks.Callback):
             dataset changes the order in which the training sees it.
         y: Labels, likewise; not with a dataset.
         sample_weight: Weights of the rows, likewise.
-        probes: How many at least.
+        probes: How many in a training of the planned length.
         chunks: Chunks of a probe, four at least; by default 16, and up to 32 where they are small.
         chunk_rows: Rows of a chunk; by default those of the dataset's first batch, at most 128, or
             32. With the batch size of the training `opposed` tells what surgery sees. Fewer where
@@ -82,7 +76,7 @@ class ConflictProbe(keras.callbacks.Callback):
         y: Any = None,
         sample_weight: Any = None,
         *,
-        probes: int = 24,
+        probes: int = 48,
         chunks: int | None = None,
         chunk_rows: int | None = None,
         seed: int = 0,
@@ -106,7 +100,10 @@ class ConflictProbe(keras.callbacks.Callback):
                 f"there are {len(self._rows)} rows for {count} chunks: pass more rows, or fewer "
                 "`chunks`"
             )
-        self._chunks = count
+        # Each chunk comes from rows of its own in all probes, so that the variance of sums over
+        # them is known, whatever these rows have in common.
+        order = np.random.default_rng(seed).permutation(len(self._rows))
+        self._blocks = np.array_split(order, count)
         self._wanted = probes
         self._seed = seed
         self._log_dir = None if log_dir is None else str(log_dir)
@@ -116,7 +113,7 @@ class ConflictProbe(keras.callbacks.Callback):
         self._probe: GradientProbe | None = None
         self._found: list[Probe] = []
         self._tasks: tuple[str, ...] = ()
-        self._interval = _FIRST_INTERVAL
+        self._pace = 1.0
         self._epoch_start = self._next_step = self._next_probe = 0
 
     @property
@@ -140,10 +137,8 @@ class ConflictProbe(keras.callbacks.Callback):
         optimizer = getattr(self.model, "optimizer", None)
         is_begun = optimizer is not None and optimizer.built
         self._next_step = int(steps_taken(optimizer).numpy()) if is_begun else 0
-        epochs, steps = self.params.get("epochs"), self.params.get("steps")
-        self._interval = _FIRST_INTERVAL
-        if epochs and steps:
-            self._interval = max(1, int(epochs * steps * _SHORTEST / self._wanted))
+        self._pace = 1.0
+        self._plan(self.params.get("steps"))
         self._next_probe = self._next_step
         if self._log_dir is not None:
             tf.io.gfile.makedirs(self._log_dir)
@@ -165,10 +160,13 @@ class ConflictProbe(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Counts the steps."""
-        self._next_step = self._epoch_start + batch + 1
+        # With `steps_per_execution` the last call of an epoch may be for fewer steps.
+        steps = min(batch + 1, self.params.get("steps") or math.inf)
+        self._next_step = self._epoch_start + int(steps)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Adds to the logs what is known so far."""
+        self._plan(self.params.get("steps") or self._next_step - self._epoch_start)
         summary = self.summary()
         if not summary:
             return
@@ -207,15 +205,24 @@ class ConflictProbe(keras.callbacks.Callback):
             )
         # A function of the step, so that a resumed training draws what another one draws.
         generator = np.random.default_rng([self._seed, step])
-        chunks = self._rows.draw(generator, self._chunks, self._chunk_rows)
+        chunks = self._rows.draw(generator, self._blocks, self._chunk_rows)
         weights = {task: float(weight) for task, weight in self._loss_weights.items()}
         with self.model.distribute_strategy.scope():
             self._found.append(self._probe(chunks, step, self._chunk_rows, weights))
         self._tasks = self._probe.tasks
-        if len(self._found) >= 2 * self._wanted:
-            self._found = self._found[::2]
-            self._interval *= 2
-        self._next_probe = self._found[-1].step + self._interval
+        self._set_next()
+
+    def _plan(self, steps: int | None) -> None:
+        """Spaces the probes for a training whose epochs have so many steps."""
+        if steps:
+            self._pace = self.params.get("epochs", 1) * steps / self._wanted**2
+
+    def _set_next(self) -> None:
+        """The next probe is at the next of the steps start + pace n²."""
+        start, last = self._found[0].step, self._found[-1].step
+        # The one that was taken may be late by a step, with rounding a little early.
+        count = math.floor(math.sqrt((last - start) / self._pace) + 1e-6) + 1
+        self._next_probe = max(last + 1, start + math.ceil(self._pace * count**2))
 
     def _save(self) -> None:
         file = io.BytesIO()
@@ -223,7 +230,7 @@ class ConflictProbe(keras.callbacks.Callback):
             field.name: np.stack([getattr(probe, field.name) for probe in self._found])
             for field in dataclasses.fields(Probe)
         }
-        np.savez(file, tasks=np.array(self._tasks), interval=self._interval, **columns)
+        np.savez(file, tasks=np.array(self._tasks), **columns)
         with tf.io.gfile.GFile(self._path, "wb") as written:
             written.write(file.getvalue())
 
@@ -235,7 +242,6 @@ class ConflictProbe(keras.callbacks.Callback):
             found = np.load(io.BytesIO(saved.read()))
             columns = {field.name: found[field.name] for field in dataclasses.fields(Probe)}
             self._tasks = tuple(map(str, found["tasks"]))
-            self._interval = int(found["interval"])
         # Numbers as Python has them: they go into logs.
         probes = [
             Probe(**{name: one if np.ndim(one) else one.item() for name, one in row})
@@ -245,7 +251,7 @@ class ConflictProbe(keras.callbacks.Callback):
         ]
         self._found = [probe for probe in probes if probe.step < self._next_step]
         if self._found:
-            self._next_probe = int(self._found[-1].step) + self._interval
+            self._set_next()
 
     @property
     def _path(self) -> str:

@@ -53,21 +53,23 @@ class ProbeRows:
     def __len__(self) -> int:
         return self._size
 
-    def draw(self, generator: np.random.Generator, chunks: int, rows: int) -> list[Any]:
-        """Chunks of rows, all of them different ones.
+    def draw(
+        self, generator: np.random.Generator, blocks: Sequence[npt.NDArray[np.int64]], rows: int
+    ) -> list[Any]:
+        """A chunk of each block of rows.
 
         Args:
             generator: Of the draw.
-            chunks: How many.
-            rows: Of each.
+            blocks: Numbers of rows, no number in two of them.
+            rows: Of each chunk.
 
         Returns:
             (features, labels) or (features, labels, weights) for each chunk.
         """
-        drawn = generator.choice(self._size, chunks * rows, replace=False)
+        drawn = [generator.choice(block, rows, replace=False) for block in blocks]
         return [
             tf.nest.map_structure(lambda values, chunk=chunk: _taken(values, chunk), self._rows)
-            for chunk in np.split(drawn, chunks)
+            for chunk in drawn
         ]
 
 

@@ -113,10 +113,12 @@ def test_the_training_is_the_same_to_the_bit(cls, surgery):
 def expected_at_first(x, y, chunks, chunk_rows, seed=0):
     """The first probe of `model_of()`, from Keras's own losses of drawn rows."""
     model = model_of()
-    drawn = np.random.default_rng([seed, 0]).choice(ROWS, chunks * chunk_rows, replace=False)
+    blocks = np.array_split(np.random.default_rng(seed).permutation(ROWS), chunks)
+    generator = np.random.default_rng([seed, 0])
+    drawn = [generator.choice(block, chunk_rows, replace=False) for block in blocks]
     shared = model.trainable_variables[:3]
     gradients = []
-    for chunk in np.split(drawn, chunks):
+    for chunk in drawn:
         with tf.GradientTape(persistent=True) as tape:
             found = model({name: tf.gather(values, chunk) for name, values in x.items()})
             labelled = ~np.isnan(y["price"][chunk, 0])
@@ -198,7 +200,8 @@ def test_rows_of_sparse_and_ragged_features():
         ("ragged", values),
     ):
         drawn_from = ProbeRows(tf.data.Dataset.from_tensor_slices((features, labels)).batch(20))
-        drawn = drawn_from.draw(np.random.default_rng(0), 4, 10)[0][0]
+        blocks = np.split(np.random.default_rng(0).permutation(60), 4)
+        drawn = drawn_from.draw(np.random.default_rng(0), blocks, 10)[0][0]
         if not isinstance(drawn, tf.Tensor):
             drawn = drawn.to_tensor() if name == "ragged" else tf.sparse.to_dense(drawn)
         found[name] = tf.pad(drawn, [[0, 0], [0, 3 - drawn.shape[1]]]).numpy()
@@ -247,22 +250,31 @@ def test_a_subclass_is_probed_as_soon_as_it_has_weights():
     assert [one.step for one in probe.probes] == list(range(1, 15))
 
 
-@pytest.mark.parametrize("epochs", [1, 4, 25])
-@pytest.mark.parametrize("is_known", [True, False])
-def test_the_probes_are_evenly_spaced(epochs, is_known):
-    """Whatever the length of the training, known or not."""
+def steps_of(probe):
+    return [one.step for one in probe.probes]
+
+
+def test_the_probes_are_denser_at_the_beginning():
+    """The n-th of five at N n²/25."""
+    probe = ConflictProbe(*rows(), probes=5)
+    fit(model_of(), probe, epochs=15)
+    assert steps_of(probe) == [0, 3, 12, 27, 48]
+
+
+def test_a_short_training_has_as_many_as_it_has_steps():
+    probe = ConflictProbe(*rows(), probes=48)
+    fit(model_of(), probe, epochs=2)
+    assert steps_of(probe) == list(range(10))
+
+
+def test_of_unknown_length():
+    """At squares in the first epoch, then as if the length had been known."""
     x, y = rows()
+    batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(16).filter(lambda *_: True)
     probe = ConflictProbe(x, y, probes=5)
-    if is_known:
-        fit(model_of(), probe, epochs=epochs)
-    else:
-        batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(32)
-        model_of().fit(batches.filter(lambda *_: True), epochs=epochs, verbose=0, callbacks=[probe])
-    steps = [one.step for one in probe.probes]
-    assert steps[0] == 0
-    assert min(5, 5 * epochs) <= len(steps) < 10
-    assert len(set(np.diff(steps))) == 1
-    assert 5 * epochs - steps[-1] <= steps[1]
+    model_of().fit(batches, epochs=15, verbose=0, callbacks=[probe])
+    # 150 steps: the places are 6 n². That after 9 was set before. The last is the end.
+    assert steps_of(probe) == [0, 1, 4, 9, 16, 24, 54, 96, 150]
 
 
 def test_a_training_that_is_stopped_early_has_enough_probes():
@@ -270,37 +282,38 @@ def test_a_training_that_is_stopped_early_has_enough_probes():
         def on_epoch_end(self, epoch, logs=None):
             self.model.stop_training = epoch == 4
 
-    probe = ConflictProbe(*rows(), probes=5)
-    fit(model_of(), probe, Stop(), epochs=25)
-    assert 5 <= len(probe.probes) < 10
+    probe = ConflictProbe(*rows(), probes=20)
+    fit(model_of(), probe, Stop(), epochs=20)
+    assert steps_of(probe) == [0, 1, 3, 4, 7, 9, 13, 16, 21]
 
 
 def test_several_steps_at_once():
-    probe = ConflictProbe(*rows(), probes=3)
-    fit(model_of(steps_per_execution=2), probe, epochs=4)
-    assert 3 <= len(probe.probes) < 6
+    """A probe comes with the first call of `fit`'s function at or after its place."""
+    probe = ConflictProbe(*rows(), probes=5)
+    fit(model_of(steps_per_execution=2), probe, epochs=15)
+    assert steps_of(probe) == [0, 4, 12, 27, 49]
 
 
 def test_an_interrupted_training_goes_on_with_its_probes(tmp_path):
     x, y = rows()
     arguments = {"x": x, "y": y, "shuffle": False}
     model = model_of()
-    fit(model, ConflictProbe(x, y, probes=3, log_dir=tmp_path), epochs=2, **arguments)
-    resumed = ConflictProbe(x, y, probes=3, log_dir=tmp_path)
+    fit(model, ConflictProbe(x, y, probes=5, log_dir=tmp_path), epochs=2, **arguments)
+    resumed = ConflictProbe(x, y, probes=5, log_dir=tmp_path)
     fit(model, resumed, epochs=4, initial_epoch=2, **arguments)
-    whole = ConflictProbe(x, y, probes=3)
+    whole = ConflictProbe(x, y, probes=5)
     fit(model_of(), whole, epochs=4, **arguments)
-    found = [probe.step for probe in resumed.probes]
-    assert found[0] == 0
-    assert 3 <= len(found) < 6
+    assert steps_of(whole) == [0, 1, 4, 8, 13]
+    # Two planned epochs have their places elsewhere than four.
+    assert steps_of(resumed) == [0, 1, 2, 4, 7, 10, 13]
     known = {probe.step: probe for probe in whole.probes}
     both = [probe for probe in resumed.probes if probe.step in known]
     assert len(both) > 1
     same_probes(both, [known[probe.step] for probe in both], 1e-5)
     # Another training in the same folder begins anew.
-    third = ConflictProbe(x, y, probes=3, log_dir=tmp_path)
+    third = ConflictProbe(x, y, probes=5, log_dir=tmp_path)
     fit(model_of(), third, epochs=1, **arguments)
-    assert [one.step for one in third.probes] == list(range(5))
+    assert steps_of(third) == [0, 1, 2, 4]
 
 
 def test_the_logs(tmp_path):
