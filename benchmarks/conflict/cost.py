@@ -1,7 +1,7 @@
 """What probes cost: a training of the default network with them, divided by one without.
 
     python pipelines/local_runner.py --output build/taxi
-    python -m benchmarks.conflict.cost build/taxi
+    python -m benchmarks.conflict.cost build/taxi/artifacts
 
 Trains on what a finished run has transformed, as its Trainer did, in turns.
 """
@@ -31,15 +31,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("output", type=pathlib.Path, help="output folder of a finished run")
+    parser.add_argument("artifacts", type=pathlib.Path, help="artifacts of a finished run")
     parser.add_argument("--surgery", choices=["pcgrad", "none"], default="pcgrad")
     parser.add_argument("--epochs", type=int, help="as the run's by default")
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
-    seconds: dict[int, list[float]] = {0: [], 24: []}
+    seconds: dict[int, list[float]] = {0: [], 48: []}
     for turn in range(args.rounds):
         for probes in sorted(seconds, reverse=bool(turn % 2)):
-            trainings = _trainings(args.output, probes, args.epochs)
+            trainings = trainings_of(args.artifacts, probes, args.epochs)
             begun = time.perf_counter()
             trainings.run(Candidate(EQUAL_WEIGHTS, args.surgery), seed=0)
             seconds[probes].append(time.perf_counter() - begun)
@@ -50,21 +50,28 @@ def main() -> None:
     )
 
 
-def _trainings(output: pathlib.Path, probes: int, epochs: int | None) -> Trainings:
-    record = json.loads(_newest(output, "Trainer/model_run/*/training.json").read_text())
+def trainings_of(artifacts: pathlib.Path, probes: int, epochs: int | None = None) -> Trainings:
+    """Repeats of the training of a finished run.
+
+    Args:
+        artifacts: Its folder of artifacts.
+        probes: Of each training.
+        epochs: As the run's by default.
+    """
+    record = json.loads(_newest(artifacts, "Trainer/model_run/*/training.json").read_text())
     changed = {"probes": probes, **({"epochs": epochs, "patience": 0} if epochs else {})}
     config = TrainerConfig.model_validate({**record["settings"], **changed})
-    examples = _newest(output, "Transform/transformed_examples/*")
+    examples = _newest(artifacts, "Transform/transformed_examples/*")
     train, held_out = ([f"{examples}/Split-{split}/*"] for split in ("train", "eval"))
-    graph = tft.TFTransformOutput(str(_newest(output, "Transform/transform_graph/*")))
+    graph = tft.TFTransformOutput(str(_newest(artifacts, "Transform/transform_graph/*")))
     inputs = read_inputs(config, graph, train)
     return Trainings(inputs, train, held_out, inputs.data.batches(held_out))
 
 
-def _newest(output: pathlib.Path, pattern: str) -> pathlib.Path:
-    found = list(output.glob(pattern))
+def _newest(artifacts: pathlib.Path, pattern: str) -> pathlib.Path:
+    found = list(artifacts.glob(pattern))
     if not found:
-        raise FileNotFoundError(f"there is no {output / pattern}: run the pipeline there first")
+        raise FileNotFoundError(f"there is no {artifacts / pattern}: run the pipeline there first")
     return max(found, key=lambda path: path.stat().st_mtime)
 
 
