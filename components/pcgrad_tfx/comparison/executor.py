@@ -8,6 +8,7 @@ import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 import tensorflow_transform as tft
@@ -20,8 +21,8 @@ from pcgrad_tfx.comparison.results import ComparisonOutcome, Method, Run, write_
 from pcgrad_tfx.comparison.runs import FinishedRuns, Trainings
 from pcgrad_tfx.comparison.settings import ComparisonSettings
 from pcgrad_tfx.comparison.splits import EVAL, TEST, TRAIN, read_test_split, split_files
-from pcgrad_tfx.comparison.statistics import mean_defined
 from pcgrad_tfx.component import Artifacts
+from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.config.training_config import TrainerConfig, trainer_config
 from pcgrad_tfx.config.validation_messages import problem_lines
 from pcgrad_tfx.data.example_files import check_whole, example_files
@@ -58,7 +59,7 @@ class Executor(component.Executor):
         finished = FinishedRuns(folder)
         runs = _train(trainings, todo, settings.seeds, finished)
         joint = [c for c in todo if c.weights is None and c.task is None]
-        methods, kept = _choose(todo, runs)
+        methods, kept = _choose(todo, runs, config.tasks)
         comparison = ComparisonOutcome(
             metrics={task.name: task.primary_metric.name for task in config.tasks},
             methods=methods,
@@ -145,7 +146,7 @@ def _train(
 
 
 def _choose(
-    todo: Sequence[Candidate], runs: Mapping[tuple[int, int], Run]
+    todo: Sequence[Candidate], runs: Mapping[tuple[int, int], Run], tasks: Sequence[Task]
 ) -> tuple[tuple[Method, ...], tuple[Run, ...]]:
     """One run of each method and seed: the best static weights, the single tasks together."""
     by_candidate: dict[int, list[Run]] = collections.defaultdict(list)
@@ -153,7 +154,7 @@ def _choose(
         by_candidate[index].append(run)
     methods, kept = [], []
     grid = [index for index, candidate in enumerate(todo) if candidate.method == STATIC_WEIGHTS]
-    best = max(grid, key=lambda index: _mean_on_eval(by_candidate[index]), default=None)
+    best = max(grid, key=lambda index: _gain_on_eval(by_candidate[index], tasks), default=None)
     for index, candidate in enumerate(todo):
         if candidate.method == SINGLE_TASK or (index in grid and index != best):
             continue
@@ -175,7 +176,15 @@ def _choose(
     return tuple(methods), tuple(kept)
 
 
-def _mean_on_eval(runs: Sequence[Run]) -> float:
-    """Over tasks and seeds, of what is defined."""
-    mean = mean_defined(value for run in runs for value in run.eval.values())
-    return -math.inf if mean is None else mean
+def _gain_on_eval(runs: Sequence[Run], tasks: Sequence[Task]) -> float:
+    """Mean over tasks and seeds: 0 for a constant prediction, 1 for a perfect one.
+
+    Of the metrics themselves there is no mean: 0.01 of AUC is another thing than 0.01 of R².
+    """
+    gains = [
+        (value - task.constant_value) / (1 - task.constant_value)
+        for run in runs
+        for task in tasks
+        if (value := run.eval[task.name]) is not None
+    ]
+    return fmean(gains) if gains else -math.inf

@@ -43,9 +43,27 @@ def test_single_tasks_of_a_seed_become_one_run():
                 eval=values,
                 test={name: -value for name, value in values.items()},
             )
-    methods, kept = _choose(todo, runs)
+    methods, kept = _choose(todo, runs, TASKS)
     assert [method.name for method in methods][-1] == "single task"
     alone = [run for run in kept if run.method == "single task"]
     assert [run.seed for run in alone] == [0, 1]
     assert [run.eval for run in alone] == [{"tip": 3, "fare": 4}, {"tip": 13, "fare": 14}]
     assert [run.test for run in alone] == [{"tip": -3, "fare": -4}, {"tip": -13, "fare": -14}]
+
+
+def test_static_weights_are_chosen_by_what_a_constant_prediction_lacks():
+    """0.04 of AUC are 0.08 of the way to a perfect prediction, 0.06 of R² are 0.06."""
+    settings = ComparisonSettings(single_task=False, static_weights=({"tip": 3}, {"fare": 3}))
+    todo = candidates(settings, TASKS)
+    made = iter([{"tip": 0.60, "fare": 0.26}, {"tip": 0.64, "fare": 0.20}])
+    runs = {
+        (index, 0): Run(
+            method=candidate.method,
+            seed=0,
+            eval=next(made) if candidate.weights else {"tip": 0.5, "fare": None},
+            test={},
+        )
+        for index, candidate in enumerate(todo)
+    }
+    methods, _ = _choose(todo, runs, TASKS)
+    assert methods[-1].loss_weights == pytest.approx(dict(todo[-1].weights))
