@@ -126,13 +126,22 @@ def truth_of(
     return summarize_probes(exact, tasks)
 
 
-def trained(name: str, batch: int, seed: int) -> list[dict[str, Any]]:
-    """Trains once; for each pair of tasks what was said, and what is true."""
+def trained(name: str, batch: int, seed: int, is_held_out: bool) -> list[dict[str, Any]]:
+    """Trains once; for each pair of tasks what was said, and what is true.
+
+    Args:
+        name: Of the problem.
+        batch: Rows of a batch, and of a chunk.
+        seed: Of the rows and of the initial weights.
+        is_held_out: Whether the probes take rows that the network is not trained on.
+    """
     problem = PROBLEMS[name]
     features, labels = draw(problem, _ROWS, np.random.default_rng(seed))
     model = make_model(problem, seed)
     model.follows_conflicts = True
-    probe = ConflictProbe(features, labels, chunk_rows=batch, seed=seed)
+    held_out = draw(problem, _ROWS, np.random.default_rng(1000 + seed))
+    rows = held_out if is_held_out else (features, labels)
+    probe = ConflictProbe(*rows, chunk_rows=batch, seed=seed)
     fresh = _Fresh(problem, probe)
     model.fit(
         features, labels, batch_size=batch, epochs=_PASSES, verbose=0, callbacks=[probe, fresh]
@@ -146,6 +155,7 @@ def trained(name: str, batch: int, seed: int) -> list[dict[str, Any]]:
             "problem": name,
             "batch": batch,
             "seed": seed,
+            "held_out": is_held_out,
             "tasks": [tasks[i], tasks[j]],
             "batch_cosine": batches["mean_cosine"],
             "cosine": pair["cosine"],
@@ -249,6 +259,9 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--repetitions", type=int, default=_REPETITIONS)
     parser.add_argument("--output", type=pathlib.Path, default=_RESULTS)
+    parser.add_argument(
+        "--held-out", action="store_true", help="of `trainings`: probes on rows of their own"
+    )
     parser.add_argument("--tables", type=int, default=20, help="of `nulls` (default: 20)")
     args = parser.parse_args()
     lines: list[dict[str, Any]] = []
@@ -264,10 +277,11 @@ def main() -> None:
             continue
         for seed in args.seeds:
             keras.utils.clear_session()
-            lines += trained(name, batch, seed)
+            lines += trained(name, batch, seed, args.held_out)
             print(json.dumps(lines[-1]), flush=True)
     args.output.mkdir(parents=True, exist_ok=True)
-    path = args.output / f"probes_{args.part}.json"
+    suffix = "_held_out" if args.held_out else ""
+    path = args.output / f"probes_{args.part}{suffix}.json"
     path.write_text(json.dumps({"tensorflow": tf.__version__, "rows": lines}, indent=1) + "\n")
 
 

@@ -89,10 +89,12 @@ def _held(estimates: Sequence[tuple[dict[str, float], float]]) -> str:
 
 
 def main() -> None:
-    """Prints the table and draws the plot."""
-    rows = json.loads((_RESULTS / "probes_trainings.json").read_text())["rows"]
-    plot(rows, _RESULTS / "probes.svg")
-    print(table(rows))
+    """Prints the tables and draws the plot."""
+    for name in ("probes_trainings", "probes_trainings_held_out"):
+        rows = json.loads((_RESULTS / f"{name}.json").read_text())["rows"]
+        print(f"{name}\n\n{table(rows)}\n")
+        if name == "probes_trainings":
+            plot(rows, _RESULTS / "probes.svg")
 
 
 if __name__ == "__main__":
