@@ -179,6 +179,13 @@ class MultiTaskModel(ReportingModel):
             return functional_outputs(self.output, names)
         return functional_outputs(names, names)
 
+    def make_train_function(self, force: bool = False) -> Any:
+        """As in Keras; a step that has to make the optimizer's variables would be traced twice."""
+        if self.built and self._training and not self.optimizer.built and self.trainable_weights:
+            with self.distribute_strategy.scope():
+                self.optimizer.build(self.trainable_weights)
+        return super().make_train_function(force)
+
     def train_step(self, data: Any) -> dict[str, Any]:
         """One step: T task gradients → Gram matrix → weights → combined gradient → optimizer.
 
