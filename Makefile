@@ -42,8 +42,10 @@ kubeflow: $(STAMP) ## Compile for Kubeflow and Vertex AI, IMAGE=… BUCKET=gs://
 	@$(BIN)/python pipelines/kubeflow_runner.py --target vertex --image "$(IMAGE)" \
 		--pipeline-root "$(BUCKET)/taxi" $(ARGS)
 
-# A worker takes 2 to 3 GB; the tests of a file share what is expensive to make.
-PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
+# A worker takes 2 to 3 GB; the tests of a file share what is expensive to make. The files are in
+# the order of tests/conftest.py.
+PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile \
+	--no-loadscope-reorder
 
 test: $(STAMP) ## Run the tests, without the slow ones
 	$(PYTEST) $(ARGS)

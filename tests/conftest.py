@@ -14,6 +14,11 @@ settings.load_profile("ours")
 ROOT = pathlib.Path(__file__).parents[1]
 
 
+def pytest_collection_modifyitems(items):
+    """Long files come first: a worker takes a whole file, and the last ones should be short."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory):
     """The wheel, built from this source."""

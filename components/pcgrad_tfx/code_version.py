@@ -7,10 +7,10 @@ in `custom_config` makes an edit invalidate what depends on it, and nothing else
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import importlib.util
 import pathlib
-from collections.abc import Iterator
 
 _OURS = ("pcgrad", "pcgrad_tfx")
 
@@ -47,14 +47,16 @@ def _collect(module: str, sources: dict[str, bytes]) -> None:
             _collect(imported, sources)
 
 
-def _imports(source: bytes) -> Iterator[str]:
+@functools.cache
+def _imports(source: bytes) -> tuple[str, ...]:
     """Every name that may be a module: `from a import b` may import a.b or b of a."""
+    names: list[str] = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            names += (node.module, *(f"{node.module}.{alias.name}" for alias in node.names))
+    return tuple(names)
 
 
 def _is_module(name: str) -> bool:

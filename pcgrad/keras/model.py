@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from pcgrad.keras.combined_gradient import combined_gradient
 from pcgrad.keras.compile_arguments import (
     by_task,
     is_weighting,
@@ -16,23 +16,19 @@ from pcgrad.keras.compile_arguments import (
     reporting_order,
 )
 from pcgrad.keras.compiled_training import CompiledTraining
-from pcgrad.keras.conflict_statistics import ConflictStatistics
 from pcgrad.keras.functional_form import functional_form, is_functional
-from pcgrad.keras.keras_lists import as_keras_list, metrics_of_compile
 from pcgrad.keras.losses.loss_forms import metric_that_counts_rows
-from pcgrad.keras.losses.task_losses import TaskBatch, TaskLosses
-from pcgrad.keras.optimizers import adds_up_rows, steps_taken
+from pcgrad.keras.losses.task_losses import TaskLosses
+from pcgrad.keras.optimizers import steps_taken
 from pcgrad.keras.output_names import OutputNames, functional_outputs
-from pcgrad.layerwise.backward import backward, check_gramian
-from pcgrad.task_gradients import Gradient, differentiate
-from pcgrad.weighted_sum import loss_weights, sum_backward
-from pcgrad.weightings import Weighting, equal_weights, needs_gramian
-
-_ONE_PASS = "one backward pass for all tasks: the weights do not depend on the Gram matrix"
+from pcgrad.keras.reporting.reporting_model import ReportingModel
+from pcgrad.layerwise.backward import check_gramian
+from pcgrad.weighted_sum import loss_weights
+from pcgrad.weightings import Weighting, needs_gramian
 
 
 @keras.saving.register_keras_serializable(package="pcgrad")
-class MultiTaskModel(keras.Model):
+class MultiTaskModel(ReportingModel):
     """A `keras.Model` with one output and one loss for each task.
 
     Everything is as in `keras.Model` (functional or subclassed; `fit`, `evaluate`, `predict`,
@@ -74,8 +70,6 @@ class MultiTaskModel(keras.Model):
         >>> model = MultiTaskModel(inputs, outputs)
         >>> model.compile("adam", loss={"a": "mse", "b": "mse"}, surgery=PCGrad("sum"))
     """
-
-    _training: CompiledTraining | None = None  # until it is compiled
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """As in Keras: inputs and outputs make a functional model, otherwise subclass this class.
@@ -185,72 +179,12 @@ class MultiTaskModel(keras.Model):
             return functional_outputs(self.output, names)
         return functional_outputs(names, names)
 
-    def conflicts(self, whole_run: bool = False) -> list[dict[str, Any]]:
-        """Which tasks conflicted in `fit`, pair by pair.
-
-        Args:
-            whole_run: All steps since `compile`, instead of those of the last epoch.
-
-        Returns:
-            For each pair of tasks a dict of `tasks` (two names), `steps` (in which its cosine was
-            defined), `mean_cosine` and `conflicting` (share of these steps with a negative inner
-            product); NaN where there was no such step. Of the whole run also `blocks`, and of both
-            means `…_standard_error_of_block_means`: from the means of at least 20 blocks of steps,
-            because successive steps resemble each other. Empty for a single task, and if the
-            conflicts have never been followed.
-
-        Raises:
-            ValueError: The model is not compiled.
-        """
-        statistics = self._conflict_statistics()
-        if statistics is None:
-            return []
-        return statistics.run_pairs() if whole_run else statistics.pairs()
-
-    def gradient_norms(self) -> dict[str, float]:
-        """The mean norm, over the last epoch's steps, of each task's gradient by shared variables.
-
-        Before the surgery, after the loss weights, without the scale of a `LossScaleOptimizer`.
-
-        Returns:
-            Norm by task, NaN if it was never finite; empty for a single task, and if the conflicts
-            have never been followed.
-
-        Raises:
-            ValueError: The model is not compiled.
-        """
-        statistics = self._conflict_statistics()
-        return {} if statistics is None else statistics.norms()
-
-    @property
-    def follows_conflicts(self) -> bool:
-        """Whether the conflicts are measured in a step.
-
-        Always with a surgery that needs the Gram matrix. Without, it may be set: a step then takes
-        one backward pass for each task. `ConflictMonitor` sets it for the training it is given to.
-
-        Raises:
-            ValueError: The model is not compiled.
-        """
-        statistics = self._conflict_statistics()
-        return statistics is not None and statistics.is_followed
-
-    @follows_conflicts.setter
-    def follows_conflicts(self, wanted: bool) -> None:
-        before = self.follows_conflicts
-        self.compiled_training.follow_conflicts(wanted)
-        if self.follows_conflicts != before:
-            self.make_train_function(force=True)
-
-    def describe_gramian(self) -> str:
-        """How the inner products of the task gradients are taken, variable by variable, and why.
-
-        Raises:
-            ValueError: The model has not been trained since `compile`.
-        """
-        if self._training is None or not self._training.gramian_description:
-            raise ValueError("no step has been traced yet: call `compile` and `fit` first")
-        return self._training.gramian_description
+    def make_train_function(self, force: bool = False) -> Any:
+        """As in Keras; a step that has to make the optimizer's variables would be traced twice."""
+        if self.built and self._training and not self.optimizer.built and self.trainable_weights:
+            with self.distribute_strategy.scope():
+                self.optimizer.build(self.trainable_weights)
+        return super().make_train_function(force)
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """One step: T task gradients → Gram matrix → weights → combined gradient → optimizer.
@@ -281,50 +215,13 @@ class MultiTaskModel(keras.Model):
             # For all of them: `apply_gradients` sees only those that some task reaches.
             self.optimizer.build(variables)
         penalties = [scaled_regularization] if self.losses else []
-        update = self._differentiate(tape, scaled, penalties, variables)
+        update = combined_gradient(self, tape, scaled, penalties, variables)
         self.optimizer.apply_gradients(
             (gradient, variable)
             for gradient, variable in zip(update, variables, strict=True)
             if gradient is not None
         )
         return self._update_metrics(x, batches, losses, regularization)
-
-    def _differentiate(
-        self,
-        tape: tf.GradientTape,
-        losses: Mapping[str, tf.Tensor],
-        penalties: Sequence[tf.Tensor],
-        variables: Sequence[keras.Variable],
-    ) -> list[Gradient | None]:
-        """The update by each variable; where the Gram matrix is taken, the conflicts are counted.
-
-        Args:
-            tape: A persistent tape.
-            losses: The tasks' losses, weighted and scaled.
-            penalties: Other losses, which are added without surgery.
-            variables: What to differentiate by.
-        """
-        training = self.compiled_training
-        if not training.takes_gramian:
-            training.gramian_description = _ONE_PASS
-            sum_rows = not adds_up_rows(self.optimizer)
-            targets = [*losses.values(), *penalties]
-            return sum_backward(tape, targets, variables, sum_rows=sum_rows)
-        # Weights that do not need the Gram matrix are the losses' already.
-        weighting = training.weighting if needs_gramian(training.weighting) else equal_weights
-        step = steps_taken(self.optimizer)
-        # Under XLA the layer-wise way is exact, too, but no faster.
-        way = "tape" if training.gramian == "auto" and self.jit_compile else training.gramian
-        found = backward(tape, losses, variables, weighting, step, way)
-        training.gramian_description = found.description
-        if training.conflicts is not None:
-            # Before the update, which may change the scale.
-            scale = self.optimizer.scale_loss(tf.ones([], tf.float64))
-            training.conflicts.update_state(found.gramian, scale)
-        if not penalties:
-            return found.update
-        penalty = differentiate(tape, penalties, variables)
-        return [_add(one, other) for one, other in zip(found.update, penalty, strict=True)]
 
     def test_step(self, data: Any) -> dict[str, Any]:
         """One step of evaluation."""
@@ -335,52 +232,6 @@ class MultiTaskModel(keras.Model):
             batches = task_losses.split(y, y_pred, sample_weight)
             losses = task_losses(batches)
             return self._update_metrics(x, batches, losses, self._regularization())
-
-    def evaluate(
-        self,
-        x: Any = None,
-        y: Any = None,
-        batch_size: int | None = None,
-        verbose: Any = "auto",
-        sample_weight: Any = None,
-        steps: int | None = None,
-        callbacks: Any = None,
-        return_dict: bool = False,
-        **kwargs: Any,
-    ) -> Any:
-        """As in Keras. Nothing is differentiated, so no conflicts are reported."""
-        with self.evaluating():
-            logs = super().evaluate(
-                x, y, batch_size, verbose, sample_weight, steps, callbacks, True, **kwargs
-            )
-            return logs if return_dict else self._as_list(logs)
-
-    def train_on_batch(
-        self,
-        x: Any,
-        y: Any = None,
-        sample_weight: Any = None,
-        class_weight: Any = None,
-        return_dict: bool = False,
-    ) -> Any:
-        """As in Keras; of the conflicts only the dict tells."""
-        logs = super().train_on_batch(x, y, sample_weight, class_weight, return_dict=True)
-        return logs if return_dict else self._as_list(logs)
-
-    def test_on_batch(
-        self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
-    ) -> Any:
-        """As in Keras, which may reset the metrics first: those of the conflicts stay."""
-        with self.evaluating():
-            logs = super().test_on_batch(x, y, sample_weight, return_dict=True)
-            return logs if return_dict else self._as_list(logs)
-
-    def _as_list(self, logs: Mapping[str, Any]) -> Any:
-        return as_keras_list(logs, self.metrics, self.compiled_training.own_metrics)
-
-    def evaluating(self) -> contextlib.AbstractContextManager[None]:
-        """While it is open, `metrics` are those of an evaluation, without the conflicts."""
-        return self._training.evaluating() if self._training else contextlib.nullcontext()
 
     def compute_loss(
         self,
@@ -398,79 +249,12 @@ class MultiTaskModel(keras.Model):
         regularization = self._regularization()
         return tf.add_n([regularization, *(tf.cast(w, regularization.dtype) for w in weighted)])
 
-    @property
-    def metrics(self) -> list[keras.metrics.Metric]:
-        """Keras's metrics, the means of the tasks' losses in their place, and the conflicts."""
-        found, training = super().metrics, self._training
-        if training is None:
-            return found
-        # Keras has those of the losses behind its own of the total loss and of `compile`.
-        place = 1 + (metrics_of_compile(found[:2]) is not None)
-        of_losses = training.loss_means if training.conflicts is not None else []
-        return [*found[:place], *of_losses, *found[place:], *training.own_metrics]
-
-    @property
-    def metrics_names(self) -> list[str]:
-        """The names of the metrics, as in Keras: without those that it does not have."""
-        own = self._training.own_metrics if self._training else []
-        return [metric.name for metric in self.metrics if metric not in own]
-
-    def reset_metrics(self) -> None:
-        """As in Keras, also where a subclass does not report all of them."""
-        super().reset_metrics()
-        if self._training:
-            self._training.reset()
-
-    def get_metrics_result(self) -> dict[str, Any]:
-        """As in Keras; the total loss is the weighted sum of the tasks' mean losses."""
-        results = super().get_metrics_result()
-        # A subclass may have `metrics` of its own, without the losses.
-        if self._training is None or "loss" not in results:
-            return results
-        compiled = metrics_of_compile(self.metrics)
-        return self._training.complete(results, list(compiled.result()) if compiled else [])
-
-    def build_metrics(self, data: Any) -> None:
-        """Makes the variables of `compile`'s metrics, as Keras otherwise does in the first step.
-
-        Needed before a loop of one's own on several replicas, where a step can make no variables.
-
-        Args:
-            data: A batch as `fit` gives it to `train_step`; the metrics stay as they are.
-        """
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        training = self.compiled_training
-        batches = training.losses.split(y, self(x, training=False), sample_weight)
-        with keras.StatelessScope(), training.in_step():
-            self._compute_task_metrics(x, batches)
-
     def _regularization(self) -> tf.Tensor:
         """The layers' regularization losses, divided among the replicas."""
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         dtype = keras.config.floatx()
         sums = [tf.cast(tf.reduce_sum(loss), dtype) for loss in self.losses]
         return tf.add_n([tf.zeros([], dtype), *sums]) / replicas
-
-    def _update_metrics(
-        self,
-        x: Any,
-        batches: Mapping[str, TaskBatch],
-        losses: Mapping[str, tf.Tensor],
-        regularization: tf.Tensor,
-    ) -> dict[str, Any]:
-        training = self.compiled_training
-        training.update(batches, losses, regularization)
-        with training.in_step():
-            return self._compute_task_metrics(x, batches)
-
-    def _compute_task_metrics(self, x: Any, batches: Mapping[str, TaskBatch]) -> dict[str, Any]:
-        """Keras's `compute_metrics`, of the labelled rows."""
-        parts = {name: batch.for_metrics for name, batch in batches.items()}
-        labels = {name: part.labels for name, part in parts.items()}
-        predictions = {name: part.predictions for name, part in parts.items()}
-        weights = {name: part.sample_weight for name, part in parts.items()}
-        weighted = any(weight is not None for weight in weights.values())
-        return self.compute_metrics(x, labels, predictions, weights if weighted else None)
 
     def get_compile_config(self) -> dict[str, Any] | None:
         """The arguments of `compile`, serialized."""
@@ -506,20 +290,6 @@ class MultiTaskModel(keras.Model):
         named = next(cls for cls in type(self).__mro__ if not is_functional(cls))
         return getattr(named, function.__name__), arguments
 
-    def _conflict_statistics(self) -> ConflictStatistics | None:
-        return self.compiled_training.conflicts
-
-    @property
-    def compiled_training(self) -> CompiledTraining:
-        """What `compile` made.
-
-        Raises:
-            ValueError: The model is not compiled.
-        """
-        if self._training is None:
-            raise ValueError("the model is not compiled: call `compile` and `fit` first")
-        return self._training
-
 
 def _functions_of_rows(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Metrics by task, in lists; those that are functions made ready for batches without labels."""
@@ -527,10 +297,3 @@ def _functions_of_rows(metrics: Mapping[str, Any]) -> dict[str, Any]:
         task: [metric_that_counts_rows(metric) for metric in keras.tree.flatten(entries)]
         for task, entries in metrics.items()
     }
-
-
-def _add(one: Gradient | None, other: Gradient | None) -> Gradient | None:
-    """The sum of two gradients, either of which may be missing or sparse."""
-    if one is None or other is None:
-        return other if one is None else one
-    return tf.convert_to_tensor(one) + tf.cast(tf.convert_to_tensor(other), one.dtype)

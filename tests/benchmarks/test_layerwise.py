@@ -14,6 +14,8 @@ import tensorflow as tf
 from benchmarks.steps.layerwise import markdown
 from benchmarks.steps.layerwise_steps import CASES, WAYS, step_of
 
+pytestmark = pytest.mark.long
+
 ROOT = pathlib.Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "layerwise.md").read_text(encoding="utf-8")
 
@@ -34,7 +36,8 @@ def test_every_way_is_the_same_training(case):
             np.testing.assert_allclose(other, one, atol=2e-2 * np.abs(one).max())
 
 
-@pytest.mark.parametrize("known", [[], ["--known-batch"]])
+# `test_fit_knows_the_size_of_batches` of `MultiTaskModel` is about what the option asks for.
+@pytest.mark.parametrize("known", [[], pytest.param(["--known-batch"], marks=pytest.mark.slow)])
 def test_it_runs(tmp_path, known):
     output = tmp_path / "layerwise.json"
     options = ["--cases", "a", "--tasks", "2", "--rounds", "2", "--seconds", "0", *known]

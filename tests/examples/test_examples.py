@@ -9,6 +9,8 @@ import sys
 import pytest
 import tensorflow as tf
 
+pytestmark = pytest.mark.long
+
 EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
 
 
@@ -40,6 +42,8 @@ def test_keras_fit():
         assert re.search(rf"{task} keeps -?\d+% of its own progress \(-?\d+% to -?\d+%\)", shown)
 
 
+# What it calls, `init` and `run`, have tests of their own.
+@pytest.mark.slow
 def test_own_csv(tmp_path):
     shown = run("own_csv.py", str(tmp_path))
     assert "Pushed model: " in shown

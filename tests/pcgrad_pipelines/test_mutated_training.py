@@ -15,6 +15,8 @@ from csv_tables import CLASSES, MISSING, File, Mutated, as_number
 from pcgrad_pipelines.config import PipelineConfig, load_config
 from pcgrad_pipelines.local.data_check import check_config_data
 
+pytestmark = pytest.mark.long
+
 SAMPLE = 40
 
 

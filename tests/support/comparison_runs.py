@@ -15,6 +15,9 @@ from transform_runs import to_example
 from transformed import TransformedData, artifact
 from trips import raw_row, trainer_config
 
+# Four candidates with two seeds: equal weights, two surgeries, one static weighting.
+FEW = {"seeds": 2, "single_task": False, "static_weights": [{"big_tip": 3}]}
+
 TEST_ROWS = [raw_row(i) for i in range(130, 190)]
 
 
@@ -58,4 +61,5 @@ if __name__ == "__main__":
         Path(examples_folder),
         Path(output),
         checkpoint_root=checkpoints,
+        settings=FEW,
     )

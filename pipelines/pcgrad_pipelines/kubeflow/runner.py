@@ -17,8 +17,12 @@ from pcgrad_pipelines.beam_options import (
 from pcgrad_pipelines.config import ConfigError, load_config
 from pcgrad_pipelines.kubeflow import options, submit
 from pcgrad_pipelines.kubeflow.options import KFP, VERTEX, Settings
-
-DEFAULT_CONFIG = pathlib.Path(__file__).parents[1] / "taxi.toml"
+from pcgrad_pipelines.runner_options import (
+    DEFAULT_CONFIG,
+    add_config_option,
+    add_training_options,
+    with_training_options,
+)
 
 DONE, FAILED = 0, 1
 
@@ -91,10 +95,7 @@ def add_target_option(parser: argparse.ArgumentParser) -> None:
 
 def add_compile_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of compiling."""
-    parser.add_argument(
-        "--config", metavar="FILE", default=str(DEFAULT_CONFIG),
-        help="what to learn from which data, a TOML file (default: the Chicago taxi trips)",
-    )  # fmt: skip
+    add_config_option(parser, str(DEFAULT_CONFIG))
     parser.add_argument("--image", metavar="NAME", help="the container image; see Dockerfile")
     parser.add_argument(
         "--pipeline-root", metavar="URI",
@@ -117,12 +118,7 @@ def add_compile_options(parser: argparse.ArgumentParser) -> None:
         help="where the model goes: gs://…, or a path on a --volume (default: pushed_model in the "
         "pipeline root if that is gs://…)",
     )  # fmt: skip
-    defaults.add_argument(
-        "--surgery", choices=["pcgrad", "ppcgrad", "none"], help="gradient surgery"
-    )
-    defaults.add_argument("--epochs", metavar="N", type=int, help="passes over the training data")
-    defaults.add_argument("--learning-rate", metavar="X", type=float, help="of the optimizer")
-    defaults.add_argument("--seed", metavar="N", type=int, help="of all that is random")
+    add_training_options(defaults, "surgery", "epochs", "learning_rate", "seed")
     running = parser.add_argument_group("running")
     running.add_argument(
         "--resources", metavar="STEP:SETTINGS", action="append", default=[],
@@ -216,12 +212,7 @@ def _require(module: str, extra: str) -> None:
 def _settings(args: argparse.Namespace) -> Settings:
     """Checks the options and the configuration."""
     check_beam_options(args)
-    config = load_config(args.config).with_overrides(
-        surgery=args.surgery,
-        epochs=args.epochs,
-        learning_rate=args.learning_rate,
-        seed=args.seed,
-    )
+    config = with_training_options(load_config(args.config), args)
     options.check_name(config.name)
     root = args.pipeline_root.rstrip("/")
     options.check_pipeline_root(root, args.target, is_distributed(args))

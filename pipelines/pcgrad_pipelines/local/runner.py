@@ -14,10 +14,14 @@ from pcgrad_pipelines.config import load_config
 from pcgrad_pipelines.local.interruption import INTERRUPTED, TERMINATED, catch_interrupt
 from pcgrad_pipelines.local.output_folder import check_metadata, lock_output
 from pcgrad_pipelines.local.run import FAILED, NOT_PUSHED, PUSHED, run_config
+from pcgrad_pipelines.runner_options import (
+    DEFAULT_CONFIG,
+    add_config_option,
+    add_training_options,
+    with_training_options,
+)
 from pcgrad_tfx.comparison.settings import ComparisonSettings
 from pcgrad_tfx.reference.settings import ReferenceSettings
-
-DEFAULT_CONFIG = pathlib.Path(__file__).parents[1] / "taxi.toml"
 
 DONE = 0
 
@@ -108,9 +112,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("--no-header goes with --init; a configuration says `header = false`")
     args.config = args.config or str(DEFAULT_CONFIG)
     check_beam_options(args)
-    config = load_config(args.config, draft=True).with_overrides(
-        surgery=args.surgery, epochs=args.epochs, batch_size=args.batch_size, seed=args.seed
-    )
+    config = with_training_options(load_config(args.config, draft=True), args)
     if args.compare and config.comparison is None:
         config = config.model_copy(update={"comparison": ComparisonSettings()})
     if args.no_reference:
@@ -172,10 +174,7 @@ def add_verbose_option(parser: argparse._ActionsContainer) -> None:
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of a run."""
-    parser.add_argument(
-        "--config", metavar="FILE",
-        help="what to learn from which data, a TOML file (default: the Chicago taxi trips)",
-    )  # fmt: skip
+    add_config_option(parser)
     add_output_option(parser)
     parser.add_argument(
         "--compare", action="store_true",
@@ -190,12 +189,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "--open", action="store_true", help="open the report in a browser when the run is done"
     )
     training = parser.add_argument_group("training (in place of what the TOML file says)")
-    training.add_argument(
-        "--surgery", choices=["pcgrad", "ppcgrad", "none"], help="gradient surgery"
-    )
-    training.add_argument("--epochs", metavar="N", type=int, help="passes over the training data")
-    training.add_argument("--batch-size", metavar="N", type=int, help="rows of a batch")
-    training.add_argument("--seed", metavar="N", type=int, help="of all that is random")
+    add_training_options(training, "surgery", "epochs", "batch_size", "seed")
     running = parser.add_argument_group("running")
     running.add_argument(
         "--orchestrator", choices=["beam", "local"], default="beam",

@@ -1,6 +1,7 @@
 """`compile(gramian=…)`: training is the same, whichever way the Gram matrix is made."""
 
 import functools
+import itertools
 
 import keras
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from multitask_models import (
+    MODES,
     TAXI_LOSSES,
     UNIT_ROWS,
     assert_same,
@@ -21,10 +23,15 @@ from pcgrad import PCGrad
 from pcgrad.keras import MultiTaskModel
 from pcgrad.layerwise import stacking
 
+pytestmark = pytest.mark.long
 
-@pytest.fixture(params=[0, 10**9])
+
+# All tasks at once, though the kernels are small; and one by one.
+VECTORIZED = [0, 10**9]
+
+
+@pytest.fixture(params=VECTORIZED)
 def _vectorized(request, monkeypatch):
-    """All tasks at once, though the kernels are small; and one by one."""
     monkeypatch.setattr(stacking, "_WORTH_VECTORIZING", request.param)
 
 
@@ -40,7 +47,8 @@ def trained(gramian, *, missing=True, policy="float32", optimizer="sgd", **mode)
         optimizer,
         loss=TAXI_LOSSES,
         loss_weights={"tip": 2.0, "fare": 0.5, "zone": 1.0},
-        metrics={"fare": ["mae"]},
+        # Of its name Keras would make one in a step, which then is traced again.
+        metrics={"fare": [keras.metrics.MeanAbsoluteError(name="mae")]},
         surgery=PCGrad("sum", seed=4),
         gramian=gramian,
         **mode,
@@ -61,9 +69,19 @@ def by_tape(*mode):
     return trained("tape", **dict(mode))
 
 
-@pytest.mark.parametrize("gramian", ["layerwise", "auto"])
-@pytest.mark.usefixtures("_vectorized")
-def test_training_is_the_same(gramian, mode):
+@pytest.mark.parametrize(
+    ("way", "gramian", "worth_vectorizing"),
+    [
+        *itertools.product(["graph"], ["layerwise", "auto"], VECTORIZED),
+        *itertools.product(["xla"], ["layerwise"], VECTORIZED),
+        # Here, and in eager mode, it is the tape.
+        ("xla", "auto", 0),
+        *itertools.product(["eager"], ["layerwise", "auto"], [0]),
+    ],
+)
+def test_training_is_the_same(way, gramian, worth_vectorizing, monkeypatch):
+    monkeypatch.setattr(stacking, "_WORTH_VECTORIZING", worth_vectorizing)
+    mode = MODES[way]
     expected, expected_history = by_tape(*mode.items())
     model, history = trained(gramian, **mode)
     assert_same(model.weights, expected.weights, tolerance=1e-5)
@@ -133,7 +151,8 @@ def test_a_person_can_read_what_was_done():
     assert description.startswith("layer by layer, backward pass: ")
     assert "trunk/kernel: product, by rows (4 rows)" in description
     assert "trunk/bias: with trunk/kernel" in description
-    assert trained("tape")[0].describe_gramian() == "every gradient from the tape"
+    by_tape_alone, _ = by_tape(*MODES["graph"].items())
+    assert by_tape_alone.describe_gramian() == "every gradient from the tape"
     assert "eager mode" in trained("layerwise", run_eagerly=True)[0].describe_gramian()
 
 

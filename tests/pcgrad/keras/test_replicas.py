@@ -33,6 +33,8 @@ from replica_training import (
     probed,
 )
 
+pytestmark = pytest.mark.long
+
 
 def in_new_process(function: Callable[[], Any]) -> Any:
     context = multiprocessing.get_context("spawn")

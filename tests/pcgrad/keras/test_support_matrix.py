@@ -20,6 +20,8 @@ from support_matrix import (
     pairs,
 )
 
+pytestmark = pytest.mark.long
+
 DIAGONAL = pairs()[: len(FEATURES)]
 
 

@@ -49,6 +49,24 @@ def test_without_surgery_training_is_keras_models(mode):
     assert set(our_history) == set(keras_history)
 
 
+def test_a_step_is_traced_once():
+    """The optimizer's variables are made before: Keras traces a step twice that makes some."""
+    traces = []
+
+    class Traced(MultiTaskModel):
+        def train_step(self, data):
+            traces.append(tf.executing_eagerly())
+            return super().train_step(data)
+
+    model = taxi_model(Traced)
+    model.compile("adam", loss=TAXI_LOSSES, surgery=PCGrad("sum"), jit_compile=False)
+    # A layer that is frozen after `compile` is trained no more, as ever.
+    model.layers[-1].trainable = False
+    model.fit(*taxi_data(), batch_size=8, verbose=0)
+    assert traces == [False]
+    assert len(model.optimizer.variables) == 2 + 2 * len(model.trainable_variables)
+
+
 def halves_and_doubles(gramian, step):
     """Weights that do not depend on the Gram matrix."""
     return tf.constant([0.5, 2.0, 1.0][: gramian.shape[0]], tf.float64)

@@ -16,6 +16,8 @@ from replica_training import (
     run_workers,
 )
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def workers(tmp_path_factory) -> list[dict[str, Any]]:

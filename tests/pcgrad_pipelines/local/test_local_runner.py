@@ -12,6 +12,8 @@ from pcgrad_pipelines.local.doctor import find_killed, find_unfinished
 from pcgrad_pipelines.local.interruption import INTERRUPTED, TERMINATED
 from pcgrad_pipelines.local.runner import DEFAULT_CONFIG, DONE, FAILED, main
 
+pytestmark = pytest.mark.long
+
 HEADER = "tips,fare,company,hour"
 GOOD_ROWS = [f"{i % 4}.5,{10 + i % 7}.0,Company {i % 3},{i % 24}" for i in range(200)]
 CONFIG = """
@@ -134,10 +136,16 @@ def interrupted(arguments, beginning, number):
 @pytest.mark.parametrize(
     ("number", "code", "said"),
     [
-        (signal.SIGINT, INTERRUPTED, "Interrupted."),
-        (signal.SIGTERM, TERMINATED, "Terminated (SIGTERM)."),
+        pytest.param(signal.SIGINT, INTERRUPTED, "Interrupted.", id="Ctrl-C"),
+        # One handler answers both, as the test below sees of each.
+        pytest.param(
+            signal.SIGTERM,
+            TERMINATED,
+            "Terminated (SIGTERM).",
+            id="SIGTERM",
+            marks=pytest.mark.slow,
+        ),
     ],
-    ids=["Ctrl-C", "SIGTERM"],
 )
 def test_an_interrupted_run_keeps_what_is_finished(tmp_path, capfd, number, code, said):
     command = [*write(tmp_path, GOOD_ROWS), "--epochs", "10000"]

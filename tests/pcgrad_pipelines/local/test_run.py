@@ -18,6 +18,8 @@ from pcgrad_pipelines.config import load_config
 from pcgrad_pipelines.local.run_summary import summarize
 from pcgrad_pipelines.local.runner import DEFAULT_CONFIG
 
+pytestmark = pytest.mark.long
+
 CONFIG = load_config(DEFAULT_CONFIG)
 TASKS = {task.name: task for task in CONFIG.tasks}
 COMPONENTS = {

@@ -22,6 +22,8 @@ from pcgrad_tfx.data.csv_checks import check_csv
 from pcgrad_tfx.errors import DataError
 from pcgrad_tfx.example_gen.csv_example_gen import CsvExampleGen, Executor
 
+pytestmark = pytest.mark.long
+
 HEADER = "id,fare,name\n"
 ALL = tfx.proto.Input(splits=[tfx.proto.Input.Split(name="all", pattern="*.csv")])
 PARQUET = tfx.proto.Input(splits=[tfx.proto.Input.Split(name="all", pattern="*.parquet")])

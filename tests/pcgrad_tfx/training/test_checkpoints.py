@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,9 +17,10 @@ import pcgrad_tfx.training.trainer
 from transformed import TransformedData, op_determinism
 from trips import STEPS_PER_EPOCH, trainer_config
 
-pytestmark = pytest.mark.usefixtures("not_exported")
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("not_exported")]
 
 EPOCHS = 4
+PROBES = 2  # To trace one takes longer than such a training: few have any.
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -30,7 +32,7 @@ def _deterministic():
 def config_of(folder, **changes):
     """With dropout, so that the state of random layers matters."""
     own = {"model_fn": "trips.dropout_model", "checkpoint_root": str(folder / "checkpoints")}
-    return trainer_config(**{"epochs": EPOCHS, "probes": 2, **own, **changes})
+    return trainer_config(**{"epochs": EPOCHS, **own, **changes})
 
 
 class _Crash(keras.callbacks.Callback):
@@ -76,8 +78,9 @@ def checkpoints(folder):
 
 @pytest.fixture(scope="module")
 def uninterrupted(transformed_data, tmp_path_factory):
+    """With probes, which change nothing in a training."""
     folder = tmp_path_factory.mktemp("uninterrupted")
-    run = transformed_data.train(folder / "run", config_of(folder))
+    run = transformed_data.train(folder / "run", config_of(folder, probes=PROBES))
     assert run.epochs == list(range(EPOCHS))
     assert checkpoints(folder) == []
     return run
@@ -99,18 +102,21 @@ def assert_equal_runs(run, other):
     assert min(pair["steps"] for pair in of_run) > (EPOCHS - 1) * STEPS_PER_EPOCH
     for pair, same in zip(of_run, wanted, strict=True):
         assert pair["mean_cosine"] == pytest.approx(same["mean_cosine"], abs=1e-5)
-    of_run, wanted = (one.conflicts[-1]["probes"] for one in (run, other))
-    for name in ("probes", "first_step", "last_step"):
-        assert of_run[name] == wanted[name]
-    for pair, same in zip(of_run["pairs"], wanted["pairs"], strict=True):
-        assert pair["opposed"] == pytest.approx(same["opposed"], abs=0.02)
     scalars = run.scalars()
     for key in ("train", "epoch_loss"), ("validation", "epoch_loss"), (".", "cosine/big_tip/price"):
         assert sorted(scalars[key]) == list(range(EPOCHS)), key
 
 
+def assert_equal_probes(run, other):
+    of_run, wanted = (one.conflicts[-1]["probes"] for one in (run, other))
+    for name in ("probes", "first_step", "last_step"):
+        assert of_run[name] == wanted[name]
+    for pair, same in zip(of_run["pairs"], wanted["pairs"], strict=True):
+        assert pair["opposed"] == pytest.approx(same["opposed"], abs=0.02)
+
+
 def test_interrupted_again_and_again(transformed_data, uninterrupted, tmp_path):
-    config = config_of(tmp_path)
+    config = config_of(tmp_path, probes=PROBES)
     begun = [
         interrupt(transformed_data, tmp_path / str(number), config, crash)
         for number, crash in enumerate([_Crash(0, 5), _Crash(1), _Crash(2, 3)])
@@ -119,6 +125,7 @@ def test_interrupted_again_and_again(transformed_data, uninterrupted, tmp_path):
     run = transformed_data.train(tmp_path / "last", config)
     assert run.epochs == [2, 3]
     assert_equal_runs(run, uninterrupted)
+    assert_equal_probes(run, uninterrupted)
     assert checkpoints(tmp_path) == []
 
 
@@ -210,7 +217,8 @@ def train_until_killed(data, folder):
     """Run in a process of its own, which dies in the middle of the third epoch."""
     data, folder = TransformedData(pathlib.Path(data)), pathlib.Path(folder)
     with op_determinism():
-        data.train(folder / "killed", config_of(folder), callbacks=[_Kill(2, 3)])
+        config = config_of(folder, probes=PROBES)
+        data.train(folder / "killed", config, callbacks=[_Kill(2, 3)])
 
 
 @pytest.mark.slow
@@ -222,9 +230,10 @@ def test_a_killed_process(transformed_data, uninterrupted, tmp_path):
         command, cwd=pathlib.Path(__file__).parent, env=os.environ | paths, check=False
     )
     assert killed.returncode == -signal.SIGKILL
-    run = transformed_data.train(tmp_path / "again", config_of(tmp_path))
+    run = transformed_data.train(tmp_path / "again", config_of(tmp_path, probes=PROBES))
     assert run.epochs == [2, 3]
     assert_equal_runs(run, uninterrupted)
+    assert_equal_probes(run, uninterrupted)
     assert checkpoints(tmp_path) == []
 
 
@@ -294,17 +303,24 @@ def damage_state(folder):
     (folder / "checkpoint").write_bytes(b"\x00\xff damaged")
 
 
+@pytest.fixture(scope="module")
+def stopped_in_third_epoch(transformed_data, tmp_path_factory):
+    """The checkpoints of a training that was interrupted."""
+    folder = tmp_path_factory.mktemp("stopped_in_third_epoch")
+    interrupt(transformed_data, folder / "first", config_of(folder), _Crash(2, 3))
+    return folder / "checkpoints"
+
+
 @pytest.mark.parametrize(
     "damage", [damage_data, damage_a_value, damage_index, lose_data, damage_state]
 )
 def test_a_damaged_checkpoint_is_named_and_training_begins_anew(
-    transformed_data, uninterrupted, tmp_path, capsys, damage
+    transformed_data, uninterrupted, stopped_in_third_epoch, tmp_path, capsys, damage
 ):
-    config = config_of(tmp_path)
-    interrupt(transformed_data, tmp_path / "first", config, _Crash(2, 3))
+    shutil.copytree(stopped_in_third_epoch, tmp_path / "checkpoints")
     (folder,) = checkpoints(tmp_path)
     damage(folder)
-    run = transformed_data.train(tmp_path / "second", config)
+    run = transformed_data.train(tmp_path / "second", config_of(tmp_path))
     assert f"The checkpoint in {folder} is damaged; training begins" in capsys.readouterr().out
     assert run.epochs == list(range(EPOCHS))
     assert_equal_runs(run, uninterrupted)

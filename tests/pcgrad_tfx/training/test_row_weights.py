@@ -26,6 +26,8 @@ from transform_runs import config_of, to_example
 from transformed import TransformedData, write_transformed
 from trips import trainer_config
 
+pytestmark = pytest.mark.long
+
 TASKS = (
     Task(name="click", kind="binary", column="click", weight="cost", class_weight="balanced"),
     Task(name="bought", kind="binary", column="bought", weight="cost", only_where={"click": 1}),

@@ -25,6 +25,8 @@ from trips import (
     trainer_config,
 )
 
+pytestmark = pytest.mark.long
+
 
 def assert_same_weights(found, wanted, atol=0.0):
     for one, other in zip(found, wanted, strict=True):

@@ -11,6 +11,8 @@ from pcgrad_tfx.training.distribution import training_strategy
 from trips import STEPS_PER_EPOCH
 from worker_training import EPOCHS, start_workers, weights_of
 
+pytestmark = pytest.mark.long
+
 
 def finish(workers, folder):
     """Waits for workers; if one fails, its log says why."""

@@ -1,0 +1,66 @@
+"""The gradient that a training step of a `MultiTaskModel` gives to its optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import keras
+import tensorflow as tf
+
+from pcgrad.keras.optimizers import adds_up_rows, steps_taken
+from pcgrad.keras.reporting.reporting_model import ReportingModel
+from pcgrad.layerwise.backward import backward
+from pcgrad.task_gradients import Gradient, differentiate
+from pcgrad.weighted_sum import sum_backward
+from pcgrad.weightings import equal_weights, needs_gramian
+
+_ONE_PASS = "one backward pass for all tasks: the weights do not depend on the Gram matrix"
+
+
+def combined_gradient(
+    model: ReportingModel,
+    tape: tf.GradientTape,
+    losses: Mapping[str, tf.Tensor],
+    penalties: Sequence[tf.Tensor],
+    variables: Sequence[keras.Variable],
+) -> list[Gradient | None]:
+    """Combines the tasks' gradients as the model is compiled to, and counts the conflicts.
+
+    In one backward pass where no Gram matrix is taken; then no conflicts are known.
+
+    Args:
+        model: The compiled model, whose `compiled_training` is told how the gradient was made.
+        tape: A persistent tape.
+        losses: The tasks' losses, weighted and scaled.
+        penalties: Other losses, which are added without surgery.
+        variables: What to differentiate by.
+
+    Returns:
+        The gradient by each variable; `None` for one that nothing reaches.
+    """
+    training, optimizer = model.compiled_training, model.optimizer
+    if not training.takes_gramian:
+        training.gramian_description = _ONE_PASS
+        sum_rows = not adds_up_rows(optimizer)
+        return sum_backward(tape, [*losses.values(), *penalties], variables, sum_rows=sum_rows)
+    # Weights that do not need the Gram matrix are the losses' already.
+    weighting = training.weighting if needs_gramian(training.weighting) else equal_weights
+    # Under XLA the layer-wise way is exact, too, but no faster.
+    way = "tape" if training.gramian == "auto" and model.jit_compile else training.gramian
+    found = backward(tape, losses, variables, weighting, steps_taken(optimizer), way)
+    training.gramian_description = found.description
+    if training.conflicts is not None:
+        # Before the update, which may change the scale.
+        scale = optimizer.scale_loss(tf.ones([], tf.float64))
+        training.conflicts.update_state(found.gramian, scale)
+    if not penalties:
+        return found.update
+    penalty = differentiate(tape, penalties, variables)
+    return [_add(one, other) for one, other in zip(found.update, penalty, strict=True)]
+
+
+def _add(one: Gradient | None, other: Gradient | None) -> Gradient | None:
+    """The sum of two gradients, either of which may be missing or sparse."""
+    if one is None or other is None:
+        return other if one is None else one
+    return tf.convert_to_tensor(one) + tf.cast(tf.convert_to_tensor(other), one.dtype)
