@@ -141,8 +141,8 @@ def _kind_of_numbers(name: str, known: pd.Series, values: list[str]) -> ColumnKi
 def _kind_of_texts(
     name: str, known: pd.Series, values: list[str], placeholders: tuple[str, ...]
 ) -> ColumnKind:
-    if are_truth_values({*values}.difference(placeholders)):
-        return ColumnKind(name, "numeric", "truth values", placeholders)
+    if are_truth_values(values):
+        return ColumnKind(name, "numeric", "truth values")
     some = values[:1000]
     if sum(_DATE.fullmatch(value.strip()) is not None for value in some) >= _NEARLY_ALL * len(some):
         return ColumnKind(name, "date", f"dates or times, as {shown(values[0])}", placeholders)
