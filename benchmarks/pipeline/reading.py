@@ -28,8 +28,11 @@ from pcgrad_tfx.example_gen.csv_example_gen import Executor
 
 _ROWS = 100_000  # At a time.
 _LABELS = ("cancelled", "dep_delay", "lost_in_the_air")
-_INIT = "import sys; from pcgrad_pipelines.command import main; sys.exit(main(sys.argv[1:]))"
-_GENERATE = "import sys; from benchmarks.pipeline.reading import generate; generate(*sys.argv[1:])"
+_INIT = "from pcgrad_pipelines.command import main; main(sys.argv[1:])"
+_GENERATE = "from benchmarks.pipeline.reading import generate; generate(*sys.argv[1:])"
+_USAGE = (
+    "from benchmarks.measuring import memory_mb; print(memory_mb('VmHWM'), time.process_time())"
+)
 
 
 def main() -> None:
@@ -87,15 +90,15 @@ def _measure(code: str, *arguments: str) -> str:
     """Runs code in a process of its own: its peak memory and CPU seconds."""
     root = str(pathlib.Path(__file__).parents[2])
     path = os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *arguments],
-        stdout=sys.stderr,
+    printed = subprocess.run(
+        [sys.executable, "-c", "\n".join(["import sys, time", code, _USAGE]), *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
         env={**os.environ, "PYTHONPATH": path},
-    )
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"{arguments} failed")
-    return f"{usage.ru_maxrss / 1024:,.0f} / {usage.ru_utime + usage.ru_stime:,.0f}"
+    ).stdout
+    peak, seconds = map(float, printed.split()[-2:])
+    return f"{peak:,.0f} / {seconds:,.0f}"
 
 
 def _parts(rows: int) -> Iterator[pd.DataFrame]:

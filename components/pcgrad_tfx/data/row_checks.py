@@ -29,7 +29,7 @@ _NO_TRUTH_VALUE = (
     "values only"
 )
 
-_INT64 = np.iinfo(np.int64)
+_SMALLEST_INT64, _LARGEST_INT64 = -(2**63), 2**63 - 1
 _LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 # Bounds the memory where nearly every row has another number.
 _MAX_CODES = 100_000
@@ -196,7 +196,7 @@ class _Codes:
         value = _number(cell)
         if value is None:
             return False
-        if not (_is_integer(cell) and _INT64.min <= int(cell) <= _INT64.max):
+        if not (_is_integer(cell) and _SMALLEST_INT64 <= int(cell) <= _LARGEST_INT64):
             self.is_decimal = True
         if self.fault is None and not math.isnan(value):
             self._compare(where, cell, value)
@@ -226,11 +226,11 @@ def number_fault(cell: str) -> str | None:
     value = _number(cell)
     if value is None:
         return f"is not a number{_remedy(cell)}"
-    if _INT64.min < value < _INT64.max:
+    if _SMALLEST_INT64 < value < _LARGEST_INT64:
         return None
     if not abs(value) <= _LARGEST_FLOAT32:  # True for nan too.
         return "is not a finite 32-bit number; leave the cell empty if the value is missing"
-    if _is_integer(cell) and not _INT64.min <= int(cell) <= _INT64.max:
+    if _is_integer(cell) and not _SMALLEST_INT64 <= int(cell) <= _LARGEST_INT64:
         return "is too large for a 64-bit integer; write it as a decimal number, like 1.5e19"
     return None
 
