@@ -42,12 +42,14 @@ def build_parser() -> argparse.ArgumentParser:
     run = add("run", "Run the whole pipeline on this machine.", local.EXIT_CODES)
     local.add_run_options(run)
     run.set_defaults(
-        label=[], no_header=False, function=lambda args: local.guarded(local.run, args)
+        label=[], no_header=False, sql=None, function=lambda args: local.guarded(local.run, args)
     )
 
     init = add("init", "Look at data and propose a configuration.")
     init.add_argument(
-        "data", metavar="DATA", help="a file of CSV, Parquet, JSON lines or TFRecords, or a folder"
+        "data",
+        metavar="DATA",
+        help="a file of CSV, Parquet, JSON lines, Arrow or TFRecords, or a folder",
     )
     local.add_init_options(init)
     init.add_argument(

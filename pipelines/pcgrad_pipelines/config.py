@@ -78,8 +78,9 @@ ResolvedPath = Annotated[NonEmpty, AfterValidator(_resolve)]
 class Data(Dialect):
     """Where the data are: a file or a folder of files with the same columns, and how written.
 
-    The files are CSV, Parquet, JSON lines or TFRecords of tf.Example (with "tfrecord" in the name).
-    A folder with the folders train, eval and test holds data that the user has split.
+    The files are CSV, Parquet, JSON lines, Arrow or TFRecords of tf.Example (with "tfrecord" in the
+    name). A folder with the folders train, eval and test holds data that the user has split. With
+    `sql`, they are what the query may read.
 
     Attributes:
         path: The file or folder.

@@ -3,7 +3,7 @@
 Each takes the configuration and the channels that it reads, and returns its nodes:
 
     config = load_config("taxi.toml")
-    ingestion = ingest(config, find_data(config.data.location))
+    ingestion = ingest(config, find_data(config.data.location, config.data.dialect))
     validation = validate(config, ingestion.statistics_gen.outputs["statistics"])
     pipeline = tfx.dsl.Pipeline("mine", root, components=[*ingestion, *validation, …])
 """

@@ -1,8 +1,10 @@
-"""The dialect of CSV files: how they are encoded, and how their cells and numbers are written."""
+"""The dialect of CSV files: how they are encoded, and how their cells and numbers are written.
+
+A query that is asked of files, instead of reading them one after the other, stands beside it.
+"""
 
 from __future__ import annotations
 
-import codecs
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -10,8 +12,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 def _known_encoding(name: str) -> str:
     try:
-        codecs.lookup(name)
-    except LookupError:
+        # Not `codecs.lookup`, which also knows base64.
+        "".encode(name)
+    except (LookupError, UnicodeError):
         raise ValueError(f'{name!r} is no encoding; "cp1252" and "utf-16" are some') from None
     return name
 
@@ -29,6 +32,8 @@ class Dialect(BaseModel):
         decimal: Stands before the decimal digits.
         thousands: Stands between groups of three digits; empty if nothing does.
         units: Signs beside a number that do not belong to its value, such as $ and %.
+        sql: A SELECT statement whose rows are taken, instead of those of CSV files; it says itself
+            how files are written.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -49,6 +54,9 @@ class Dialect(BaseModel):
     units: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
         (), description='signs beside numbers, as in ["$", "%"]'
     )
+    sql: Annotated[str, Field(min_length=1)] | None = Field(
+        None, description="a SELECT statement whose rows are taken"
+    )
 
     @model_validator(mode="after")
     def _check_marks(self) -> Dialect:
@@ -56,6 +64,14 @@ class Dialect(BaseModel):
             raise ValueError(f"`decimal` and `thousands` are both {self.decimal!r}; change one")
         if self.separator in ("\n", "\r", self.quote):
             raise ValueError(f"{self.separator!r} cannot be the separator; correct it")
+        others = {*self.model_dump(include={*Dialect.model_fields}, exclude_defaults=True)} - {
+            "sql"
+        }
+        if self.sql and others:
+            raise ValueError(
+                f"`{min(others)}` is for CSV files without `sql`; say it in the query, as in "
+                "read_csv('a.csv', delim = ';')"
+            )
         return self
 
 

@@ -12,23 +12,28 @@ import os
 from collections.abc import Collection, Sequence
 
 from pcgrad_tfx.config.dialect import PLAIN, Dialect
-from pcgrad_tfx.data.reading.tables import TABLE_ENDINGS, find_files, open_table
+from pcgrad_tfx.data.reading.csv_files import CsvFile
+from pcgrad_tfx.data.reading.number_formats import MarkChecks
+from pcgrad_tfx.data.reading.tables import TABLE_ENDINGS, find_tables, open_table
 from pcgrad_tfx.data.row_checks import MIN_ROWS, DataSummary, RowChecks, check_columns
 from pcgrad_tfx.data.row_sample import RowSample
 from pcgrad_tfx.errors import DataError, shown
 
 
-def csv_location(path: str) -> tuple[str, str]:
+def csv_location(path: str, dialect: Dialect = PLAIN) -> tuple[str, str]:
     """Splits a path into folder and file pattern, by its name alone: it need not be reachable.
 
     Args:
         path: A file, or a pattern of them, if it ends as one of `TABLE_ENDINGS`, else a folder of
-            `.csv` files.
+            `.csv` files. For a query: a file or a pattern if it has an ending, else a folder.
+        dialect: How the files are read.
 
     Returns:
         `(input_base, pattern)`, as `check_csv` and ExampleGen take them.
     """
     folder, name = os.path.split(path)
+    if dialect.sql:
+        return (folder or ".", name) if "." in name or "*" in name else (path, "*")
     return (folder or ".", name) if name.endswith(TABLE_ENDINGS) else (path, "*.csv")
 
 
@@ -62,7 +67,9 @@ def check_csv(
         DataError: On the first fault, in one line: file, line and column where there is one, and
             the remedy.
     """
-    files = [open_table(file, dialect, missing) for file in find_files(input_base, pattern)]
+    files = [
+        open_table(file, dialect, missing) for file in find_tables(input_base, pattern, dialect)
+    ]
     first, columns = files[0].path, files[0].columns
     required = sorted({*required, *numeric})
     check_columns(files[0].place(1), columns, required)
@@ -75,14 +82,14 @@ def check_csv(
                 "the same order"
             )
         texts |= file.text_columns
-    for name in sorted(texts.intersection(numeric)):
-        raise DataError(
-            f"{first}: column {shown(name)}: a text is not a number; write it as a number"
-        )
-    checks = RowChecks(columns, required, numeric, {*required} - {*numeric} - texts)
+    checks = RowChecks(columns, required, numeric, {*required} - {*numeric} - texts, texts)
+    marks = MarkChecks(dialect, columns, numeric)
     for file in files:
         for line, cells in file.rows():
-            checks.add(file.place(line), cells)
+            where = file.place(line)
+            if isinstance(file, CsvFile):
+                marks.add(where, file.written)
+            checks.add(where, cells)
             if sample is not None:
                 sample.add(columns, cells)
     checks.finish(os.path.join(input_base, pattern), min_rows)

@@ -19,7 +19,7 @@ from pcgrad_tfx.data.row_checks import MIN_ROWS, DataSummary
 from pcgrad_tfx.data.row_sample import RowSample
 from pcgrad_tfx.errors import DataError, shown
 
-# "typed" are Parquet and JSON lines.
+# "typed" are Parquet, JSON lines, Arrow, and the rows of a query.
 Format: TypeAlias = Literal["csv", "typed", "tfrecord"]
 
 SPLITS = ("train", "eval", "test")
@@ -33,6 +33,8 @@ _PATTERNS: Mapping[str, Format] = {
     "*.parquet": "typed",
     "*.jsonl": "typed",
     "*.jsonl.gz": "typed",
+    "*.arrow": "typed",
+    "*.feather": "typed",
     "*tfrecord*": "tfrecord",
 }
 _CHECKS = {"csv": check_csv, "typed": check_csv, "tfrecord": tfrecord_checks.check_tfrecord}
@@ -59,22 +61,29 @@ class DataFiles:
         return self.patterns if set(self.patterns) == set(SPLITS) else None
 
 
-def find_data(path: str) -> DataFiles:
+def find_data(path: str, dialect: Dialect = PLAIN) -> DataFiles:
     """Finds the files.
 
     Args:
-        path: A file, CSV, Parquet or JSON lines, a pattern of them (`folder/*.data`), a TFRecord
-            file (with "tfrecord" in its name), or a folder: of such files, or with the folders
-            train, eval (or valid) and test.
+        path: A file, CSV, Parquet, JSON lines or Arrow, a pattern of them (`folder/*.data`), a
+            TFRecord file (with "tfrecord" in its name), or a folder: of such files, or with the
+            folders train, eval (or valid) and test. For a query: what it reads, a file, a pattern,
+            a folder, or a DuckDB database.
+        dialect: How the files are read.
 
     Returns:
         The files. Whether they can be read is for `check_data` to find out.
 
     Raises:
-        DataError: It is an archive, or a folder with files of several formats or not all splits.
+        DataError: It is an archive, on a file system that TensorFlow cannot open, or a folder with
+            files of several formats or not all splits.
     """
+    _check_scheme(path)
     base, name = os.path.split(path.rstrip("/"))
     is_folder = tf.io.gfile.isdir(path)
+    if dialect.sql:
+        place, pattern = (path, "*") if is_folder else (base or ".", name)
+        return DataFiles(place, {"all": pattern}, "typed")
     if name.endswith((".zip", ".tar", ".tar.gz", ".tgz", ".7z")):
         raise DataError(f"{path}: an archive; unpack it (a CSV file alone may be a .csv.gz)")
     if "tfrecord" in name and not name.endswith(TABLE_ENDINGS) and not is_folder:
@@ -147,6 +156,17 @@ def check_data(
         text_columns=frozenset().union(*texts),
         repeated_headers=sum(summary.repeated_headers for summary in summaries.values()),
     )
+
+
+def _check_scheme(path: str) -> None:
+    scheme, is_url, _ = path.partition("://")
+    known = sorted(filter(None, tf.io.gfile.get_registered_schemes()))
+    if is_url and scheme not in known:
+        listed = ", ".join(f"{name}://" for name in known if name != "ram")
+        raise DataError(
+            f"{path}: TensorFlow cannot open {scheme}:// here, only paths and {listed}; copy the "
+            "data to one of these"
+        )
 
 
 def _own_splits(path: str, folders: set[str]) -> DataFiles:

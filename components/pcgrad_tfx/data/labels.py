@@ -14,6 +14,7 @@ import tensorflow as tf
 from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.config.validation_messages import nearest
 from pcgrad_tfx.data.row_checks import number_fault, plain_number
+from pcgrad_tfx.data.truth_values import FALSE_WORDS, TRUE_WORDS
 from pcgrad_tfx.errors import shown
 
 # A SparseTensor with at most one value per row, or a dense tensor [N] or [N, 1].
@@ -51,13 +52,10 @@ def weight(inputs: Mapping[str, RawColumn], column: str) -> tf.Tensor:
 
 
 def numbers(inputs: Mapping[str, RawColumn], column: str) -> tf.Tensor:
-    """A column of numbers as float64 [N], NaN where missing."""
+    """A column of numbers, or of truth words (1 and 0), as float64 [N], NaN where missing."""
     tensor = _find(inputs, column)
     if tensor.dtype == tf.string:
-        raise ValueError(
-            f"column {shown(column)} holds text where numbers are needed; correct the values that"
-            " are not numbers, or list it under `categorical`"
-        )
+        return _truth_numbers(texts(inputs, column), column)
     return _dense(column, tensor, lambda values: tf.cast(values, tf.float64), float("nan"))
 
 
@@ -66,6 +64,20 @@ def texts(inputs: Mapping[str, RawColumn], column: str) -> tf.Tensor:
     tensor = _find(inputs, column)
     to_text = tf.identity if tensor.dtype == tf.string else _number_to_text
     return _dense(column, tensor, to_text, "")
+
+
+def _truth_numbers(values: tf.Tensor, column: str) -> tf.Tensor:
+    words = tf.strings.lower(tf.strings.strip(values))[:, tf.newaxis]
+    is_true = tf.reduce_any(words == tf.constant(TRUE_WORDS), axis=1)
+    is_false = tf.reduce_any(words == tf.constant(FALSE_WORDS), axis=1)
+    message = (
+        f"column {shown(column)} holds text that is neither a number nor a truth value; "
+        "correct it, or list the column under `categorical`"
+    )
+    is_known = tf.debugging.Assert(tf.reduce_all(is_true | is_false | (values == "")), [message])
+    with tf.control_dependencies([is_known]):
+        known = tf.where(is_false, tf.zeros([], tf.float64), float("nan"))
+        return tf.where(is_true, tf.ones([], tf.float64), known)
 
 
 def _text_label(inputs: Mapping[str, RawColumn], task: Task) -> tuple[tf.Tensor, tf.Tensor]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pcgrad_tfx.data.truth_values import is_truth_word
 from pcgrad_tfx.errors import DataError, brief_list, shown
 
 # With 100 rows split 8:1:1 by hash, a split stays empty in 1 case of 19,000 (2 · 0.9^100).
@@ -23,7 +24,12 @@ MISSING_TEXTS = (*MISSING_AMONG_TEXTS, "None", "?", "-", ".")
 # $5, 12% or 1,234.
 _MARKED_NUMBER = re.compile(r"[$€£¥₹%] ?\d|\d ?[$€£¥₹%]|\d[,']\d")
 
-_INT64 = np.iinfo(np.int64)
+_NO_TRUTH_VALUE = (
+    "is no truth value (yes, no, True …), but the column holds texts; write numbers only, or truth "
+    "values only"
+)
+
+_SMALLEST_INT64, _LARGEST_INT64 = -(2**63), 2**63 - 1
 _LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 # Bounds the memory where nearly every row has another number.
 _MAX_CODES = 100_000
@@ -84,8 +90,9 @@ class RowChecks:
     Args:
         columns: The names of the columns.
         required: Those that must have a value in some row.
-        numeric: Those that must hold nothing but numbers.
+        numeric: Those that must hold nothing but numbers, or nothing but truth words.
         categories: Those that may hold numbers or texts, of which TFX infers the type.
+        texts: Those that hold texts even where these look like numbers.
 
     Attributes:
         rows: How many rows there were.
@@ -97,11 +104,14 @@ class RowChecks:
         required: Collection[str],
         numeric: Collection[str],
         categories: Collection[str] = (),
+        texts: Collection[str] = (),
     ) -> None:
         self.rows = 0
         self._columns = columns
         places = {name: place for place, name in enumerate(columns)}
         self._numeric = [places[name] for name in numeric]
+        # Whether the numeric columns with a value hold words.
+        self._has_words = {places[name]: True for name in texts if name in numeric}
         self._empty = {places[name] for name in required}
         self._codes = {places[name]: _Codes() for name in categories}
 
@@ -113,11 +123,11 @@ class RowChecks:
             cells: A cell for each column, empty where the value is missing.
 
         Raises:
-            DataError: A cell of a numeric column is no usable number.
+            DataError: A cell of a numeric column is no usable number or truth word.
         """
         self.rows += 1
         for position in self._numeric:
-            if (cell := cells[position]) and (fault := number_fault(cell)):
+            if (cell := cells[position]) and (fault := self._fault(position, cell)):
                 raise DataError(
                     f"{where}: column {shown(self._columns[position])}: {shown(cell)} {fault}"
                 )
@@ -125,6 +135,14 @@ class RowChecks:
             self._empty.difference_update([i for i in self._empty if cells[i]])
         for position in [i for i, codes in self._codes.items() if not codes.add(where, cells[i])]:
             del self._codes[position]
+
+    def _fault(self, position: int, cell: str) -> str | None:
+        """What is wrong with a cell of a numeric column, if anything."""
+        fault = number_fault(cell)
+        is_word = fault is not None and is_truth_word(cell)
+        if self._has_words.setdefault(position, is_word):
+            return None if is_word else _NO_TRUTH_VALUE
+        return fault
 
     def finish(self, where: str, min_rows: int) -> None:
         """Checks what can be told only after the last row.
@@ -178,7 +196,7 @@ class _Codes:
         value = _number(cell)
         if value is None:
             return False
-        if not (_is_integer(cell) and _INT64.min <= int(cell) <= _INT64.max):
+        if not (_is_integer(cell) and _SMALLEST_INT64 <= int(cell) <= _LARGEST_INT64):
             self.is_decimal = True
         if self.fault is None and not math.isnan(value):
             self._compare(where, cell, value)
@@ -208,11 +226,11 @@ def number_fault(cell: str) -> str | None:
     value = _number(cell)
     if value is None:
         return f"is not a number{_remedy(cell)}"
-    if _INT64.min < value < _INT64.max:
+    if _SMALLEST_INT64 < value < _LARGEST_INT64:
         return None
     if not abs(value) <= _LARGEST_FLOAT32:  # True for nan too.
         return "is not a finite 32-bit number; leave the cell empty if the value is missing"
-    if _is_integer(cell) and not _INT64.min <= int(cell) <= _INT64.max:
+    if _is_integer(cell) and not _SMALLEST_INT64 <= int(cell) <= _LARGEST_INT64:
         return "is too large for a 64-bit integer; write it as a decimal number, like 1.5e19"
     return None
 

@@ -17,6 +17,7 @@ from pcgrad_tfx.data.reading.tables import find_files, refuse_dialect
 from pcgrad_tfx.data.reading.text_files import unreadable
 from pcgrad_tfx.data.row_checks import MIN_ROWS, DataSummary, RowChecks, check_columns
 from pcgrad_tfx.data.row_sample import RowSample
+from pcgrad_tfx.data.truth_values import is_truth_word
 from pcgrad_tfx.errors import DataError, shown
 
 # The columns are those of the first records; of one alone some may be missing.
@@ -138,12 +139,13 @@ def _cell(where: str, example: tf.train.Example, name: str, is_number: bool, is_
     if kind != "bytes_list":
         # Transform takes NaN for a missing value.
         return "" if math.isnan(values[0]) else repr(values[0])
-    if is_number:
+    text = values[0].decode("utf-8", errors="replace")
+    if is_number and text and not is_truth_word(text):
         raise DataError(
             f"{where}: column {shown(name)}: a text (bytes_list) is not a number; write it as a "
             "float_list or int64_list"
         )
-    return values[0].decode("utf-8", errors="replace")
+    return text
 
 
 def _kind(example: tf.train.Example, name: str) -> str | None:

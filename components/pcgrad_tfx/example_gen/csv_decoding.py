@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from tfx.utils import proto_utils
 from tfx_bsl.coders import csv_decoder
 
 from pcgrad_tfx.config.dialect import Dialect
-from pcgrad_tfx.data.reading.tables import find_files, open_table
+from pcgrad_tfx.data.reading.tables import find_tables, open_table
 
 
 @beam.typehints.with_input_types(beam.Pipeline)
@@ -53,24 +54,45 @@ class ReadCsv(beam.PTransform):
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
         """Adds the steps to a Beam pipeline."""
-        files = find_files(self._input_base, self._split_pattern)
-        columns = open_table(files[0], self._dialect).columns
-        read = beam.FlatMap(_read_cells, columns, self._dialect, self._missing).with_output_types(
-            list[bytes]
-        )
+        files, others = self._find()
+        inferrer = self._inferrer([*files, *others])
+        read = beam.FlatMap(
+            _read_cells, inferrer.columns, self._dialect, self._missing
+        ).with_output_types(list[bytes])
         rows = typed = pipeline | "Files" >> beam.Create(files) | "Rows" >> read
-        others = [
-            file
-            for pattern in self._other_patterns
-            for file in find_files(self._input_base, pattern)
-        ]
         if others:
             more = pipeline | "Other files" >> beam.Create(others) | "Other rows" >> read
             typed = (rows, more) | "All rows" >> beam.Flatten()
-        texts = (open_table(file, self._dialect).text_columns for file in [*files, *others])
-        inferrer = ColumnTypeInferrer(columns, frozenset().union(*texts))
         infos = beam.pvalue.AsSingleton(typed | "Types" >> beam.CombineGlobally(inferrer))
         return rows | "Examples" >> beam.Map(to_example, infos)
+
+    def stream(self) -> Iterator[tf.train.Example]:
+        """Reads the same examples in this process, one by one: the files are read twice."""
+        files, others = self._find()
+        inferrer = self._inferrer([*files, *others])
+        found = inferrer.create_accumulator()
+        for cells in self._cells([*files, *others], inferrer.columns):
+            found = inferrer.add_input(found, cells)
+        infos = inferrer.extract_output(found)
+        for cells in self._cells(files, inferrer.columns):
+            yield to_example(cells, infos)
+
+    def _find(self) -> tuple[list[str], list[str]]:
+        """The files of the split, and those of the others."""
+        files, *others = (
+            find_tables(self._input_base, pattern, self._dialect)
+            for pattern in (self._split_pattern, *self._other_patterns)
+        )
+        return files, list(itertools.chain(*others))
+
+    def _inferrer(self, files: Sequence[str]) -> ColumnTypeInferrer:
+        columns = open_table(files[0], self._dialect).columns
+        texts = (open_table(file, self._dialect).text_columns for file in files)
+        return ColumnTypeInferrer(columns, frozenset().union(*texts))
+
+    def _cells(self, files: Sequence[str], columns: Sequence[str]) -> Iterator[list[bytes]]:
+        for file in files:
+            yield from _read_cells(file, columns, self._dialect, self._missing)
 
 
 class ColumnTypeInferrer(csv_decoder.ColumnTypeInferrer):
@@ -79,10 +101,14 @@ class ColumnTypeInferrer(csv_decoder.ColumnTypeInferrer):
     Args:
         columns: The columns' names.
         texts: Those that hold texts, even where these look like numbers.
+
+    Attributes:
+        columns: The columns' names.
     """
 
     def __init__(self, columns: Sequence[str], texts: Collection[str] = ()) -> None:
         super().__init__(columns, skip_blank_lines=True)
+        self.columns = columns
         self._is_text = [name in texts for name in columns]
 
     def add_input(self, accumulator: Any, cells: list[bytes]) -> Any:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import collections
+import contextlib
 import os
+import random
+import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import IO
 
 import apache_beam as beam
 import tensorflow as tf
@@ -15,6 +20,9 @@ from tfx.types import artifact_utils
 # So few that a group has rows from all over the data; so many that the rows which are shuffled with
 # each other in training (`example_files`) are from several groups.
 _GROUPS = 1024
+# At a time a split's share of so many is in memory. All splits' files are open at once.
+_FILES = 32
+_LENGTH_BYTES = 8
 
 
 def write_shuffled(
@@ -45,6 +53,48 @@ def write_shuffled(
                 file_name_suffix=".gz",
             )
         )
+
+
+def write_streamed(rows: Iterable[tuple[str, bytes]], examples: tfx.dsl.Artifact) -> None:
+    """Shuffles the rows of each split and writes it, without Beam and in bounded memory.
+
+    The rows are dealt to temporary files at random, which are shuffled one by one. The same rows
+    are always written in the same order.
+
+    Args:
+        rows: Serialized rows, each with the name of its split.
+        examples: Artifact that knows these names. The files are named as TFX names them.
+    """
+    splits = artifact_utils.decode_split_names(examples.split_names)
+    with contextlib.ExitStack() as stack:
+        dealt = {
+            name: [stack.enter_context(tempfile.TemporaryFile()) for _ in range(_FILES)]
+            for name in splits
+        }
+        numbers: collections.Counter[str] = collections.Counter()
+        for name, row in rows:
+            # Without the number, equal rows would all be in one file.
+            numbers[name] += 1
+            file = dealt[name][zlib.crc32(row, numbers[name]) % _FILES]
+            file.write(len(row).to_bytes(_LENGTH_BYTES, "little") + row)
+        for name, files in dealt.items():
+            folder = artifact_utils.get_split_uri([examples], name)
+            tf.io.gfile.makedirs(folder)
+            path = os.path.join(
+                folder, f"{write_split.DEFAULT_TF_RECORD_FILE_NAME}-00000-of-00001.gz"
+            )
+            with tf.io.TFRecordWriter(path, "GZIP") as writer:
+                for number, file in enumerate(files):
+                    shuffled = list(_dealt_rows(file))
+                    random.Random(number).shuffle(shuffled)
+                    for row in shuffled:
+                        writer.write(row)
+
+
+def _dealt_rows(file: IO[bytes]) -> Iterator[bytes]:
+    file.seek(0)
+    while length := file.read(_LENGTH_BYTES):
+        yield file.read(int.from_bytes(length, "little"))
 
 
 class _Shuffle(beam.PTransform):

@@ -8,7 +8,8 @@ The rules, applied to the values that are not missing; the first one that fits c
   called so, categorical if they are whole and there are 3 to 20 of them with 20 rows each on
   average, and numeric otherwise. Two numbers, such as 0 and 1, say no more as categories.
 - Texts are a date if nearly all look like one, an identifier (or free text) if a value occurs less
-  than twice on average, and categorical otherwise. Truth values are texts of two values.
+  than twice on average, and categorical otherwise. Truth values in words (True and False, yes and
+  no) are numeric: 1 and 0.
 - Texts that are numbers but for what stands for a missing value ("NA", "?"), or fractions or many
   different numbers but for one in 20 at most, are mixed: TFX would take all of them for texts. Up
   to ten such texts ("#REF!") are mistakes, as good as missing; more may mean something.
@@ -25,6 +26,7 @@ from typing import Literal
 import pandas as pd
 
 from pcgrad_tfx.data.row_checks import MISSING_AMONG_TEXTS, MISSING_TEXTS, number_fault
+from pcgrad_tfx.data.truth_values import are_truth_values
 from pcgrad_tfx.errors import shown
 
 KindOfColumn = Literal["numeric", "categorical", "date", "identifier", "constant", "empty", "mixed"]
@@ -139,6 +141,8 @@ def _kind_of_numbers(name: str, known: pd.Series, values: list[str]) -> ColumnKi
 def _kind_of_texts(
     name: str, known: pd.Series, values: list[str], placeholders: tuple[str, ...]
 ) -> ColumnKind:
+    if are_truth_values(values):
+        return ColumnKind(name, "numeric", "truth values")
     some = values[:1000]
     if sum(_DATE.fullmatch(value.strip()) is not None for value in some) >= _NEARLY_ALL * len(some):
         return ColumnKind(name, "date", f"dates or times, as {shown(values[0])}", placeholders)

@@ -9,6 +9,7 @@ from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.config.validation_messages import nearest
 from pcgrad_tfx.data.row_checks import MISSING_AMONG_TEXTS, number_fault
 from pcgrad_tfx.data.row_sample import MAX_VALUES
+from pcgrad_tfx.data.truth_values import truth_value
 from pcgrad_tfx.errors import DataError, shown
 from pcgrad_tfx.inspection.column_kinds import ColumnKind
 from pcgrad_tfx.inspection.label_values import value_names
@@ -16,8 +17,6 @@ from pcgrad_tfx.inspection.label_values import value_names
 MAX_CLASSES = 50
 
 _UNKNOWN_CODES = 3
-# Numbers are here for what TFRecords hold as texts.
-_TRUE, _FALSE = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
 
 
 def complete_features(
@@ -153,13 +152,6 @@ def find_classes(column: str, values: Collection[str], is_text: bool = False) ->
         )
     are_numbers = not is_text and not any(map(number_fault, names))
     return tuple(sorted(names, key=float) if are_numbers else sorted(names))
-
-
-def truth_value(values: Collection[str]) -> str | None:
-    """The one of two values that means yes, if they mean yes and no."""
-    true = [value for value in values if value.strip().lower() in _TRUE]
-    false = [value for value in values if value.strip().lower() in _FALSE]
-    return true[0] if len(true) == len(false) == 1 and len(values) == 2 else None
 
 
 def _with_positive(task: Task, values: Collection[str], is_text: bool) -> Task:

@@ -66,7 +66,7 @@ def inspect_data(
         DataError: The data cannot be trained on, or do not fit the configuration; in one line.
     """
     with _mistakes_in(f"{source}: data.path"):
-        files = find_data(location)
+        files = find_data(location, dialect)
     named = {task.column for task in tasks if _is_named(task)}
     sample = RowSample(exact={*named, *(c for task in tasks for c in task.condition_columns)})
     known, checked = required_columns(features, tasks, slices)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.data.labels import label
 from pcgrad_tfx.data.row_checks import number_fault, plain_number
+from pcgrad_tfx.data.truth_values import TRUTH_NUMBERS, is_truth_word
 
 # At a time: bounds the memory, which grows with rows × classes.
 _ROWS = 8192
@@ -64,7 +65,9 @@ def _label_values(
     columns = {
         name: _raw_column(
             frame[name],
-            name not in task.number_columns and _is_text(name, frame[name], text_columns),
+            _is_text(name, frame[name], text_columns)
+            if name not in task.number_columns
+            else _has_truth_words(frame[name]),
         )
         for name in task.columns
     }
@@ -80,6 +83,11 @@ def _is_text(name: str, column: pd.Series, text_columns: Collection[str]) -> boo
     return name in text_columns or any(map(number_fault, set(column.unique()) - {""}))
 
 
+def _has_truth_words(column: pd.Series) -> bool:
+    """Whether a column holds truth words, of which there is no number among others."""
+    return is_truth_word(next(filter(None, column), ""))
+
+
 def _raw_column(column: pd.Series, is_text: bool) -> tf.RaggedTensor:
     """A column as ExampleGen gives it to Transform, [N, 0 or 1]: int64, float32 or texts."""
     is_known = (column != "").to_numpy()
@@ -92,5 +100,7 @@ def _raw_column(column: pd.Series, is_text: bool) -> tf.RaggedTensor:
 
 
 def numbers(column: pd.Series) -> NDArray[np.float64]:
-    """Texts as numbers, NaN where there is none."""
+    """Texts as numbers, truth words as 1 and 0, NaN where there is neither."""
+    if _has_truth_words(column):
+        column = column.str.strip().str.lower().map(TRUTH_NUMBERS)
     return pd.to_numeric(column, errors="coerce").to_numpy(np.float64)

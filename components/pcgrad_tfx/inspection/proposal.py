@@ -32,6 +32,7 @@ from pcgrad_tfx.data.reading.sniffing import find_dialect, lacks_header
 from pcgrad_tfx.data.reading.tables import find_files
 from pcgrad_tfx.data.row_checks import MISSING_TEXTS, number_fault
 from pcgrad_tfx.data.row_sample import RowSample
+from pcgrad_tfx.data.truth_values import truth_value
 from pcgrad_tfx.errors import DataError, brief_list, shown
 from pcgrad_tfx.inspection.column_kinds import ColumnKind, column_kinds, missing_texts
 from pcgrad_tfx.inspection.completion import (
@@ -40,7 +41,6 @@ from pcgrad_tfx.inspection.completion import (
     complete_task,
     find_classes,
     seem_missing,
-    truth_value,
 )
 from pcgrad_tfx.inspection.label_values import columns_with_texts, label_values, value_names
 from pcgrad_tfx.inspection.leakage import Leak, find_leaks
@@ -97,13 +97,16 @@ class Proposal:
     repeated_headers: int = 0
 
 
-def propose(location: str, labels: Sequence[str] = (), *, header: bool = True) -> Proposal:
+def propose(
+    location: str, labels: Sequence[str] = (), *, header: bool = True, sql: str | None = None
+) -> Proposal:
     """Looks at data and proposes what to learn from them.
 
     Args:
         location: A file or folder, as `pcgrad_tfx.data.files.find_data` takes it.
         labels: The columns to predict.
         header: Whether the first line of a CSV file has the columns' names.
+        sql: A SELECT statement over the files, whose rows are taken.
 
     Returns:
         The proposal.
@@ -112,10 +115,12 @@ def propose(location: str, labels: Sequence[str] = (), *, header: bool = True) -
         DataError: The data cannot be read, the first line looks like data, a label is not there or
             cannot be predicted, or nothing is left to learn from.
     """
-    files = find_data(location)
+    dialect = Dialect(sql=sql)
+    files = find_data(location, dialect)
     labels = list(dict.fromkeys(labels))
     sample = RowSample(exact=labels)
-    dialect = _dialect(files, labels, header)
+    if files.format == "csv":
+        dialect = _dialect(files, labels, header)
     summary = check_data(files, required=set(labels), numeric=set(), dialect=dialect, sample=sample)
     texts = summary.text_columns
     frame, values = sample.frame(), sample.values
@@ -174,8 +179,6 @@ def propose(location: str, labels: Sequence[str] = (), *, header: bool = True) -
 
 def _dialect(files: DataFiles, labels: Sequence[str], header: bool) -> Dialect:
     """How CSV files are written, but for their numbers."""
-    if files.format != "csv":
-        return PLAIN
     found = [
         file for pattern in files.patterns.values() for file in find_files(files.base, pattern)
     ]

@@ -76,7 +76,7 @@ def compile_pipeline(settings: Settings, path: Path) -> dict[str, Any]:
 def _runtime_parameters(settings: Settings) -> dict[str, RuntimeParameter]:
     training = settings.config.training
     values = {
-        "data_root": csv_location(settings.data)[0],
+        "data_root": csv_location(settings.data, settings.config.data.dialect)[0],
         "push_destination": push_destination(settings.push_destination),
         "surgery": training.surgery,
         # 0: as many as the rule chooses for the data.
@@ -95,7 +95,7 @@ def _create_pipeline(
 ) -> tfx.dsl.Pipeline:
     training = dict(parameters)
     data_root, destination = training.pop("data_root"), training.pop("push_destination")
-    base, pattern = csv_location(settings.data)
+    base, pattern = csv_location(settings.data, settings.config.data.dialect)
     run = RunSettings(
         pipeline_root=settings.pipeline_root,
         push_destination=destination,

@@ -25,7 +25,14 @@ and remove their columns from the features."""
 _NO_CANDIDATE = "What is to be predicted is yours to say: no column looks like a label."
 
 
-def init_config(data: str, path: str | None, labels: Sequence[str], *, header: bool = True) -> Path:
+def init_config(
+    data: str,
+    path: str | None,
+    labels: Sequence[str],
+    *,
+    header: bool = True,
+    sql: str | None = None,
+) -> Path:
     """Looks at data, writes a configuration for them and says what to do next.
 
     Args:
@@ -33,6 +40,7 @@ def init_config(data: str, path: str | None, labels: Sequence[str], *, header: b
         path: The file to write; by default named like the data, in the working directory.
         labels: The columns to predict.
         header: Whether the first line of a CSV file has the columns' names.
+        sql: A SELECT statement over the data, whose rows are taken.
 
     Returns:
         The file written.
@@ -47,7 +55,7 @@ def init_config(data: str, path: str | None, labels: Sequence[str], *, header: b
         raise ConfigError(
             f"{file} exists and is not overwritten; choose another name by --config, or delete it"
         )
-    proposal = propose(data, labels, header=header)
+    proposal = propose(data, labels, header=header, sql=sql)
     text = toml_text(proposal, stem, _relative(data, file))
     try:
         file.write_text(text, encoding="utf-8")
@@ -104,6 +112,7 @@ def _add_dialect(data: Table, dialect: Dialect) -> None:
         "decimal": "before the decimal digits",
         "thousands": "between groups of three digits",
         "units": "beside numbers, not a part of their values",
+        "sql": "the rows that are read",
     }
     for key, item in _dialect_items(dialect).items():
         data.add(key, item.comment(comments[key]))
@@ -193,7 +202,9 @@ def _training(training: Training) -> Table:
 
 def _slug(name: str) -> str:
     stem = re.sub(
-        r"(\.(csv|tsv|txt|data|parquet|jsonl|ndjson|tfrecords?))?(\.gz|\.zst)?$", "", name
+        r"(\.(csv|tsv|txt|data|parquet|jsonl|ndjson|arrow|feather|duckdb|tfrecords?))?(\.gz|\.zst)?$",
+        "",
+        name,
     )
     return re.sub(r"[^A-Za-z0-9_]+", "-", stem)[:100].strip("-_") or "data"
 

@@ -110,6 +110,8 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("--label goes with --init; a configuration names its tasks itself")
     if args.no_header:
         raise ValueError("--no-header goes with --init; a configuration says `header = false`")
+    if args.sql is not None:
+        raise ValueError("--sql goes with --init; a configuration has the key `sql`")
     args.config = args.config or str(DEFAULT_CONFIG)
     check_beam_options(args)
     config = with_training_options(load_config(args.config, draft=True), args)
@@ -129,7 +131,7 @@ def init(args: argparse.Namespace, data: str) -> int:
         warnings.simplefilter("ignore")
     from pcgrad_pipelines.local.init_config import init_config
 
-    init_config(data, args.config, args.label, header=not args.no_header)
+    init_config(data, args.config, args.label, header=not args.no_header, sql=args.sql)
     return DONE
 
 
@@ -154,7 +156,7 @@ def add_output_option(parser: argparse._ActionsContainer) -> None:
 
 
 def add_init_options(parser: argparse._ActionsContainer, when: str = "") -> None:
-    """Adds `--label` and `--no-header`."""
+    """Adds `--label`, `--no-header` and `--sql`."""
     parser.add_argument(
         "--label", metavar="COLUMN", action="append", default=[],
         help=f"{when}a column to predict; may be repeated",
@@ -162,6 +164,10 @@ def add_init_options(parser: argparse._ActionsContainer, when: str = "") -> None
     parser.add_argument(
         "--no-header", action="store_true",
         help=f"{when}the first line of the file is data; the columns are called column_1 …",
+    )  # fmt: skip
+    parser.add_argument(
+        "--sql", metavar="QUERY",
+        help=f"{when}a SELECT statement over these files, or a DuckDB database: its rows are taken",
     )  # fmt: skip
 
 

@@ -129,7 +129,7 @@ def test_without_a_header_the_option_is_proposed(tmp_path, monkeypatch, capfd):
     assert main(["--init", "a.data", "--no-header", "--label", "column_4"]) == DONE
     config = load_config("a.toml")
     assert not config.data.header
-    assert config.features.numeric == ("column_2",)
+    assert config.features.numeric == ("column_2", "column_5")
     assert check_config_data(config, "a.toml").config == config
     assert main(["--no-header"]) == FAILED
     assert "--no-header goes with --init" in capfd.readouterr().out
@@ -141,3 +141,46 @@ def test_a_label_that_the_first_line_names_is_proof_of_a_header(tmp_path):
     with pytest.raises(DataError, match="add --no-header"):
         propose(str(tmp_path / "a.csv"))
     assert propose(str(tmp_path / "a.csv"), ["7"]).dialect == PLAIN
+
+
+def test_truth_values_are_numbers_as_features_and_binary_as_labels(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    choose = random.Random(0)
+    pairs = {"paid": "True False", "member": "yes no", "new": "t f", "late": "Y N", "old": "0 1"}
+    rows = [[choose.choice(pair.split()) for pair in pairs.values()] for _ in range(300)]
+    rows[7][1] = ""
+    lines = [",".join([*pairs, "fare"]), *(",".join([*row, f"{choose.random()}"]) for row in rows)]
+    (tmp_path / "a.csv").write_text("\n".join([*lines, ""]))
+    config = load_config(init_config("a.csv", None, ["fare"]))
+    assert config.features.numeric == tuple(pairs)
+    assert check_config_data(config, "a.toml").config == config
+    tasks = propose("a.csv", list(pairs)).tasks
+    assert [(task.kind, task.positive) for task in tasks] == [
+        ("binary", "True"), ("binary", "yes"), ("binary", "t"), ("binary", "Y"), ("binary", None),
+    ]  # fmt: skip
+    # What earlier configurations say holds.
+    by_hand = (
+        (tmp_path / "a.toml").read_text().replace("categorical = []", 'categorical = ["late"]')
+    )
+    (tmp_path / "a.toml").write_text(by_hand.replace('"late", "old"', '"old"'))
+    config = load_config("a.toml")
+    assert config.features.categorical == ("late",)
+    assert check_config_data(config, "a.toml").config == config
+
+
+def test_init_takes_the_rows_of_a_query(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "trips").mkdir()
+    (tmp_path / "trips" / "a.csv").write_text(american())
+    sql = "SELECT area, city, sold = 'yes' AS sold FROM read_csv('a.csv') WHERE area > 30"
+    assert main(["--init", "trips", "--sql", sql, "--label", "sold"]) == DONE
+    assert "numeric and 1 categorical features" in capsys.readouterr().out
+    config = load_config("trips.toml")
+    assert config.data.dialect == Dialect(sql=sql)
+    (task,) = config.tasks
+    assert (task.kind, task.positive) == ("binary", None)
+    checked = check_config_data(config, "trips.toml")
+    assert checked.config == config
+    assert checked.files.patterns == {"all": "*"}
+    assert main(["--sql", sql]) == FAILED
+    assert "--sql goes with --init" in capsys.readouterr().out

@@ -206,3 +206,10 @@ def test_texts_for_missing_values_are_for_csv(tmp_path):
     dialect = Dialect(separator=";")
     with pytest.raises(DataError, match="`separator` is for CSV files; remove it"):
         check_data(find_data(str(tmp_path)), required=set(), numeric=set(), dialect=dialect)
+
+
+@pytest.mark.parametrize("path", ["https://example.com/a.parquet", "s4://trips/*.csv"])
+def test_a_place_that_tensorflow_cannot_open_is_told_in_a_line(path):
+    message = rf"^{re.escape(path)}: TensorFlow cannot open \w+:// here, only paths and .*gs://"
+    with pytest.raises(DataError, match=message):
+        find_data(path)

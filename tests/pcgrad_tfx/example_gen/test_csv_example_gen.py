@@ -130,6 +130,27 @@ def test_parquet_keeps_its_types(data, tmp_path):
     assert found == [*frame.itertuples(index=False, name=None)]
 
 
+def test_the_rows_of_a_query(data, tmp_path):
+    """On every engine the same; another statement or file gives another cache key."""
+    (data / "data.csv").write_text(HEADER + ROWS)
+    sql = "SELECT id, fare / 2 AS fare, upper(name) AS name FROM 'data.csv' WHERE id < 200"
+    component = example_gen(
+        data,
+        dialect=Dialect(sql=sql),
+        input_config=tfx.proto.Input(splits=[tfx.proto.Input.Split(name="all", pattern="*")]),
+    )
+    assert sql in component.exec_properties["custom_config"]
+    streamed = generate(Executor, component, tmp_path / "streamed")
+    by_beam = generate(BeamExecutor, component, tmp_path / "beam")
+    found = [row for split in SPLITS for row in examples(streamed, split)]
+    fares = {row.features.feature["id"].int64_list.value[0]:
+             row.features.feature["fare"].float_list.value[0] for row in found}  # fmt: skip
+    assert fares == {i: i / 4 for i in range(200)}
+    assert found[0].features.feature["name"].bytes_list.value == [b"ANN"]
+    for split in SPLITS:
+        assert read_split(streamed, split) == read_split(by_beam, split)
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -281,9 +302,26 @@ class Losing(beam.PTransform):
         return pipeline | self._read | kept
 
 
-class LosingExecutor(Executor):
+class BeamExecutor(Executor):
+    """One that was given an engine of Beam's."""
+
+    def __init__(self):
+        super().__init__()
+        self._beam_pipeline_args = ["--runner=DirectRunner"]
+
+
+class LosingExecutor(BeamExecutor):
     def GetInputSourceToExamplePTransform(self):  # noqa: N802, TFX's own name
         return functools.partial(Losing, super().GetInputSourceToExamplePTransform())
+
+
+def test_an_engine_of_beam_writes_the_same_rows(data, tmp_path):
+    (data / "data.csv").write_text(HEADER + ROWS)
+    component = example_gen(data)
+    streamed = generate(Executor, component, tmp_path / "streamed")
+    by_beam = generate(BeamExecutor, component, tmp_path / "beam")
+    for split in SPLITS:
+        assert read_split(streamed, split) == read_split(by_beam, split) != []
 
 
 def test_rows_that_a_runner_loses_stop_the_pipeline(data, tmp_path):

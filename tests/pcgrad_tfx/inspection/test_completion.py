@@ -41,8 +41,8 @@ def draft(**features):
 
 def test_all_columns_are_found():
     features = complete_features(Features.model_construct(), TASKS, KINDS)
-    assert features.numeric == ("miles",)
-    assert features.categorical == ("company", "rooms", "shared")
+    assert features.numeric == ("miles", "shared")
+    assert features.categorical == ("company", "rooms")
     assert not features.left_out
 
 
@@ -51,15 +51,15 @@ def test_listed_columns_stay_where_they_are():
         numeric=("rooms",), bucketized={"miles": 4}, exclude={"company": "why"}, oov_buckets=3
     )
     features = complete_features(given, TASKS, KINDS)
-    assert features.numeric == ("rooms",)
-    assert features.categorical == ("shared",)
+    assert features.numeric == ("rooms", "shared")
+    assert features.categorical == ()
     assert features.bucketized == {"miles": 4}
     assert features.oov_buckets == 3
 
 
 def test_a_column_of_no_usable_kind_is_a_feature_if_it_is_listed():
     features = complete_features(draft(categorical=("day",)), TASKS, KINDS)
-    assert features.categorical == ("day", "company", "rooms", "shared")
+    assert features.categorical == ("day", "company", "rooms")
 
 
 def test_a_misspelt_exclusion_would_let_the_column_in():

@@ -5,7 +5,12 @@ import pandas as pd
 import pytest
 
 from pcgrad_tfx.config.tasks import Task
-from pcgrad_tfx.inspection.label_values import columns_with_texts, label_values, value_names
+from pcgrad_tfx.inspection.label_values import (
+    columns_with_texts,
+    label_values,
+    numbers,
+    value_names,
+)
 
 
 def table(*cells):
@@ -46,6 +51,12 @@ def test_labels_of_a_column_of_codes(cells, classes):
 def test_rows_without_the_text_are_still_of_a_column_of_texts():
     task = Task(name="code", kind="multiclass", column="code", classes=("01", "02", "X1"))
     np.testing.assert_equal(labels_of(table("01", "02"), task, {"code"}), [0, 1])
+
+
+def test_truth_words_are_numbers_where_a_number_is_needed():
+    task = Task(name="code", kind="binary", column="code", above=0.5)
+    np.testing.assert_equal(labels_of(table("Yes", "", "no"), task), [1, np.nan, 0])
+    np.testing.assert_equal(numbers(table("", "Yes", "no")["code"]), [np.nan, 1, 0])
 
 
 AMOUNT = {"name": "tip", "kind": "regression", "column": "tip"}

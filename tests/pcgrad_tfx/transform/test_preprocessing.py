@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pcgrad_tfx.config.features import Features
 from pcgrad_tfx.config.tasks import Task
+from pcgrad_tfx.data.labels import numbers
 from pcgrad_tfx.transform.preprocessing import embedding_sizes, preprocessing_fn
 from pcgrad_tfx.transform.vocabularies import read_vocabularies
 from transform_runs import (
@@ -190,12 +191,19 @@ def call(inputs, tasks=None, features=None):
     [
         ({"mile": tf.constant([1.0])}, 'column .miles. is not in the data; did you mean "mile"?'),
         ({"x": tf.constant([1.0])}, "column 'miles' is not in the data; there are: x"),
-        ({"miles": tf.constant(["1"])}, "column 'miles' holds text where numbers are needed"),
     ],
 )
 def test_unfit_column_is_named(inputs, message):
     with tf.Graph().as_default(), pytest.raises(ValueError, match=message.replace("?", r"\?")):
         call(inputs)
+
+
+def test_truth_words_are_numbers():
+    words = tf.constant(["True", " false", "YES", "n", ""])
+    found = numbers({"flag": words}, "flag").numpy()
+    np.testing.assert_equal(found, [1, 0, 1, 0, NAN])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="column 'flag' holds text that is"):
+        numbers({"flag": tf.constant(["yes", "1"])}, "flag")
 
 
 def test_a_label_column_is_no_feature():

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import functools
 import itertools
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from pcgrad_tfx.config.dialect import PLAIN, Dialect
@@ -39,6 +39,7 @@ class CsvFile:
         path: The file.
         repeated_headers: How many rows of those that `rows` has read repeat the header.
         text_columns: Columns that hold texts even where these look like numbers; there are none.
+        written: The cells of the row that `rows` has yielded last, as they are in the file.
     """
 
     text_columns: frozenset[str] = frozenset()
@@ -46,6 +47,7 @@ class CsvFile:
     def __init__(self, path: str, dialect: Dialect = PLAIN, missing: Collection[str] = ()) -> None:
         self.path = path
         self.repeated_headers = 0
+        self.written: Sequence[str] = ()
         self._dialect = dialect
         self._missing = {text.strip() for text in missing}
         self._normalize = normalizer(dialect)
@@ -94,6 +96,7 @@ class CsvFile:
             if cells == header and self._dialect.header:
                 self.repeated_headers += 1
                 continue
+            self.written = cells
             yield line, self._values(cells)
 
     def place(self, line: int) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 
 import pandas as pd
 
 from pcgrad_tfx.config.dialect import Dialect
-from pcgrad_tfx.data.row_checks import MISSING_TEXTS
+from pcgrad_tfx.data.row_checks import MISSING_TEXTS, number_fault
+from pcgrad_tfx.errors import DataError, shown
 
 # Decimal mark and mark between thousands; of those that fit equally well the first one counts.
 _MARKS = ((".", ""), (".", ","), (",", ""), (",", "."), (",", " "), (".", " "), (".", "'"))
@@ -41,6 +42,55 @@ def normalizer(dialect: Dialect) -> Callable[[str], str] | None:
         return f"{sign}{whole}{f'.{fraction}' if fraction else ''}{match['exponent']}"
 
     return normalize
+
+
+class MarkChecks:
+    """Refuses columns of numbers in which the point is a decimal mark beside a dialect's own ones.
+
+    In a file with decimal commas 1.5 may be a number with a point; but 1.500 beside it may be
+    either number, and so may 1.5 if another row has 1,5.
+
+    Args:
+        dialect: How numbers are written.
+        columns: The columns' names.
+        numeric: Those that hold numbers.
+    """
+
+    def __init__(self, dialect: Dialect, columns: Sequence[str], numeric: Collection[str]) -> None:
+        # With decimal points, what is written otherwise is no number.
+        places = [place for place, name in enumerate(columns) if name in numeric]
+        self._numeric = places if dialect.decimal == "," else []
+        self._columns = columns
+        self._pattern = _pattern(dialect)
+        # By column: a number with the dialect's marks, and one with a decimal point.
+        self._seen: dict[int, dict[bool, str]] = {place: {} for place in self._numeric}
+
+    def add(self, where: str, cells: Sequence[str]) -> None:
+        """Checks a row.
+
+        Args:
+            where: Where it stands, for the message.
+            cells: Its cells as they are written.
+
+        Raises:
+            DataError: A number is written in another way than others of its column.
+        """
+        for position in self._numeric:
+            cell = cells[position]
+            if "." not in cell and "," not in cell:
+                continue
+            fits = self._pattern.fullmatch(cell) is not None
+            if not fits and number_fault(cell):
+                continue
+            seen = self._seen[position]
+            seen[fits] = cell
+            if (other := seen.get(not fits)) is not None:
+                name = shown(self._columns[position])
+                raise DataError(
+                    f"{where}: column {name}: {shown(cell)} is written in another way than "
+                    f"{shown(other)} before; write all numbers as `decimal` and `thousands` under "
+                    "[data] say, or correct these keys"
+                )
 
 
 def find_number_format(frame: pd.DataFrame, dialect: Dialect) -> Dialect:

@@ -15,7 +15,7 @@ import duckdb
 from pcgrad_tfx.config.dialect import PLAIN, Dialect
 from pcgrad_tfx.data.reading.csv_files import CsvFile
 from pcgrad_tfx.data.reading.database import connect
-from pcgrad_tfx.data.reading.text_files import open_bytes, read_lines
+from pcgrad_tfx.data.reading.text_files import Utf8Count, open_bytes, read_lines
 from pcgrad_tfx.data.row_checks import number_fault
 from pcgrad_tfx.errors import DataError
 
@@ -101,19 +101,16 @@ def _encoding(file: str) -> str:
         if max(zeros) > len(piece[:1000]) / 4:
             return "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
         left = {name: codecs.getincrementaldecoder(name)() for name in ("ascii", "utf-8", "cp1252")}
-        universal, good, bad = codecs.getincrementaldecoder("utf-8")("replace"), 0, 0
+        universal = Utf8Count()
         while piece:
-            text = universal.decode(piece)
-            damaged = text.count("\ufffd")
-            good += len(text) - len(text.encode("ascii", "ignore")) - damaged
-            bad += damaged
+            universal.add(piece)
             for name, decoder in [*left.items()]:
                 try:
                     decoder.decode(piece)
                 except UnicodeDecodeError:
                     del left[name]
             piece = stream.read(_BUFFER_BYTES)
-    if good > bad:
+    if universal.is_likely:
         return "utf-8"
     for name, decoder in left.items():
         with contextlib.suppress(UnicodeDecodeError):

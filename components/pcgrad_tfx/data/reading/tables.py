@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from pcgrad_tfx.config.dialect import PLAIN, Dialect
 from pcgrad_tfx.data.reading.csv_files import CSV_ENDINGS, CsvFile
+from pcgrad_tfx.data.reading.queries import QueryTable
 from pcgrad_tfx.data.reading.text_files import unreadable
 from pcgrad_tfx.data.reading.typed_files import TYPED_ENDINGS, TypedFile
 from pcgrad_tfx.errors import DataError
@@ -55,19 +56,38 @@ def find_files(input_base: str, pattern: str, kind: str = "CSV") -> list[str]:
     raise DataError(f"{input_base}: no file {pattern!r} in this folder{hint}")
 
 
+def find_tables(input_base: str, pattern: str, dialect: Dialect) -> list[str]:
+    """Finds what `open_table` can open: files, or the files of a query, together.
+
+    Args:
+        input_base: Folder of the files, on any file system that TFX can open.
+        pattern: Name or glob pattern of the files in it.
+        dialect: How they are read.
+
+    Raises:
+        DataError: There is no file, or one cannot be opened as a file.
+    """
+    if dialect.sql:
+        return [os.path.join(input_base, pattern)]
+    return find_files(input_base, pattern)
+
+
 def open_table(
     path: str, dialect: Dialect = PLAIN, missing: Collection[str] = ()
 ) -> CsvFile | TypedFile:
-    """Opens a Parquet or JSON lines file if its name ends so, else a CSV file.
+    """Opens a file with types if its name ends so, else a CSV file; or the rows of a query.
 
     Args:
-        path: The file, on any file system that TFX can open.
-        dialect: How a CSV file is written.
+        path: The file, on any file system that TFX can open; of a query a pattern of files.
+        dialect: How a CSV file is written, or the query.
         missing: Texts that stand for a missing value, besides the empty one.
 
     Raises:
         DataError: A dialect is given for another file than CSV.
     """
+    if dialect.sql:
+        files = find_files(*os.path.split(path), "data")
+        return QueryTable(path, files, dialect.sql, missing)
     if not path.endswith(TYPED_ENDINGS):
         return CsvFile(path, dialect, missing)
     refuse_dialect(path, dialect)

@@ -72,6 +72,9 @@ def read_lines(file: str, encoding: str) -> Iterator[str]:
         DataError: The file cannot be read, or a line is not in this encoding.
     """
     codec = codecs.lookup(encoding).name
+    # UTF-8 that is read byte by byte is wrong, but never an error.
+    mistaken = Utf8Count() if _has_single_bytes(codec) else None
+    first = 0
     with open_bytes(file) as stream:
         text = io.TextIOWrapper(
             stream,
@@ -83,9 +86,47 @@ def read_lines(file: str, encoding: str) -> Iterator[str]:
             for number, line in enumerate(text, start=1):
                 if (not line.isascii() or "\0" in line) and (found := _UNREADABLE.search(line)):
                     raise _not_encoded(f"{file}:{number}", found[0], codec)
+                if mistaken and not line.isascii():
+                    mistaken.add(line.encode(codec, "replace"))
+                    first = first or number
                 yield line
         except UnicodeError as error:
             raise DataError(f"{file}: not {codec} ({error}); correct `encoding`") from error
+    if mistaken and mistaken.is_likely:
+        raise DataError(
+            f'{file}:{first}: is UTF-8, but read as {codec}; write encoding = "utf-8" under '
+            "[data], or save all files in the same encoding"
+        )
+
+
+class Utf8Count:
+    """Counts what bytes would be as UTF-8.
+
+    Attributes:
+        good: Characters of several bytes.
+        bad: What is no character.
+    """
+
+    def __init__(self) -> None:
+        self.good = self.bad = 0
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def add(self, piece: bytes) -> None:
+        """Takes the next bytes."""
+        text = self._decoder.decode(piece)
+        bad = text.count("\ufffd")
+        self.good += len(text) - len(text.encode("ascii", "ignore")) - bad
+        self.bad += bad
+
+    @property
+    def is_likely(self) -> bool:
+        """Whether most of what is not ASCII is UTF-8: a few bytes may be damaged."""
+        return self.good > self.bad
+
+
+def _has_single_bytes(codec: str) -> bool:
+    """Whether each byte beyond ASCII is a character: of one of the ISO 8859s or Windows' pages."""
+    return codec != "utf-8" and len(bytes(range(0xA1, 0x100)).decode(codec, "replace")) == 0x5F
 
 
 def unreadable(

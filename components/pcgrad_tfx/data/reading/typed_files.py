@@ -1,4 +1,4 @@
-"""Reads files whose columns have types, Parquet and JSON lines, by DuckDB.
+"""Reads files whose columns have types, Parquet, JSON lines and Arrow, by DuckDB.
 
 A row comes as texts, like one of a CSV file, so that all that follows is the same. What is a text
 in the file stays one: the 01 of a Parquet file is no number. Truth values are 1 and 0.
@@ -15,12 +15,15 @@ import tempfile
 from collections.abc import Collection, Iterator
 
 import duckdb
+import pyarrow
+import pyarrow.dataset
 
 from pcgrad_tfx.data.reading.database import connect
 from pcgrad_tfx.data.reading.text_files import open_bytes
 from pcgrad_tfx.errors import DataError
 
-TYPED_ENDINGS = (".parquet", ".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
+_ARROW_ENDINGS = (".arrow", ".feather")
+TYPED_ENDINGS = (".parquet", ".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz", *_ARROW_ENDINGS)
 
 _ROWS = 10_000
 # Of JSON's own type are columns of several types, or of nothing.
@@ -30,7 +33,7 @@ _NOT_TEXT = re.compile(
 
 
 class TypedFile:
-    """A Parquet or JSON lines file.
+    """A file of Parquet, JSON lines or Arrow (its IPC file format, which is Feather's version 2).
 
     Args:
         path: The file, on any file system that TFX can open; a remote one is copied.
@@ -98,8 +101,12 @@ class TypedFile:
             function = "read_json(?, format = 'newline_delimited', sample_size = -1)"
         try:
             with _local_copy(self.path) as path, connect(path) as connection:
-                yield connection.execute(f"{select} FROM {function}", [path])
-        except duckdb.Error as error:
+                if path.endswith(_ARROW_ENDINGS):
+                    connection.register("arrow_file", pyarrow.dataset.dataset(path, format="ipc"))
+                    yield connection.execute(f"{select} FROM arrow_file")
+                else:
+                    yield connection.execute(f"{select} FROM {function}", [path])
+        except (duckdb.Error, pyarrow.ArrowException) as error:
             reason = str(error).splitlines()[0]
             raise DataError(
                 f"{self.path}: cannot be read ({reason}); copy it again, or write it anew"

@@ -170,6 +170,12 @@ BROKEN = {
     "no UTF-16": (b"x,y\n1,2", Dialect(encoding="utf-16-be"), r"a\.csv: not utf-16-be"),
     "a longer row": (b"x;y\n1;2;3\n", Dialect(separator=";"), ":2: a row of length 3 below 2"),
     "an open quote": (b"x,y\n1,'2\n", Dialect(quote="'"), r":2: a quote \('\) opens here"),
+    "UTF-8": (
+        text().encode(),
+        Dialect(encoding="cp1252"),
+        r'a\.csv:2: is UTF-8, but read as cp1252; write encoding = "utf-8" under \[data\]',
+    ),
+    "a byte order mark": (b"\xef\xbb\xbfx,y\n1,2\n", Dialect(encoding="latin-1"), ":1: is UTF-8"),
     "nothing": (b"\n\n", PLAIN, "the file is empty"),
 }
 
@@ -180,6 +186,14 @@ def test_a_file_that_does_not_fit_is_refused_with_its_line(tmp_path, name):
     with pytest.raises(DataError, match=message) as caught:
         read(write(tmp_path, "a.csv", content), dialect)
     assert "\n" not in str(caught.value)
+
+
+def test_a_windows_file_may_have_a_few_words_in_utf_8(tmp_path):
+    content = text(";").encode("cp1252") + "7;Ångström;1\n".encode()
+    path = write(tmp_path, "a.csv", content)
+    dialect = find_dialect([path])
+    assert dialect == Dialect(separator=";", encoding="cp1252")
+    assert read(path, dialect)[1][-1] == ["7", "Ã…ngstrÃ¶m", "1"]
 
 
 @pytest.mark.parametrize("cut", [4, 20])
@@ -196,6 +210,7 @@ def test_a_file_that_is_cut_off_is_told_as_such(tmp_path, cut):
         ({"separator": "\n"}, "cannot be the separator"),
         ({"separator": ";;"}, "at most 1"),
         ({"encoding": "latin-99"}, "is no encoding"),
+        ({"encoding": "base64"}, "is no encoding"),
     ],
 )
 def test_a_dialect_that_cannot_be(keys, message):

@@ -4,7 +4,9 @@ import pandas as pd
 import pytest
 
 from pcgrad_tfx.config.dialect import PLAIN, Dialect
+from pcgrad_tfx.data.csv_checks import check_csv
 from pcgrad_tfx.data.reading.number_formats import find_number_format, normalizer
+from pcgrad_tfx.errors import DataError
 
 AMERICAN = Dialect(thousands=",", units=("$", "%"))
 GERMAN = Dialect(decimal=",", thousands=".", units=("€",))
@@ -72,3 +74,33 @@ def test_the_rest_of_the_dialect_stays():
     frame = pd.DataFrame({"x": ["1,5", "2,25"]}, dtype=str)
     found = find_number_format(frame, Dialect(separator=";"))
     assert found == Dialect(separator=";", decimal=",")
+
+
+COMMA, THOUSANDS = Dialect(separator=";", decimal=","), Dialect(separator=";", thousands=",")
+BOTH = Dialect(separator=";", decimal=",", thousands=".")
+MISFITS = {
+    "a point for a comma": (COMMA, ["1,5", "7"], ["3", "1.234"], "b.csv:3.*'1.234' is.*'1,5'"),
+    "a comma for a point": (PLAIN, ["1.5"], ['"1,234"'], "b.csv:2.*'1,234' is not a number"),
+    "thousands for decimals": (BOTH, ["1.234", "2.500"], ["1.25"], "b.csv:2.*'1.25' is.*'2.500'"),
+    "decimals for thousands": (THOUSANDS, ["1,234.5"], ["1,25"], "b.csv:2.*'1,25' is not a number"),
+    "in one file": (BOTH, ["12.5", "1", "0,5"], ["7"], "a.csv:4.*'0,5' is written.*'12.5' before"),
+}  # fmt: skip
+
+
+def check_files(tmp_path, dialect, *files, numeric=("x",)):
+    for name, cells in zip(("a.csv", "b.csv"), files, strict=True):
+        (tmp_path / name).write_text("\n".join(["x", *cells, ""]))
+    return check_csv(str(tmp_path), "*.csv", numeric=numeric, dialect=dialect, min_rows=1)
+
+
+@pytest.mark.parametrize("name", MISFITS)
+def test_a_later_number_that_is_written_otherwise_is_refused_with_its_line(tmp_path, name):
+    dialect, first, second, message = MISFITS[name]
+    with pytest.raises(DataError, match=message):
+        check_files(tmp_path, dialect, first, second)
+
+
+def test_a_column_may_have_points_where_others_have_commas(tmp_path):
+    """Degrees beside prices, say; and a text may hold anything."""
+    assert check_files(tmp_path, COMMA, ["52.5", "1e3"], ["-0.25", "7"]).rows == 4
+    assert check_files(tmp_path, COMMA, ["1,5", "NA"], ["1.5", "1"], numeric=()).rows == 4

@@ -1,4 +1,4 @@
-"""Parquet and JSON lines: rows of texts with the types of the file."""
+"""Parquet, JSON lines and Arrow: rows of texts with the types of the file."""
 
 import gzip
 import json
@@ -34,13 +34,15 @@ def write(tmp_path, name, frame=FRAME):
     path = tmp_path / name
     if name.endswith(".parquet"):
         frame.to_parquet(path)
+    elif name.endswith((".arrow", ".feather")):
+        frame.to_feather(path)
     else:
         lines = frame.to_json(orient="records", lines=True).encode()
         path.write_bytes(gzip.compress(lines) if name.endswith(".gz") else lines)
     return str(path)
 
 
-@pytest.mark.parametrize("name", ["a.parquet", "a.jsonl", "a.ndjson.gz"])
+@pytest.mark.parametrize("name", ["a.parquet", "a.jsonl", "a.ndjson.gz", "a.arrow", "a.feather"])
 def test_rows_are_texts_with_the_types_of_the_file(tmp_path, name):
     path = write(tmp_path, name)
     sample = RowSample(exact=["zip"])
@@ -83,7 +85,11 @@ def test_json_lines_may_have_other_keys_and_types(tmp_path):
 @pytest.mark.parametrize(
     ("numeric", "options", "message"),
     [
-        ({"zip"}, {}, "column 'zip': a text is not a number; write it as a number"),
+        (
+            {"zip"},
+            {},
+            r"row 1: column 'zip': '00000' is no truth value \(yes, no, True …\), but the column",
+        ),
         ({"fair"}, {}, r"a\.parquet: row 1: no column 'fair' \(did you mean 'fare'\?\)"),
         ({"fare"}, {"dialect": Dialect(separator=";")}, "`separator` is for CSV files; remove it"),
     ],
@@ -97,7 +103,13 @@ def test_what_does_not_fit_is_refused(tmp_path, numeric, options, message):
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("a.parquet", b"no Parquet"), ("a.parquet", b""), ("a.jsonl", b'{"a": 1}\n{"a": ')],
+    [
+        ("a.parquet", b"no Parquet"),
+        ("a.parquet", b""),
+        ("a.jsonl", b'{"a": 1}\n{"a": '),
+        ("a.arrow", b"no Arrow"),
+        ("a.feather", b""),
+    ],
 )
 def test_a_damaged_file_is_told_in_a_line(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
