@@ -16,6 +16,7 @@ from statistics import fmean
 import numpy as np
 import numpy.typing as npt
 from scipy import optimize, stats
+from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
 from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS, ComparisonOutcome
@@ -110,12 +111,11 @@ def paired(differences: Iterable[float]) -> tuple[float, float, float, float, fl
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """Holm's correction over a family of tests; None stays, and does not count."""
-    tested = {place: p_value for place, p_value in enumerate(p_values) if p_value is not None}
-    adjusted, least = list(p_values), 0.0
-    # Not statsmodels': that collects garbage, which takes half a second beside TensorFlow.
-    for rank, (place, p_value) in enumerate(sorted(tested.items(), key=lambda item: item[1])):
-        adjusted[place] = least = max(least, min(1.0, (len(tested) - rank) * p_value))
-    return adjusted
+    tested = [p_value for p_value in p_values if p_value is not None]
+    if not tested:
+        return list(p_values)
+    adjusted = map(float, multipletests(tested, method="holm")[1])
+    return [None if p_value is None else next(adjusted) for p_value in p_values]
 
 
 def mean_defined(values: Iterable[float | None]) -> float | None:

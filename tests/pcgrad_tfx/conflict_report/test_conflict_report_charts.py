@@ -21,7 +21,7 @@ def texts_of(chart):
 
 
 @pytest.fixture(autouse=True)
-def _style():
+def _style(no_garbage_collection):
     with style():
         yield
 

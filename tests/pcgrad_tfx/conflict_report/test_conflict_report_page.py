@@ -9,10 +9,11 @@ import pytest
 from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.conflict_report.comparison_section import comparison_section
 from pcgrad_tfx.conflict_report.drawing import style
-from pcgrad_tfx.conflict_report.page import render
 from pcgrad_tfx.conflict_report.wording import chart_labels
 from report_data import METHODS, comparison, probes, settings, write_model_run
 from report_pages import COSINES, THREE, page, report, text_of
+
+pytestmark = pytest.mark.usefixtures("no_garbage_collection")
 
 
 def figure_of(markup, title):
@@ -153,10 +154,9 @@ def test_forty_tasks(tmp_path):
     tasks = [f"task_{i}" for i in range(40)]
     cosines = [((i * 37) % 100 - 50) / 300 for i in range(780)]
     folder = write_model_run(tmp_path, tasks, cosines, epochs=2, settings=settings(tasks))
-    made = report(folder)
-    markup = render(made)
+    markup = page(folder)
     shown = text_of(markup)
-    assert len(made.conflict) == 4
+    assert len(report(folder).conflict) == 4
     assert "The 40 strongest of 780 pairs of tasks" in shown
     assert "The 12 most extreme pairs." in shown
     drawn = figure_of(markup, "What each task keeps of its own progress")
