@@ -21,7 +21,10 @@ _TRUE, _FALSE = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
 
 
 def complete_features(
-    features: Features, tasks: Sequence[Task], kinds: Mapping[str, ColumnKind]
+    features: Features,
+    tasks: Sequence[Task],
+    kinds: Mapping[str, ColumnKind],
+    no_features: Collection[str] = (),
 ) -> Features:
     """Adds the columns that are not listed, each to the group of its kind.
 
@@ -30,6 +33,7 @@ def complete_features(
         tasks: The tasks; none of their columns becomes a feature. (Whether a row was clicked, say,
             is known when the conversion is, not before.)
         kinds: The columns' kinds.
+        no_features: Further columns that become none: those that the rows are split by.
 
     Returns:
         The features, complete.
@@ -44,7 +48,7 @@ def complete_features(
                 f"features.exclude: column {shown(column)} is not in the data; "
                 f"{nearest(column, kinds)}"
             )
-    taken = {*features.columns, *features.exclude}
+    taken = {*features.columns, *features.exclude, *no_features}
     taken |= {column for task in tasks for column in task.columns}
     found = {
         kind: [name for name, column in kinds.items() if column.kind == kind and name not in taken]
