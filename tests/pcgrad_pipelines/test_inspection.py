@@ -121,6 +121,16 @@ def test_a_compressed_file_and_a_folder_of_splits(tmp_path):
     assert split.config.features == found.config.features
 
 
+def test_ten_leaks_are_enough(tmp_path):
+    copies = ",".join(f"copy_{place}" for place in range(12))
+    rows = [f"{row}{f',{row.split(chr(44))[7]}_' * 12}" for row in ROWS]
+    remarks = inspected(tmp_path, rows=rows, header=f"{HEADER},{copies}").remarks
+    leaks = [remark for remark in remarks if remark.startswith("possible leak")]
+    assert len(leaks) == 11
+    assert all("alone predicts zone almost perfectly" in leak for leak in leaks[:10])
+    assert leaks[10].startswith("possible leaks: 3 weaker ones")
+
+
 def split_by(keys, text=CONFIG):
     return text.replace('"trips.csv"', f'"trips.csv"\n{keys}')
 

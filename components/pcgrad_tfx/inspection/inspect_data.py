@@ -19,7 +19,7 @@ from pcgrad_tfx.inspection.column_kinds import ColumnKind, column_kinds, missing
 from pcgrad_tfx.inspection.completion import check_conditions, complete_features, complete_task
 from pcgrad_tfx.inspection.label_checks import label_problems, missing_weights, rare_values
 from pcgrad_tfx.inspection.label_values import columns_with_texts, label_values
-from pcgrad_tfx.inspection.leakage import Leak, find_leaks
+from pcgrad_tfx.inspection.leakage import MOST_LEAKS, Leak, find_leaks
 
 
 @dataclass(frozen=True)
@@ -118,14 +118,19 @@ def inspect_data(
     stratify = None if files.splits or splitting.no_features else splitting.stratify
     remarks += [*problems, *rare_values(labels, tasks, stratify)]
     remarks += missing_weights(frame, labels, tasks)
-    remarks += map(possible_leak, find_leaks(frame, labels, features, tasks))
+    leaks = find_leaks(frame, labels, features, tasks)
+    remarks += map(possible_leak, leaks[:MOST_LEAKS])
+    if more := len(leaks[MOST_LEAKS:]):
+        remarks.append(f"possible leaks: {more} weaker ones, all of which `tfx-pcgrad init` lists")
     return Inspection(tasks, features, files, tuple(remarks))
 
 
 def possible_leak(leak: Leak) -> str:
     """A leak as a line for the person who owns the data."""
-    column = shown(leak.column)
-    return f"possible leak: {leak}; exclude {column} unless it is known before {leak.task}"
+    column, are = shown(leak.column), "it is"
+    if leak.other is not None and not leak.with_label:
+        column, are = "one of them", "both are"
+    return f"possible leak: {leak}; exclude {column} unless {are} known before {leak.task}"
 
 
 def _is_named(task: Task) -> bool:

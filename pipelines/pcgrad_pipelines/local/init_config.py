@@ -16,6 +16,7 @@ from pcgrad_tfx.config.dialect import Dialect
 from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.config.training_config import Training
 from pcgrad_tfx.errors import brief, shown
+from pcgrad_tfx.inspection.leakage import MOST_LEAKS
 from pcgrad_tfx.inspection.proposal import Proposal, propose
 
 _WIDTH = 100
@@ -220,8 +221,10 @@ def _summary(proposal: Proposal, file: Path, data: str) -> Iterator[str]:
         yield f"  {line}"
     if proposal.missing:
         yield f"  taken for missing values: {', '.join(map(repr, proposal.missing))}"
-    for leak in proposal.leaks:
+    for leak in proposal.leaks[:MOST_LEAKS]:
         yield f"  possible leak: {leak}"
+    if more := len(proposal.leaks[MOST_LEAKS:]):
+        yield f"  possible leaks: {more} weaker ones are in the file"
     if len(proposal.tasks) == 1:
         yield "  one task has nothing to conflict with: for a comparison add another [[tasks]]"
     yield f"Wrote {file}. Read it, change what is wrong, then:"
