@@ -42,7 +42,7 @@ _DATE = re.compile(
     r"|\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?"  # 10:00:00
 )
 _DATE_NAME = re.compile(r"time|date|stamp|_at$", re.IGNORECASE)
-_IDENTIFIER_NAME = re.compile(
+IDENTIFIER_NAME = re.compile(
     r"(?i:(^|[^a-z])(id|ids|key|uuid|guid|index|idx|row|rownames|nr|no)($|[^a-z])|^unnamed|number$)"
     r"|[a-z](Id|ID)$"
 )
@@ -129,7 +129,7 @@ def _kind_of_numbers(name: str, known: pd.Series, values: list[str]) -> ColumnKi
     if _NO_NAME.fullmatch(name):
         return ColumnKind(name, "identifier", "numbers without a name")
     all_differ = len(values) == len(known) > _MANY_VALUES
-    if all_differ and (_IDENTIFIER_NAME.search(name) or high - low + 1 == len(values)):
+    if all_differ and (IDENTIFIER_NAME.search(name) or high - low + 1 == len(values)):
         return ColumnKind(name, "identifier", different)
     if 2 < len(values) <= _FEW_VALUES and len(known) >= _ROWS_PER_VALUE * len(values):
         return ColumnKind(name, "categorical", f"{len(values)} different whole numbers")

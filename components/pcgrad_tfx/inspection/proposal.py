@@ -44,6 +44,7 @@ from pcgrad_tfx.inspection.completion import (
 )
 from pcgrad_tfx.inspection.label_values import columns_with_texts, label_values, value_names
 from pcgrad_tfx.inspection.leakage import Leak, find_leaks
+from pcgrad_tfx.inspection.split_proposal import SplitProposal, propose_splits
 
 # How many columns are named that could be labels, if none is.
 _CANDIDATES = 6
@@ -79,6 +80,7 @@ class Proposal:
         mistakes: By column: texts among numbers that are taken for missing, but for those that
             people write for it, as a remark.
         repeated_headers: How many further rows are left out, because they repeat the header.
+        splits: How the rows could be split.
     """
 
     rows: int
@@ -95,6 +97,7 @@ class Proposal:
     dialect: Dialect = PLAIN
     mistakes: Mapping[str, str] = field(default_factory=dict)
     repeated_headers: int = 0
+    splits: SplitProposal = field(default_factory=SplitProposal)
 
 
 def propose(location: str, labels: Sequence[str] = (), *, header: bool = True) -> Proposal:
@@ -136,10 +139,23 @@ def propose(location: str, labels: Sequence[str] = (), *, header: bool = True) -
     for label in labels:
         is_text = label in texts
         tasks.append(_task(kinds[label], frame[label], values[label], is_text, _names(tasks)))
-    features = complete_features(Features.model_construct(), tasks, kinds)
+    splits = SplitProposal()
+    if not files.splits:
+        is_whole = len(frame) == sample.rows
+        splits = propose_splits(frame, kinds, labels, texts, is_whole=is_whole)
+    features = complete_features(
+        Features.model_construct(), tasks, kinds, splits.splitting.no_features
+    )
     # The sample may lack the one word that makes a column text.
     required, numeric = required_columns(features, tasks)
-    check_data(files, required=required, numeric=numeric, missing=missing, dialect=dialect)
+    check_data(
+        files,
+        required=required,
+        numeric=numeric,
+        missing=missing,
+        dialect=dialect,
+        splitting=splits.splitting,
+    )
     used = {*features.columns, *labels}
     computed = label_values(frame, tasks, texts | columns_with_texts(values))
     return Proposal(
@@ -157,7 +173,13 @@ def propose(location: str, labels: Sequence[str] = (), *, header: bool = True) -
         ),
         no_classes={name: seem_missing(values.get(name, frame[name].unique())) for name in texts},
         features=features,
-        left_out={name: _reason(kind) for name, kind in kinds.items() if name not in used},
+        left_out={
+            name: "the rows are split by it"
+            if name in splits.splitting.no_features
+            else _reason(kind)
+            for name, kind in kinds.items()
+            if name not in used
+        },
         leaks=tuple(find_leaks(frame, computed, features, tasks)),
         training=with_choices(
             Training(), round(_SHARE_OF_ROWS * sample.rows), len(features.columns)
@@ -169,6 +191,7 @@ def propose(location: str, labels: Sequence[str] = (), *, header: bool = True) -
             if kind.kind == "mixed" and not {*kind.missing_texts} <= {*MISSING_TEXTS}
         },
         repeated_headers=summary.repeated_headers,
+        splits=splits,
     )
 
 

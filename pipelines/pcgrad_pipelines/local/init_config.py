@@ -16,8 +16,9 @@ from pcgrad_tfx.config.dialect import Dialect
 from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.config.training_config import Training
 from pcgrad_tfx.errors import brief, shown
-from pcgrad_tfx.inspection.leakage import MOST_LEAKS
+from pcgrad_tfx.inspection.leakage import MOST_LEAKS, Leak
 from pcgrad_tfx.inspection.proposal import Proposal, propose
+from pcgrad_tfx.inspection.split_proposal import SplitProposal
 
 _WIDTH = 100
 _NO_TASK = """\
@@ -79,6 +80,7 @@ def toml_text(proposal: Proposal, name: str, location: str) -> str:
     if proposal.missing:
         _comment(data, "Texts that seem to stand for a missing value.")
         data.add("missing", _array(proposal.missing))
+    _add_splits(data, proposal.splits)
     document.add("data", data)
     if proposal.tasks:
         document.add("tasks", _tasks(proposal.tasks, proposal))
@@ -115,6 +117,17 @@ def _dialect_items(dialect: Dialect) -> dict[str, Item]:
         key: tomlkit.item(list(value) if isinstance(value, tuple) else value)
         for key, value in dialect.model_dump(exclude_defaults=True).items()
     }
+
+
+def _add_splits(data: Table, splits: SplitProposal) -> None:
+    """Writes by which group rows are split, and what else may be right as comments."""
+    if splits.splitting.group:
+        _comment(data, "All rows of one come into the same split: the test is about new ones.")
+        data.add("group", tomlkit.string(splits.splitting.group).comment(splits.why))
+    for one in splits.suggestions:
+        column = tomlkit.string(one.column).as_string()
+        instead = ", in the place of `group`" if splits.splitting.group else ""
+        _comment(data, f"{one.key} = {column}  # {one.why}{instead}")
 
 
 def _comment(container: tomlkit.TOMLDocument | Table, text: str) -> None:
@@ -221,10 +234,8 @@ def _summary(proposal: Proposal, file: Path, data: str) -> Iterator[str]:
         yield f"  {line}"
     if proposal.missing:
         yield f"  taken for missing values: {', '.join(map(repr, proposal.missing))}"
-    for leak in proposal.leaks[:MOST_LEAKS]:
-        yield f"  possible leak: {leak}"
-    if more := len(proposal.leaks[MOST_LEAKS:]):
-        yield f"  possible leaks: {more} weaker ones are in the file"
+    for line in (*_splits(proposal.splits), *_leaks(proposal.leaks)):
+        yield f"  {line}"
     if len(proposal.tasks) == 1:
         yield "  one task has nothing to conflict with: for a comparison add another [[tasks]]"
     yield f"Wrote {file}. Read it, change what is wrong, then:"
@@ -242,6 +253,20 @@ def _summary(proposal: Proposal, file: Path, data: str) -> Iterator[str]:
             "  name in it what is to be predicted, or delete it and have it written again, say with"
             f" {named}"
         )
+
+
+def _splits(splits: SplitProposal) -> Iterator[str]:
+    if group := splits.splitting.group:
+        yield f"all rows of one {brief(group)} come into the same split ({splits.why})"
+    for one in splits.suggestions:
+        yield f"perhaps {one.key} = {shown(one.column)} under [data], {one.why}"
+
+
+def _leaks(leaks: Sequence[Leak]) -> Iterator[str]:
+    for leak in leaks[:MOST_LEAKS]:
+        yield f"possible leak: {leak}"
+    if more := len(leaks[MOST_LEAKS:]):
+        yield f"possible leaks: {more} weaker ones are in the file"
 
 
 def _reading(proposal: Proposal) -> Iterator[str]:
