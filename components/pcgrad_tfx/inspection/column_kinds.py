@@ -7,8 +7,9 @@ The rules, applied to the values that are not missing; the first one that fits c
   milliseconds since 1970, an identifier if they are whole, all different and count the rows or are
   called so, categorical if they are whole and there are 3 to 20 of them with 20 rows each on
   average, and numeric otherwise. Two numbers, such as 0 and 1, say no more as categories.
-- Texts are a date if nearly all look like one, an identifier (or free text) if a value occurs less
-  than twice on average, and categorical otherwise. Truth values are texts of two values.
+- Texts are a date if nearly all look like one. If a value occurs less than twice on average, they
+  are free text where most have four words or more, else an identifier. They are categorical
+  otherwise. Truth values are texts of two values.
 - Texts that are numbers but for what stands for a missing value ("NA", "?"), or fractions or many
   different numbers but for one in 20 at most, are mixed: TFX would take all of them for texts. Up
   to ten such texts ("#REF!") are mistakes, as good as missing; more may mean something.
@@ -18,6 +19,7 @@ The rules, applied to the values that are not missing; the first one that fits c
 from __future__ import annotations
 
 import re
+import statistics
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -27,13 +29,16 @@ import pandas as pd
 from pcgrad_tfx.data.row_checks import MISSING_AMONG_TEXTS, MISSING_TEXTS, number_fault
 from pcgrad_tfx.errors import shown
 
-KindOfColumn = Literal["numeric", "categorical", "date", "identifier", "constant", "empty", "mixed"]
+KindOfColumn = Literal[
+    "numeric", "categorical", "date", "identifier", "free text", "constant", "empty", "mixed"
+]
 
 _FEW_VALUES = 20
 _ROWS_PER_VALUE = 20
 _MANY_VALUES = 20  # Below it, that all values differ says nothing.
 _NEARLY_ALL = 0.95
 _MOST_MISTAKES = 10
+_WORDS_OF_A_TEXT = 4
 
 _DATE = re.compile(
     r"\d{4}[-/.]\d{1,2}([-/.]\d{1,2})?([T ]\d{1,2}:\d{2}.*)?"  # 2013-01-31, 2013-01-31T10:00:00Z
@@ -144,7 +149,9 @@ def _kind_of_texts(
         return ColumnKind(name, "date", f"dates or times, as {shown(values[0])}", placeholders)
     different = f"{len(values):,} different texts in {len(known):,} rows"
     if len(values) > _MANY_VALUES and 2 * len(values) > len(known):
-        return ColumnKind(name, "identifier", different, placeholders)
+        words = statistics.median(len(value.split()) for value in some)
+        kind: KindOfColumn = "free text" if words >= _WORDS_OF_A_TEXT else "identifier"
+        return ColumnKind(name, kind, different, placeholders)
     return ColumnKind(name, "categorical", different, placeholders)
 
 

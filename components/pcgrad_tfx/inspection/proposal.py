@@ -3,10 +3,10 @@
 A label of two values is binary, texts are classes, and numbers of many values an amount. Whole
 numbers of few values (see `pcgrad_tfx.inspection.column_kinds`) are:
 
-- an amount if they have an order, which grades, counts and ratings have: more than five different
-  numbers, of which at least half of those between the lowest and the highest one; or three to five
-  in a row in a column that is called so (rating, stars, grade …);
-- classes otherwise: three to five codes, or more with large gaps.
+- an amount if they have an order, which grades, counts and ratings have: more than ten different
+  numbers; more than five, of which at least half of those between the lowest and the highest one;
+  or three to five in a row in a column that is called so (rating, stars, grade …);
+- classes otherwise: three to five codes, or up to ten with large gaps.
 
 Classes have no order: to take a 9 for a 10 would be as wrong as to take a 0 for it.
 """
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -42,7 +42,12 @@ from pcgrad_tfx.inspection.completion import (
     seem_missing,
     truth_value,
 )
-from pcgrad_tfx.inspection.label_values import columns_with_texts, label_values, value_names
+from pcgrad_tfx.inspection.label_values import (
+    columns_with_texts,
+    is_ordinal,
+    label_values,
+    value_names,
+)
 from pcgrad_tfx.inspection.leakage import Leak, find_leaks
 from pcgrad_tfx.inspection.split_proposal import SplitProposal, propose_splits
 
@@ -52,11 +57,6 @@ _LABEL_NAME = re.compile(r"^(y|label|target|class|outcome|response|score|price)"
 
 # Of the train split.
 _SHARE_OF_ROWS = 0.8
-
-_MAX_CODES = 5
-_ORDINAL_NAME = re.compile(
-    r"(^|[^a-z])(rating|stars?|score|grade|quality|level|severity|count)($|[^a-z])", re.IGNORECASE
-)
 
 
 @dataclass(frozen=True)
@@ -253,25 +253,6 @@ def _task(
         )
     classes = find_classes(kind.name, values, is_text)
     return Task(kind="multiclass", classes=classes, **common)
-
-
-def is_ordinal(column: str, values: Iterable[str]) -> bool:
-    """Whether a column's few values are numbers that have an order; see the module.
-
-    Args:
-        column: The column's name.
-        values: Its different values; the empty one does not count.
-    """
-    known = [value for value in values if value]
-    if any(map(number_fault, known)):
-        return False
-    numbers = {float(value) for value in known}
-    if len(numbers) < 3 or any(number % 1 for number in numbers):
-        return False
-    between = max(numbers) - min(numbers) + 1
-    if len(numbers) > _MAX_CODES:
-        return between <= 2 * len(numbers)
-    return between == len(numbers) and _ORDINAL_NAME.search(column) is not None
 
 
 def _positive(names: Collection[str], column: pd.Series) -> str:

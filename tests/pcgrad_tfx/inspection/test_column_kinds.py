@@ -37,8 +37,12 @@ KINDS = {
     "German days": ([f"{1 + i % 28}.1.2013" for i in range(ROWS)], "date"),
     "American days and times": ([f"1/{1 + i % 28}/13 10:00 PM" for i in range(ROWS)], "date"),
     "written months": ([f"{1 + i % 28} Jan 2013" for i in range(ROWS)], "date"),
+    "sentences that repeat": (
+        [f"Room {i % 9} was quiet and clean." for i in range(ROWS)],
+        "categorical",
+    ),
     "names of rows": ([f"row {i}" for i in range(ROWS)], "identifier"),
-    "free text": ([f"{i} words that nobody repeats" for i in range(ROWS)], "identifier"),
+    "free text": ([f"{i} words that nobody repeats" for i in range(ROWS)], "free text"),
     "row numbers": (map(str, range(ROWS)), "identifier"),
     "numbers with a word": ([*map(str, range(300)), "NA"], "mixed"),
     "numbers with a typing error": ([*map(str, range(300)), "12O"], "mixed"),
