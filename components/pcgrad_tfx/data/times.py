@@ -6,13 +6,16 @@ import datetime
 import functools
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pandas as pd
 
+from pcgrad_tfx.config.features import ISO, MILLISECONDS, SECONDS
 from pcgrad_tfx.data.row_checks import number_fault
 
-NUMBER, ISO = "number", "iso"
+NUMBER = "number"
+# From 1990 to 2100, in seconds since 1970.
+UNIX_RANGE = (631_152_000, 4_102_444_800)
 
 _DAYS = (
     "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y",
@@ -60,3 +63,19 @@ def _days(text: str, written: str) -> float | None:
 def narrowed(formats: Sequence[str], text: str) -> tuple[str, ...]:
     """Those of the formats that a time may be written in."""
     return tuple(written for written in formats if as_time(text, written) is not None)
+
+
+def date_format(values: Collection[str]) -> str | None:
+    """How dates are written, as `Features.dates` says it; None if that is not clear.
+
+    Args:
+        values: Different dates, at least one.
+    """
+    formats: tuple[str, ...] = FORMATS
+    for value in values:
+        formats = narrowed(formats, value)
+    if len({tuple(as_time(value, written) for value in values) for written in formats}) != 1:
+        return None
+    if formats[0] != NUMBER:
+        return formats[0]
+    return SECONDS if max(map(float, values)) <= UNIX_RANGE[1] else MILLISECONDS

@@ -27,6 +27,7 @@ from typing import Literal
 import pandas as pd
 
 from pcgrad_tfx.data.row_checks import MISSING_AMONG_TEXTS, MISSING_TEXTS, number_fault
+from pcgrad_tfx.data.times import UNIX_RANGE, date_format
 from pcgrad_tfx.errors import shown
 
 KindOfColumn = Literal[
@@ -39,6 +40,7 @@ _MANY_VALUES = 20  # Below it, that all values differ says nothing.
 _NEARLY_ALL = 0.95
 _MOST_MISTAKES = 10
 _WORDS_OF_A_TEXT = 4
+_SOME_DATES = 10_000
 
 _DATE = re.compile(
     r"\d{4}[-/.]\d{1,2}([-/.]\d{1,2})?([T ]\d{1,2}:\d{2}.*)?"  # 2013-01-31, 2013-01-31T10:00:00Z
@@ -52,8 +54,6 @@ IDENTIFIER_NAME = re.compile(
     r"|[a-z](Id|ID)$"
 )
 _NO_NAME = re.compile(r"unnamed_\d+")  # as CsvFile calls it
-# From 1990 to 2100, in seconds since 1970.
-_UNIX_RANGE = (631_152_000, 4_102_444_800)
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def _kind_of_numbers(name: str, known: pd.Series, values: list[str]) -> ColumnKi
         return ColumnKind(name, "numeric", different)
     low, high = numbers.min(), numbers.max()
     if _DATE_NAME.search(name) and any(
-        _UNIX_RANGE[0] * unit <= low and high <= _UNIX_RANGE[1] * unit for unit in (1, 1000)
+        UNIX_RANGE[0] * unit <= low and high <= UNIX_RANGE[1] * unit for unit in (1, 1000)
     ):
         return ColumnKind(name, "date", "a time since 1970")
     if _NO_NAME.fullmatch(name):
@@ -160,3 +160,19 @@ def missing_texts(kinds: Iterable[ColumnKind]) -> list[str]:
     found = {text.strip() for kind in kinds for text in kind.missing_texts}
     known = [text for text in MISSING_TEXTS if text in found]
     return [*known, *sorted(found.difference(known))]
+
+
+def date_formats(frame: pd.DataFrame, kinds: Iterable[ColumnKind]) -> dict[str, str]:
+    """How the columns of dates are written, as `Features.dates` says it, as far as that is clear.
+
+    Args:
+        frame: A sample of the rows: texts, empty where a value is missing.
+        kinds: The columns' kinds.
+    """
+    some = {
+        kind.name: [value for value in frame[kind.name].unique() if value][:_SOME_DATES]
+        for kind in kinds
+        if kind.kind == "date"
+    }
+    found = {name: date_format(values) for name, values in some.items()}
+    return {name: written for name, written in found.items() if written is not None}

@@ -57,7 +57,7 @@ def complete_features(
     given = features.model_dump()
     given["numeric"] = (*features.numeric, *found["numeric"])
     given["categorical"] = (*features.categorical, *found["categorical"])
-    if not (given["numeric"] or given["categorical"] or given["bucketized"]):
+    if not any(given[group] for group in ("numeric", "categorical", "bucketized", "dates")):
         raise DataError(
             "features: no column can be one: "
             + "; ".join(f"{name}: {kind.why}" for name, kind in kinds.items() if name not in taken)

@@ -156,6 +156,7 @@ def _found_features(
         "numeric": features.numeric,
         "categorical": features.categorical,
         "bucketized": features.bucketized,
+        "date": features.dates,
     }
     for group, columns in groups.items():
         if columns:

@@ -33,7 +33,12 @@ from pcgrad_tfx.data.reading.tables import find_files
 from pcgrad_tfx.data.row_checks import MISSING_TEXTS, number_fault
 from pcgrad_tfx.data.row_sample import RowSample
 from pcgrad_tfx.errors import DataError, brief_list, shown
-from pcgrad_tfx.inspection.column_kinds import ColumnKind, column_kinds, missing_texts
+from pcgrad_tfx.inspection.column_kinds import (
+    ColumnKind,
+    column_kinds,
+    date_formats,
+    missing_texts,
+)
 from pcgrad_tfx.inspection.completion import (
     MAX_CLASSES,
     complete_features,
@@ -143,9 +148,9 @@ def propose(location: str, labels: Sequence[str] = (), *, header: bool = True) -
     if not files.splits:
         is_whole = len(frame) == sample.rows
         splits = propose_splits(frame, kinds, labels, texts, is_whole=is_whole)
-    features = complete_features(
-        Features.model_construct(), tasks, kinds, splits.splitting.no_features
-    )
+    no_features = {*labels, *splits.splitting.no_features}
+    dates = date_formats(frame, [kind for n, kind in kinds.items() if n not in no_features])
+    features = complete_features(Features.model_construct(dates=dates), tasks, kinds, no_features)
     # The sample may lack the one word that makes a column text.
     required, numeric = required_columns(features, tasks)
     check_data(
@@ -182,7 +187,7 @@ def propose(location: str, labels: Sequence[str] = (), *, header: bool = True) -
         },
         leaks=tuple(find_leaks(frame, computed, features, tasks)),
         training=with_choices(
-            Training(), round(_SHARE_OF_ROWS * sample.rows), len(features.columns)
+            Training(), round(_SHARE_OF_ROWS * sample.rows), len(features.transformed_names)
         ),
         dialect=dialect,
         mistakes={

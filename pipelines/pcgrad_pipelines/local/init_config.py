@@ -15,7 +15,7 @@ from pcgrad_pipelines.config import ConfigError, load_config
 from pcgrad_tfx.config.dialect import Dialect
 from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.config.training_config import Training
-from pcgrad_tfx.errors import brief, shown
+from pcgrad_tfx.errors import brief, brief_list, shown
 from pcgrad_tfx.inspection.leakage import MOST_LEAKS, Leak
 from pcgrad_tfx.inspection.proposal import Proposal, propose
 from pcgrad_tfx.inspection.split_proposal import SplitProposal
@@ -186,6 +186,9 @@ def _features(proposal: Proposal) -> Table:
     table.add("categorical", _array(proposal.features.categorical))
     if proposal.leaks:
         _comment(table, "To leave one of these out: remove it above, and say why below.")
+    if proposal.features.dates:
+        dates = {name: tomlkit.string(how) for name, how in proposal.features.dates.items()}
+        table.add("dates", dates)
     if proposal.left_out:
         table.add("exclude", {k: tomlkit.string(v) for k, v in proposal.left_out.items()})
     return table
@@ -228,6 +231,8 @@ def _summary(proposal: Proposal, file: Path, data: str) -> Iterator[str]:
         if no_classes := _no_classes(task, proposal):
             yield f"    {no_classes[0].lower()}{no_classes[1:]}"
     yield f"  {len(features.numeric)} numeric and {len(features.categorical)} categorical features"
+    if features.dates:
+        yield f"  dates, of which the parts are features: {brief_list(features.dates)}"
     for name, reason in proposal.left_out.items():
         yield f"  no feature: {shown(name)} ({reason})"
     for line in _reading(proposal):

@@ -56,7 +56,8 @@ def test_the_proposal_is_what_a_run_reads(houses, capsys):
     assert config.data.missing == ("NA",)
     assert config.features.numeric == ("area", "agent fee")
     assert config.features.categorical == ("district", "rooms")
-    assert set(config.features.exclude) == {"id", "built", "country"}
+    assert config.features.dates == {"built": "iso"}
+    assert set(config.features.exclude) == {"id", "country"}
     assert check_config_data(config, str(file)).config == config
     printed = capsys.readouterr().out
     assert "'agent fee' alone predicts price almost perfectly" in printed
@@ -75,7 +76,7 @@ def test_groups_and_times_are_proposed_with_the_reason(tmp_path, monkeypatch, ca
     file = init_config("visits.csv", None, ["score"])
     config = load_config(file)
     assert config.data.group == "subject#"
-    assert config.features.columns == ("width",)
+    assert config.features.columns == ("width", "visit")
     assert config.features.exclude["subject#"] == "the rows are split by it"
     text, printed = file.read_text(), capsys.readouterr().out
     assert 'group = "subject#" # rows of one are alike: 61 values in 600 rows\n' in text
