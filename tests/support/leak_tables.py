@@ -191,7 +191,7 @@ def one_leak_among_a_hundred_columns(draw):
 
 @_table
 def nothing_but_noise(draw):
-    noise = _noise(draw, 100)
+    noise = _noise(draw, 40)
     columns = {**noise, "sold": _binary(draw), "price": draw.normal(size=ROWS)}
     return LeakTable(columns, (SOLD, PRICE), tuple(noise))
 
@@ -266,9 +266,9 @@ def names_that_few_rows_have(draw):
 
 @_table
 def few_rows_and_many_columns(draw):
-    columns = {name: values[:120] for name, values in _noise(draw, 150).items()}
+    columns = {name: values[:120] for name, values in _noise(draw, 80).items()}
     columns |= {"sold": _binary(draw)[:120], "price": draw.normal(size=120)}
-    return LeakTable(columns, (SOLD, PRICE), tuple(_noise(draw, 150)))
+    return LeakTable(columns, (SOLD, PRICE), tuple(_noise(draw, 80)))
 
 
 @_table

@@ -44,7 +44,7 @@ class DataSummary:
         text_columns: Those that hold texts even where these look like numbers; CSV files have none.
         repeated_headers: Number of further rows, which are left out: they repeat a CSV file's
             header.
-        splits: What is known of the splits before the rows are split.
+        splits: What is known of the splits before the rows are split, if anything.
     """
 
     files: tuple[str, ...]

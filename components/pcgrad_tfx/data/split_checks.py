@@ -63,7 +63,7 @@ class SplitSummary:
     """What is known of the splits before the rows are split.
 
     Attributes:
-        rows: By split the number of its rows; empty where only a hash of the row decides.
+        rows: By split the number of its rows.
         groups: By split the number of its groups, where rows are split by group.
         left_out: How many rows are in no split, as they lie in a gap.
         bounds: Where a split by time cuts.
@@ -121,11 +121,14 @@ class SplitChecks:
         else:
             self._count("\0".join(cells[place] for place in self._places), _MAX_STRATA)
 
-    def finish(self, where: str) -> SplitSummary:
+    def finish(self, where: str) -> SplitSummary | None:
         """Says what is known of the splits.
 
         Args:
             where: What was read, for the message.
+
+        Returns:
+            What is known; None where hashes of the rows, or of very many groups, decide.
 
         Raises:
             DataError: The rows cannot be split in this way.
@@ -140,7 +143,7 @@ class SplitChecks:
                 f"{where}: column {columns} (`stratify`) has more than {_MAX_STRATA} different "
                 "values; name columns of classes"
             )
-        return SplitSummary({}, {})
+        return None
 
     def _check_presence(self, where: str, key: str, cell: str) -> None:
         if not cell:
@@ -219,7 +222,7 @@ class SplitChecks:
                 )
         return SplitSummary(rows, {}, int(places[len(SPLITS)]), bounds)
 
-    def _groups(self, where: str) -> SplitSummary:
+    def _groups(self, where: str) -> SplitSummary | None:
         column = self._splitting.columns[0]
         place = f"{where}: column {shown(column)} (`group`)"
         rows = len(self._hashes)
@@ -241,7 +244,7 @@ class SplitChecks:
                 "numbers and texts; write it without a decimal point"
             )
         if number > _MAX_GROUPS:
-            return SplitSummary({}, {})
+            return None
         counts, groups = Counter(dict.fromkeys(SPLITS, 0)), Counter(dict.fromkeys(SPLITS, 0))
         for value, count in self._counts.items():
             split = SPLITS[hashed_place(group_key(value, is_number), self._splitting)]

@@ -179,8 +179,6 @@ def _found_features(
 
 def _split_sizes(splits: SplitSummary, splitting: Splitting) -> Iterator[str]:
     """How large the splits are, where that depends on groups or times."""
-    if not splits.rows:
-        return
     sizes = [f"{name} {count:,}" for name, count in splits.rows.items()]
     if splits.groups:
         sizes = [
