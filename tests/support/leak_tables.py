@@ -227,8 +227,8 @@ def rare_label_and_many_groups(draw):
 def frequent_label_is_a_little_more_frequent(draw):
     """99.2% where 93% are the rule."""
     channel = draw.choice(["shop", "web", "phone"], ROWS * 4)
-    share = np.where(channel == "web", 0.992, 0.9)
-    sold = (draw.random(ROWS * 4) < share).astype(float)
+    web = channel == "web"
+    sold = np.where(web, np.cumsum(web) % 125 != 0, draw.random(ROWS * 4) < 0.9).astype(float)
     return LeakTable({"sold": sold, "channel": channel}, (SOLD,), (), ("channel",))
 
 

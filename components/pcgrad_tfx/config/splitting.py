@@ -91,7 +91,7 @@ class Splitting(BaseModel):
 
     @property
     def no_features(self) -> tuple[str, ...]:
-        """Those that become features only if they are listed: no later row has a value seen."""
+        """Those that become features only if they are listed: new rows have other values."""
         return tuple(column for column in (self.group, self.time) if column is not None)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bisect
-import functools
 import hashlib
 import math
 from array import array
@@ -98,7 +97,10 @@ class _HashBounds(beam.CombineFn):
         return hashes
 
     def merge_accumulators(self, parts: Iterable[array[int]]) -> array[int]:
-        return functools.reduce(array.__add__, parts, array("Q"))
+        merged = array("Q")
+        for part in parts:
+            merged.extend(part)
+        return merged
 
     def extract_output(self, hashes: array[int]) -> tuple[float, float]:
         rows = len(hashes)

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-MAX_ROWS = 5000
 MIN_ROWS = 30
+# Bound the memory, which grows with rows × columns and with the square of the columns.
+_MAX_ROWS, _MAX_CELLS = 5000, 5_000_000
+_MAX_COLUMNS = 1000
 
 # R² of what is made up of two columns, up to rounding; and of one that needs no other.
 _EXACT = 0.999
@@ -60,12 +62,12 @@ def find_pairs(
     Yields:
         The pairs that make the target up, the best first; none with a column that does it alone.
     """
-    step = -(-len(target) // MAX_ROWS)
-    rows = np.flatnonzero(np.isfinite(target))[::step]
     names = [*features, *labels]
+    rows = np.flatnonzero(np.isfinite(target))
     if len(rows) < MIN_ROWS or len(names) < 2 or len(np.unique(target[rows])) < 3:
         return
-    values = np.stack([*features.values(), *labels.values()], axis=1)[rows]
+    rows = rows[:: -(-len(rows) // min(_MAX_ROWS, 1 + _MAX_CELLS // len(names)))]
+    values = np.stack([one[rows] for one in (*features.values(), *labels.values())], axis=1)
     found: dict[tuple[int, int], Pair] = {}
     for is_log in (False, True):
         y, columns = target[rows], values
@@ -96,22 +98,26 @@ def _promising(
     y = _standardized(target[:, None])
     standard = _standardized(columns)
     with_target = (standard.T @ y)[:, 0] / len(y)
+    usable = (known.mean(axis=0) >= _KNOWN) & (with_target**2 < _ALONE)
+    chosen = np.flatnonzero(usable)
+    if len(chosen) > _MAX_COLUMNS:
+        # The parts of a sum have something to do with it.
+        chosen = np.sort(chosen[np.argsort(-np.abs(with_target[chosen]))[:_MAX_COLUMNS]])
+    standard, with_target = standard[:, chosen], with_target[chosen]
     between = standard.T @ standard / len(y)
-    usable = (known.mean(axis=0) >= _KNOWN) & (np.diag(between) > 0) & (with_target**2 < _ALONE)
     a, b = with_target[:, None], with_target[None, :]
     left = 1 - between**2
     with np.errstate(divide="ignore", invalid="ignore"):
         score = (a**2 + b**2 - 2 * a * b * between) / left
-    score[~usable, :] = 0
-    score[:, ~usable] = 0
     # Two columns that are nearly the same say nothing together that one does not.
     score[left < 1e-6] = 0
-    score[features:, features:] = 0
+    is_label = chosen >= features
+    score[np.ix_(is_label, is_label)] = 0
     score = np.triu(np.nan_to_num(score), 1)
     best = np.argsort(score, axis=None)[::-1][:_LOOKED_AT]
     for first, second in zip(*np.unravel_index(best, score.shape), strict=True):
         if score[first, second] >= _PROMISING:
-            yield int(first), int(second)
+            yield int(chosen[first]), int(chosen[second])
 
 
 def _standardized(columns: NDArray[np.float64]) -> NDArray[np.float64]:
