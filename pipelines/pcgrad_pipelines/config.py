@@ -28,6 +28,7 @@ from pcgrad_tfx.comparison.settings import ComparisonSettings
 from pcgrad_tfx.config.dialect import Dialect
 from pcgrad_tfx.config.features import Features, check_features
 from pcgrad_tfx.config.schema import parse_schema
+from pcgrad_tfx.config.splitting import Splitting
 from pcgrad_tfx.config.tasks import Task, check_tasks, is_draft
 from pcgrad_tfx.config.training_config import Training
 from pcgrad_tfx.config.validation_messages import problem_lines
@@ -75,7 +76,7 @@ NonEmpty = Annotated[str, Field(min_length=1)]
 ResolvedPath = Annotated[NonEmpty, AfterValidator(_resolve)]
 
 
-class Data(Dialect):
+class Data(Dialect, Splitting):
     """Where the data are: a file or a folder of files with the same columns, and how written.
 
     The files are CSV, Parquet, JSON lines, Arrow or TFRecords of tf.Example (with "tfrecord" in the
@@ -108,6 +109,11 @@ class Data(Dialect):
     def dialect(self) -> Dialect:
         """How CSV files are written."""
         return Dialect.model_validate(self.model_dump(include={*Dialect.model_fields}))
+
+    @property
+    def splitting(self) -> Splitting:
+        """How the rows are split."""
+        return Splitting.model_validate(self.model_dump(include={*Splitting.model_fields}))
 
     @property
     def location(self) -> str:

@@ -23,6 +23,7 @@ from pcgrad_pipelines.config import PipelineConfig
 from pcgrad_tfx.code_version import code_version
 from pcgrad_tfx.comparison.component import Comparison
 from pcgrad_tfx.config.features import required_columns, transformed_name
+from pcgrad_tfx.config.splitting import BY_HASH
 from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.conflict_report import ConflictReport
 from pcgrad_tfx.data.files import DataFiles
@@ -39,9 +40,6 @@ from pcgrad_tfx.validation.whole_examples import Evaluator, StatisticsGen, Trans
 
 PREPROCESSING_FN = "pcgrad_tfx.preprocessing.preprocessing_fn"
 RUN_FN = "pcgrad_tfx.trainer.run_fn"
-
-# How files that the user has not split are split, by hash.
-HASH_BUCKETS = {"train": 8, "eval": 1, "test": 1}
 
 
 class IngestionNodes(NamedTuple):
@@ -82,7 +80,7 @@ def ingest(
 
     Args:
         config: The configuration.
-        files: The data's files; they are split 8:1:1 by hash unless they have splits.
+        files: The data's files; they are split as the configuration says unless they have splits.
         data_root: Their folder, where it is a runtime parameter.
     """
     required, numeric = required_columns(config.features, config.tasks, config.evaluation.slices)
@@ -96,7 +94,7 @@ def ingest(
                 for name, pattern in files.patterns.items()
             ]
         ),
-        "output_config": None if files.splits else _split_by_hash(),
+        "splitting": None if files.splits else config.data.splitting,
     }
     if files.format == "tfrecord":
         example_gen = ImportExampleGen(**arguments)
@@ -226,6 +224,8 @@ def report(config: PipelineConfig, training: TrainingNodes, files: DataFiles | N
         data["Source"] = files.base
         if not files.splits:
             data["Source"] = posixpath.join(files.base, files.patterns["all"])
+            if config.data.splitting != BY_HASH:
+                data["Splits"] = str(config.data.splitting)
     comparison = training.comparison
     return ConflictReport(
         model_run=training.trainer.outputs["model_run"],
@@ -294,14 +294,3 @@ def deploy(
 def _features(config: PipelineConfig) -> dict[str, Any]:
     # What a component does not use stays out of its configuration, and so of its cache key.
     return config.features.model_dump(mode="json", exclude={"exclude"})
-
-
-def _split_by_hash() -> tfx.proto.Output:
-    return tfx.proto.Output(
-        split_config=tfx.proto.SplitConfig(
-            splits=[
-                tfx.proto.SplitConfig.Split(name=name, hash_buckets=buckets)
-                for name, buckets in HASH_BUCKETS.items()
-            ]
-        )
-    )

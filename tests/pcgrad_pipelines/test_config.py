@@ -8,6 +8,7 @@ import pytest
 import pcgrad_pipelines.config
 from minimal_config import MINIMAL
 from pcgrad_pipelines.config import ConfigError, load_config
+from pcgrad_tfx.config.splitting import BY_HASH, Splitting
 from pcgrad_tfx.config.tasks import parse_tasks
 
 TAXI = Path(pcgrad_pipelines.config.__file__).with_name("taxi.toml")
@@ -40,6 +41,25 @@ def test_file_named_relative_to_the_working_folder(write_config, tmp_path, monke
 def test_absolute_paths_and_uris_stay(write_config, path):
     text = MINIMAL.replace("trips.csv", path)
     assert load_config(write_config(text)).data.location == path
+
+
+def test_the_splits_are_described_beside_the_data(write_config):
+    def splitting(keys):
+        text = MINIMAL.replace('"trips.csv"', f'"trips.csv"\nheader = false\n{keys}')
+        data = load_config(write_config(text)).data
+        assert not data.dialect.header
+        return data.splitting
+
+    assert splitting("") == BY_HASH
+    assert splitting('group = "driver"') == Splitting(group="driver")
+    assert splitting('time = "date"\ngap = 7') == Splitting(time="date", gap=7)
+    assert splitting('stratify = "sort"') == splitting('stratify = ["sort"]')
+    shares = {"train": 70, "eval": 20, "test": 10}
+    assert splitting("splits = { train = 70, eval = 20, test = 10 }") == Splitting(splits=shares)
+    with pytest.raises(ConfigError, match="trips.toml: data: `group` and `time` are two ways"):
+        splitting('group = "driver"\ntime = "date"')
+    with pytest.raises(ConfigError, match="data.splits.eval: is missing; add it"):
+        splitting("splits = { train = 8, test = 1 }")
 
 
 def test_byte_order_mark_is_no_mistake(write_config):

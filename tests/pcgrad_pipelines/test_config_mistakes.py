@@ -61,8 +61,8 @@ MISTAKES = {
     "both lists of features empty": (
         replaced('["miles"]', "[]"),
         (
-            "features: no column is a feature; list some under `numeric`, `categorical` or"
-            " `bucketized`"
+            "features: no column is a feature; list some under `numeric`, `categorical`,"
+            " `bucketized` or `dates`"
         ),
     ),
     "missing table": (

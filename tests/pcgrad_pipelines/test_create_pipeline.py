@@ -12,6 +12,7 @@ from pcgrad_pipelines.config import load_config
 from pcgrad_pipelines.local.runner import DEFAULT_CONFIG
 from pcgrad_pipelines.pipeline import RunSettings, create_pipeline
 from pcgrad_tfx.comparison.settings import ComparisonSettings
+from pcgrad_tfx.config.splitting import Shares
 from pcgrad_tfx.data.files import SPLITS, DataFiles
 from pcgrad_tfx.kubeflow.last_pushed import LastPushedModel
 from pcgrad_tfx.kubeflow.training_parameters import TrainingParameters
@@ -131,6 +132,25 @@ def test_ten_percent_each_are_held_out_and_transform_learns_from_the_rest():
     assert json.loads(nodes["Evaluator"].exec_properties["example_splits"]) == ["test"]
     for key, split in (("train_args", "train"), ("eval_args", "eval")):
         assert json.loads(nodes["Trainer"].exec_properties[key])["splits"] == [split]
+
+
+def test_the_splits_are_those_of_the_configuration():
+    def create_split(files=FILES, **keys):
+        return create(files, data=CONFIG.data.model_copy(update=keys))
+
+    nodes = create_split(group="company")
+    output = json.loads(nodes["CsvExampleGen"].exec_properties["output_config"])
+    assert output["split_config"]["partition_feature_name"] == "company"
+    data = json.loads(nodes["ConflictReport"].exec_properties["data"])
+    assert data["Splits"] == "8:1:1, groups of company stay together"
+    nodes = create_split(splits=Shares(train=2, eval=1, test=1))
+    output = json.loads(nodes["CsvExampleGen"].exec_properties["output_config"])
+    assert [split["hash_buckets"] for split in output["split_config"]["splits"]] == [2, 1, 1]
+    # TFRecords are split as CSV files are.
+    tfrecords = DataFiles("data", {"all": "*.tfrecord"}, "tfrecord")
+    nodes = create_split(tfrecords, time="trip_start_timestamp")
+    properties = nodes["ImportExampleGen"].exec_properties
+    assert "trip_start_timestamp" in properties["custom_config"]
 
 
 @pytest.mark.parametrize(

@@ -121,6 +121,75 @@ def test_a_compressed_file_and_a_folder_of_splits(tmp_path):
     assert split.config.features == found.config.features
 
 
+def test_ten_leaks_are_enough(tmp_path):
+    copies = ",".join(f"copy_{place}" for place in range(12))
+    rows = [f"{row}{f',{row.split(chr(44))[7]}_' * 12}" for row in ROWS]
+    remarks = inspected(tmp_path, rows=rows, header=f"{HEADER},{copies}").remarks
+    leaks = [remark for remark in remarks if remark.startswith("possible leak")]
+    assert len(leaks) == 11
+    assert all("alone predicts zone almost perfectly" in leak for leak in leaks[:10])
+    assert leaks[10].startswith("possible leaks: 3 weaker ones")
+
+
+def split_by(keys, text=CONFIG):
+    return text.replace('"trips.csv"', f'"trips.csv"\n{keys}')
+
+
+def test_a_column_that_the_rows_are_split_by_is_no_feature(tmp_path):
+    found = inspected(
+        tmp_path,
+        split_by('group = "company"\nsplits = { train = 1, eval = 1, test = 1 }'),
+        rows=[row.replace("Red", f"Red{i % 20}") for i, row in enumerate(ROWS)],
+    )
+    assert found.config.features.categorical == ("payment",)
+    assert any("company (the rows are split by it)" in remark for remark in found.remarks)
+    (sizes,) = [remark for remark in found.remarks if remark.startswith("rows, split by company: ")]
+    assert "train " in sizes
+    assert "groups)" in sizes
+    listed = CONFIG + '[features]\nnumeric = []\ncategorical = ["day", "payment"]\n'
+    found = inspected(tmp_path, split_by('time = "day"\ngap = 2', listed))
+    assert found.config.features.categorical == ("day", "payment")
+    assert any(remark.startswith("rows, split by day: train 2") for remark in found.remarks)
+    assert any(", left out " in remark for remark in found.remarks)
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ('group = "compny"', "no column 'compny' (did you mean 'company'?)"),
+        ('group = "row"', "another value in each of the 400 rows"),
+        ('time = "company"', "trips.csv:2: column 'company' (`time`): 'Red' is no time"),
+        ('stratify = "row"', "(`stratify`) has more than 100 different values"),
+    ],
+)
+def test_what_the_rows_cannot_be_split_by(tmp_path, keys, said):
+    with pytest.raises(DataError) as raised:
+        inspected(tmp_path, split_by(keys))
+    assert said in str(raised.value)
+
+
+def test_splits_of_ones_own_are_not_split_again(tmp_path):
+    for split in ("train", "eval", "test"):
+        (tmp_path / "splits" / split).mkdir(parents=True)
+        (tmp_path / "splits" / split / "a.csv").write_text("\n".join([HEADER, *ROWS, ""]))
+    text = CONFIG.replace('"trips.csv"', '"splits"\nsplits = { train = 2, eval = 1, test = 1 }')
+    with pytest.raises(DataError, match="has splits of its own, which `splits` would not change"):
+        inspected(tmp_path, text)
+
+
+def test_a_rare_class_and_its_remedy(tmp_path):
+    rows = [row.replace(",False,", ",maybe,") if i % 50 == 2 else row for i, row in enumerate(ROWS)]
+    text = CONFIG.replace(
+        'kind = "binary"\ncolumn = "shared"', 'kind = "multiclass"\ncolumn = "shared"'
+    )
+    (remark,) = [one for one in inspected(tmp_path, text, rows).remarks if "few rows of" in one]
+    assert 'stratify = ["shared"] under [data] gives each split its share' in remark
+    stratified = inspected(tmp_path, split_by('stratify = "shared"', text), rows)
+    assert not [one for one in stratified.remarks if "few rows of" in one]
+    by_time = inspected(tmp_path, split_by('time = "day"', text), rows)
+    assert not [one for one in by_time.remarks if "stratify" in one]
+
+
 @pytest.mark.parametrize(
     ("column", "row"),
     [(3, "401,1,Red,NA,2013-01-01,cash,0,N"), (7, "401,1,Red,True,2013-01-01,cash,0,NA")],

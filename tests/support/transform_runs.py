@@ -29,6 +29,7 @@ RAW_SPEC = {
     "never": tf.io.VarLenFeature(tf.string),
     "hour": tf.io.VarLenFeature(tf.int64),
     "zeros": tf.io.VarLenFeature(tf.float32),
+    "when": tf.io.VarLenFeature(tf.string),
     "tips": tf.io.VarLenFeature(tf.float32),
     "fare": tf.io.VarLenFeature(tf.float32),
     "seconds": tf.io.VarLenFeature(tf.int64),
@@ -41,6 +42,7 @@ FEATURES = Features(
     numeric=("miles", "started", "same", "empty"),
     categorical=("company", "area", "dropoff", "never"),
     bucketized={"hour": 4, "zeros": 5},
+    dates={"when": "iso"},
     vocabulary_size=3,
     oov_buckets=2,
 )
@@ -73,6 +75,7 @@ TRAINING_ROWS = [
         "dropoff": [8.0 + i % 2],
         "hour": [i],
         "zeros": [0.0 if i < 16 else float(i)],
+        "when": [f"2013-{1 + i % 12:02}-01 {i:02}:00"],
         "tips": [float(i % 4)],
         "fare": [10.0],
         "seconds": [60 * i],

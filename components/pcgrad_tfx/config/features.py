@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Annotated
 
-from pydantic import BaseModel, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, BaseModel, Field, ValidationInfo, model_validator
 
 from pcgrad_tfx.config.task_checks import first_repeated
 from pcgrad_tfx.config.task_keys import Column
@@ -14,6 +15,36 @@ from pcgrad_tfx.errors import shown
 
 Reason = Annotated[str, Field(min_length=1)]
 BucketCount = Annotated[int, Field(ge=2, le=2**31 - 1)]
+
+
+# Beside these, dates are written by `strptime`'s directives.
+ISO, SECONDS, MILLISECONDS = "iso", "seconds", "milliseconds"
+DATE_PARTS = (
+    "year", "month_sin", "month_cos", "weekday_sin", "weekday_cos", "hour_sin", "hour_cos", "days",
+)  # fmt: skip
+_DIRECTIVES = "YymbBdHIMSp"
+
+
+def _date_format(written: str) -> str:
+    if written in (ISO, SECONDS, MILLISECONDS):
+        return written
+    directives = re.findall("%(.?)", written)
+    for one in directives:
+        if not one or one not in _DIRECTIVES:
+            raise ValueError(
+                f"%{one} is not known; there are: {', '.join(f'%{d}' for d in _DIRECTIVES)}"
+            )
+    if len(set(directives)) < len(directives) or not (
+        {*"Yy"} & {*directives} and {*"mbB"} & {*directives}
+    ):
+        raise ValueError(
+            f'{shown(written)} needs a year and a month, once each, as in "%d.%m.%Y"; or write '
+            f'"{ISO}" for 2013-01-31 10:00:00, "{SECONDS}" or "{MILLISECONDS}" for those since 1970'
+        )
+    return written
+
+
+DateFormat = Annotated[str, AfterValidator(_date_format)]
 
 
 def transformed_name(column: str) -> str:
@@ -30,6 +61,8 @@ class Features(BaseModel, frozen=True, extra="forbid"):
         numeric: Numbers, scaled to mean 0 and variance 1.
         categorical: Texts or numbers, looked up in a vocabulary; 8.0 is the same as 8.
         bucketized: Numbers, put into this many buckets of about equal size.
+        dates: Dates, and how they are written; each becomes the year, the days since 1970, and
+            places on the circles of months, weekdays and hours (`DATE_PARTS`).
         exclude: Columns that are kept out on purpose, each with the reason.
         vocabulary_size: How many of its most frequent values a vocabulary holds at most.
         oov_buckets: How many ids the values outside a vocabulary share.
@@ -38,6 +71,7 @@ class Features(BaseModel, frozen=True, extra="forbid"):
     numeric: tuple[Column, ...] = Field((), description="columns of numbers")
     categorical: tuple[Column, ...] = Field((), description="columns of texts or integers")
     bucketized: dict[Column, BucketCount] = Field({}, description="column = number of buckets")
+    dates: dict[Column, DateFormat] = Field({}, description='column = "iso", or "%d.%m.%Y"')
     exclude: dict[Column, Reason] = Field({}, description='column = "the reason"')
     vocabulary_size: int = Field(
         1000, ge=1, le=2**31 - 1, description="the most values a vocabulary holds"
@@ -50,7 +84,8 @@ class Features(BaseModel, frozen=True, extra="forbid"):
     def _check_each_column_once(self, info: ValidationInfo) -> Features:
         if not self.columns and not (is_draft(info) and self.left_out):
             raise ValueError(
-                "no column is a feature; list some under `numeric`, `categorical` or `bucketized`"
+                "no column is a feature; list some under `numeric`, `categorical`, `bucketized` or"
+                " `dates`"
             )
         repeated = first_repeated(self.columns)
         if repeated is not None:
@@ -72,7 +107,15 @@ class Features(BaseModel, frozen=True, extra="forbid"):
     @property
     def columns(self) -> tuple[str, ...]:
         """The source columns of all features."""
-        return (*self.numeric, *self.categorical, *self.bucketized)
+        return (*self.numeric, *self.categorical, *self.bucketized, *self.dates)
+
+    @property
+    def transformed_names(self) -> tuple[str, ...]:
+        """The names of all features that Transform makes."""
+        parts = [f"{column}_{part}" for column in self.dates for part in DATE_PARTS]
+        return tuple(
+            map(transformed_name, (*self.numeric, *self.categorical, *self.bucketized, *parts))
+        )
 
 
 def check_features(features: Features, tasks: Sequence[Task]) -> None:
@@ -82,10 +125,15 @@ def check_features(features: Features, tasks: Sequence[Task]) -> None:
 
     Raises:
         ValueError: If a feature is a column that a label derives from, or a weight, or if a
-            transformed feature has the name of a label.
+            transformed feature has the name of a label or of another one.
     """
     columns = set(features.columns)
-    names = set(map(transformed_name, columns))
+    names = set(features.transformed_names)
+    if (repeated := first_repeated(features.transformed_names)) is not None:
+        raise ValueError(
+            f"{shown(repeated)} would be a part of a date and another column's feature; rename the"
+            " column"
+        )
     for task in tasks:
         for column in task.source_columns:
             if column in columns:
@@ -121,5 +169,6 @@ def required_columns(
     of_tasks = {column for task in tasks for column in task.columns}
     numbers = {column for task in tasks for column in task.number_columns}
     sliced = {column for columns in slices for column in columns}
-    numeric = {*features.numeric, *features.bucketized, *numbers}
+    since_1970 = {name for name, w in features.dates.items() if w in (SECONDS, MILLISECONDS)}
+    numeric = {*features.numeric, *features.bucketized, *since_1970, *numbers}
     return {*features.columns, *of_tasks, *sliced}, numeric

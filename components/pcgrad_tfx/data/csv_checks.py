@@ -12,11 +12,13 @@ import os
 from collections.abc import Collection, Sequence
 
 from pcgrad_tfx.config.dialect import PLAIN, Dialect
+from pcgrad_tfx.config.splitting import BY_HASH, Splitting
 from pcgrad_tfx.data.reading.csv_files import CsvFile
 from pcgrad_tfx.data.reading.number_formats import MarkChecks
 from pcgrad_tfx.data.reading.tables import TABLE_ENDINGS, find_tables, open_table
 from pcgrad_tfx.data.row_checks import MIN_ROWS, DataSummary, RowChecks, check_columns
 from pcgrad_tfx.data.row_sample import RowSample
+from pcgrad_tfx.data.split_checks import SplitChecks
 from pcgrad_tfx.errors import DataError, shown
 
 
@@ -45,6 +47,7 @@ def check_csv(
     numeric: Collection[str] = (),
     missing: Collection[str] = (),
     dialect: Dialect = PLAIN,
+    splitting: Splitting = BY_HASH,
     min_rows: int = MIN_ROWS,
     sample: RowSample | None = None,
 ) -> DataSummary:
@@ -57,6 +60,7 @@ def check_csv(
         numeric: Columns that must exist and hold nothing but numbers and empty cells.
         missing: Texts that stand for a missing value, besides the empty one.
         dialect: How CSV files are written.
+        splitting: How the rows are to be split; its columns must exist, too.
         min_rows: Smallest number of data rows, of all files together.
         sample: Is given every row on the way.
 
@@ -71,7 +75,7 @@ def check_csv(
         open_table(file, dialect, missing) for file in find_tables(input_base, pattern, dialect)
     ]
     first, columns = files[0].path, files[0].columns
-    required = sorted({*required, *numeric})
+    required = sorted({*required, *numeric, *splitting.columns})
     check_columns(files[0].place(1), columns, required)
     texts = files[0].text_columns
     for file in files[1:]:
@@ -84,21 +88,25 @@ def check_csv(
         texts |= file.text_columns
     checks = RowChecks(columns, required, numeric, {*required} - {*numeric} - texts, texts)
     marks = MarkChecks(dialect, columns, numeric)
+    split_checks = SplitChecks(splitting, columns, texts)
     for file in files:
         for line, cells in file.rows():
             where = file.place(line)
             if isinstance(file, CsvFile):
                 marks.add(where, file.written)
             checks.add(where, cells)
+            split_checks.add(where, cells)
             if sample is not None:
                 sample.add(columns, cells)
-    checks.finish(os.path.join(input_base, pattern), min_rows)
+    where = os.path.join(input_base, pattern)
+    checks.finish(where, min_rows)
     return DataSummary(
         tuple(file.path for file in files),
         tuple(columns),
         checks.rows,
         texts,
         repeated_headers=sum(file.repeated_headers for file in files),
+        splits=split_checks.finish(where),
     )
 
 

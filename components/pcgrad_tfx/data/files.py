@@ -11,18 +11,19 @@ from typing import Literal, TypeAlias
 import tensorflow as tf
 
 from pcgrad_tfx.config.dialect import PLAIN, Dialect
+from pcgrad_tfx.config.splitting import BY_HASH, Splitting
 from pcgrad_tfx.data import tfrecord_checks
 from pcgrad_tfx.data.csv_checks import check_csv, csv_location
 from pcgrad_tfx.data.reading.tables import TABLE_ENDINGS
 from pcgrad_tfx.data.reading.typed_files import TYPED_ENDINGS
 from pcgrad_tfx.data.row_checks import MIN_ROWS, DataSummary
 from pcgrad_tfx.data.row_sample import RowSample
+from pcgrad_tfx.data.split_checks import SPLITS
 from pcgrad_tfx.errors import DataError, shown
 
 # "typed" are Parquet, JSON lines, Arrow, and the rows of a query.
 Format: TypeAlias = Literal["csv", "typed", "tfrecord"]
 
-SPLITS = ("train", "eval", "test")
 _EVAL_NAMES = ("eval", "valid", "validation", "val", "dev")
 # The first one counts: TFX itself writes names such as data_tfrecord-00000-of-00001.gz.
 _PATTERNS: Mapping[str, Format] = {
@@ -109,6 +110,7 @@ def check_data(
     numeric: set[str],
     missing: Collection[str] = (),
     dialect: Dialect = PLAIN,
+    splitting: Splitting = BY_HASH,
     sample: RowSample | None = None,
 ) -> DataSummary:
     """Reads all files once and refuses what would go wrong in the pipeline.
@@ -119,6 +121,7 @@ def check_data(
         numeric: Columns that must exist and hold nothing but numbers.
         missing: Texts that stand for a missing value.
         dialect: How CSV files are written.
+        splitting: How the rows are to be split, unless they have splits.
         sample: Is given every row on the way.
 
     Returns:
@@ -128,6 +131,11 @@ def check_data(
     Raises:
         DataError: On the first fault, in one line.
     """
+    if files.splits and (keys := sorted(splitting.model_dump(exclude_defaults=True))):
+        raise DataError(
+            f"{files.base}: has splits of its own, which `{keys[0]}` would not change; remove the "
+            "key, or put all files into one folder"
+        )
     summaries = {
         split: _CHECKS[files.format](
             files.base,
@@ -136,6 +144,7 @@ def check_data(
             numeric=numeric,
             missing=missing,
             dialect=dialect,
+            splitting=splitting,
             # How large the user's own splits are is the user's decision.
             min_rows=1 if files.splits else MIN_ROWS,
             sample=sample,

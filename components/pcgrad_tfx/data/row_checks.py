@@ -7,11 +7,15 @@ import math
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pcgrad_tfx.data.truth_values import is_truth_word
 from pcgrad_tfx.errors import DataError, brief_list, shown
+
+if TYPE_CHECKING:
+    from pcgrad_tfx.data.split_checks import SplitSummary
 
 # With 100 rows split 8:1:1 by hash, a split stays empty in 1 case of 19,000 (2 · 0.9^100).
 MIN_ROWS = 100
@@ -46,6 +50,7 @@ class DataSummary:
         text_columns: Those that hold texts even where these look like numbers; CSV files have none.
         repeated_headers: Number of further rows, which are left out: they repeat a CSV file's
             header.
+        splits: What is known of the splits before the rows are split, if anything.
     """
 
     files: tuple[str, ...]
@@ -53,6 +58,7 @@ class DataSummary:
     rows: int
     text_columns: frozenset[str] = frozenset()
     repeated_headers: int = 0
+    splits: SplitSummary | None = None
 
 
 def check_columns(where: str, columns: Sequence[str], required: Collection[str]) -> None:

@@ -12,11 +12,13 @@ from collections.abc import Collection, Iterator, Sequence
 import tensorflow as tf
 
 from pcgrad_tfx.config.dialect import PLAIN, Dialect
+from pcgrad_tfx.config.splitting import BY_HASH, Splitting
 from pcgrad_tfx.data.example_files import read_to_the_end
 from pcgrad_tfx.data.reading.tables import find_files, refuse_dialect
 from pcgrad_tfx.data.reading.text_files import unreadable
 from pcgrad_tfx.data.row_checks import MIN_ROWS, DataSummary, RowChecks, check_columns
 from pcgrad_tfx.data.row_sample import RowSample
+from pcgrad_tfx.data.split_checks import SplitChecks
 from pcgrad_tfx.data.truth_values import is_truth_word
 from pcgrad_tfx.errors import DataError, shown
 
@@ -35,6 +37,7 @@ def check_tfrecord(
     numeric: Collection[str] = (),
     missing: Collection[str] = (),
     dialect: Dialect = PLAIN,
+    splitting: Splitting = BY_HASH,
     min_rows: int = MIN_ROWS,
     sample: RowSample | None = None,
 ) -> DataSummary:
@@ -49,6 +52,7 @@ def check_tfrecord(
         numeric: Features that must exist and hold nothing but finite numbers.
         missing: Must be empty: in a tf.Example a missing value is left out.
         dialect: Must be plain: a tf.Example has none.
+        splitting: How the records are to be split; its features must exist, too.
         min_rows: Smallest number of records, of all files together.
         sample: Is given every record on the way, as texts.
 
@@ -66,11 +70,12 @@ def check_tfrecord(
     refuse_dialect(input_base, dialect)
     files = find_files(input_base, pattern, "TFRecord")
     numeric = set(numeric)
-    required = {*required, *numeric}
+    required = {*required, *numeric, *splitting.columns}
     columns = tfrecord_columns(files)
     check_columns(files[0], columns, sorted(required))
     checks = RowChecks(columns, required, numeric)
     texts: set[str] = set()
+    split_checks = SplitChecks(splitting, columns, texts)
     for file in files:
         for number, example in _examples(file):
             where = f"{file}: record {number}"
@@ -78,11 +83,19 @@ def check_tfrecord(
                 _cell(where, example, name, name in numeric, name in required) for name in columns
             ]
             checks.add(where, cells)
+            split_checks.add(where, cells)
             texts.update(name for name in columns if _kind(example, name) == "bytes_list")
             if sample is not None:
                 sample.add(columns, cells)
-    checks.finish(os.path.join(input_base, pattern), min_rows)
-    return DataSummary(tuple(files), tuple(columns), checks.rows, frozenset(texts))
+    pattern = os.path.join(input_base, pattern)
+    checks.finish(pattern, min_rows)
+    return DataSummary(
+        tuple(files),
+        tuple(columns),
+        checks.rows,
+        frozenset(texts),
+        splits=split_checks.finish(pattern),
+    )
 
 
 def tfrecord_columns(files: Sequence[str]) -> list[str]:

@@ -44,7 +44,8 @@ class Executor(CheckedExecutor, executor.Executor):
             exec_properties[OUTPUT_CONFIG_KEY], tfx.proto.Output()
         ).split_config
         is_elsewhere = self._beam_pipeline_args or self._make_beam_pipeline_fn
-        if is_elsewhere or output.partition_feature_name:
+        # By group, time or stratum.
+        if is_elsewhere or self.splitting.columns or output.partition_feature_name:
             return super().GenerateExamplesByBeam(pipeline, exec_properties)
         write_streamed(self._rows(exec_properties, output), self._examples)
         return {}

@@ -7,9 +7,9 @@ The rules, applied to the values that are not missing; the first one that fits c
   milliseconds since 1970, an identifier if they are whole, all different and count the rows or are
   called so, categorical if they are whole and there are 3 to 20 of them with 20 rows each on
   average, and numeric otherwise. Two numbers, such as 0 and 1, say no more as categories.
-- Texts are a date if nearly all look like one, an identifier (or free text) if a value occurs less
-  than twice on average, and categorical otherwise. Truth values in words (True and False, yes and
-  no) are numeric: 1 and 0.
+- Texts are a date if nearly all look like one. If a value occurs less than twice on average, they
+  are free text where most have four words or more, else an identifier. They are categorical
+  otherwise. Truth values in words (True and False, yes and no) are numeric: 1 and 0.
 - Texts that are numbers but for what stands for a missing value ("NA", "?"), or fractions or many
   different numbers but for one in 20 at most, are mixed: TFX would take all of them for texts. Up
   to ten such texts ("#REF!") are mistakes, as good as missing; more may mean something.
@@ -19,6 +19,7 @@ The rules, applied to the values that are not missing; the first one that fits c
 from __future__ import annotations
 
 import re
+import statistics
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -26,16 +27,21 @@ from typing import Literal
 import pandas as pd
 
 from pcgrad_tfx.data.row_checks import MISSING_AMONG_TEXTS, MISSING_TEXTS, number_fault
+from pcgrad_tfx.data.times import UNIX_RANGE, date_format
 from pcgrad_tfx.data.truth_values import are_truth_values
 from pcgrad_tfx.errors import shown
 
-KindOfColumn = Literal["numeric", "categorical", "date", "identifier", "constant", "empty", "mixed"]
+KindOfColumn = Literal[
+    "numeric", "categorical", "date", "identifier", "free text", "constant", "empty", "mixed"
+]
 
 _FEW_VALUES = 20
 _ROWS_PER_VALUE = 20
 _MANY_VALUES = 20  # Below it, that all values differ says nothing.
 _NEARLY_ALL = 0.95
 _MOST_MISTAKES = 10
+_WORDS_OF_A_TEXT = 4
+_SOME_DATES = 10_000
 
 _DATE = re.compile(
     r"\d{4}[-/.]\d{1,2}([-/.]\d{1,2})?([T ]\d{1,2}:\d{2}.*)?"  # 2013-01-31, 2013-01-31T10:00:00Z
@@ -44,13 +50,11 @@ _DATE = re.compile(
     r"|\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?"  # 10:00:00
 )
 _DATE_NAME = re.compile(r"time|date|stamp|_at$", re.IGNORECASE)
-_IDENTIFIER_NAME = re.compile(
+IDENTIFIER_NAME = re.compile(
     r"(?i:(^|[^a-z])(id|ids|key|uuid|guid|index|idx|row|rownames|nr|no)($|[^a-z])|^unnamed|number$)"
     r"|[a-z](Id|ID)$"
 )
 _NO_NAME = re.compile(r"unnamed_\d+")  # as CsvFile calls it
-# From 1990 to 2100, in seconds since 1970.
-_UNIX_RANGE = (631_152_000, 4_102_444_800)
 
 
 @dataclass(frozen=True)
@@ -125,13 +129,13 @@ def _kind_of_numbers(name: str, known: pd.Series, values: list[str]) -> ColumnKi
         return ColumnKind(name, "numeric", different)
     low, high = numbers.min(), numbers.max()
     if _DATE_NAME.search(name) and any(
-        _UNIX_RANGE[0] * unit <= low and high <= _UNIX_RANGE[1] * unit for unit in (1, 1000)
+        UNIX_RANGE[0] * unit <= low and high <= UNIX_RANGE[1] * unit for unit in (1, 1000)
     ):
         return ColumnKind(name, "date", "a time since 1970")
     if _NO_NAME.fullmatch(name):
         return ColumnKind(name, "identifier", "numbers without a name")
     all_differ = len(values) == len(known) > _MANY_VALUES
-    if all_differ and (_IDENTIFIER_NAME.search(name) or high - low + 1 == len(values)):
+    if all_differ and (IDENTIFIER_NAME.search(name) or high - low + 1 == len(values)):
         return ColumnKind(name, "identifier", different)
     if 2 < len(values) <= _FEW_VALUES and len(known) >= _ROWS_PER_VALUE * len(values):
         return ColumnKind(name, "categorical", f"{len(values)} different whole numbers")
@@ -148,7 +152,9 @@ def _kind_of_texts(
         return ColumnKind(name, "date", f"dates or times, as {shown(values[0])}", placeholders)
     different = f"{len(values):,} different texts in {len(known):,} rows"
     if len(values) > _MANY_VALUES and 2 * len(values) > len(known):
-        return ColumnKind(name, "identifier", different, placeholders)
+        words = statistics.median(len(value.split()) for value in some)
+        kind: KindOfColumn = "free text" if words >= _WORDS_OF_A_TEXT else "identifier"
+        return ColumnKind(name, kind, different, placeholders)
     return ColumnKind(name, "categorical", different, placeholders)
 
 
@@ -157,3 +163,19 @@ def missing_texts(kinds: Iterable[ColumnKind]) -> list[str]:
     found = {text.strip() for kind in kinds for text in kind.missing_texts}
     known = [text for text in MISSING_TEXTS if text in found]
     return [*known, *sorted(found.difference(known))]
+
+
+def date_formats(frame: pd.DataFrame, kinds: Iterable[ColumnKind]) -> dict[str, str]:
+    """How the columns of dates are written, as `Features.dates` says it, as far as that is clear.
+
+    Args:
+        frame: A sample of the rows: texts, empty where a value is missing.
+        kinds: The columns' kinds.
+    """
+    some = {
+        kind.name: [value for value in frame[kind.name].unique() if value][:_SOME_DATES]
+        for kind in kinds
+        if kind.kind == "date"
+    }
+    found = {name: date_format(values) for name, values in some.items()}
+    return {name: written for name, written in found.items() if written is not None}

@@ -20,7 +20,10 @@ _UNKNOWN_CODES = 3
 
 
 def complete_features(
-    features: Features, tasks: Sequence[Task], kinds: Mapping[str, ColumnKind]
+    features: Features,
+    tasks: Sequence[Task],
+    kinds: Mapping[str, ColumnKind],
+    no_features: Collection[str] = (),
 ) -> Features:
     """Adds the columns that are not listed, each to the group of its kind.
 
@@ -29,6 +32,7 @@ def complete_features(
         tasks: The tasks; none of their columns becomes a feature. (Whether a row was clicked, say,
             is known when the conversion is, not before.)
         kinds: The columns' kinds.
+        no_features: Further columns that become none: those that the rows are split by.
 
     Returns:
         The features, complete.
@@ -43,7 +47,7 @@ def complete_features(
                 f"features.exclude: column {shown(column)} is not in the data; "
                 f"{nearest(column, kinds)}"
             )
-    taken = {*features.columns, *features.exclude}
+    taken = {*features.columns, *features.exclude, *no_features}
     taken |= {column for task in tasks for column in task.columns}
     found = {
         kind: [name for name, column in kinds.items() if column.kind == kind and name not in taken]
@@ -52,7 +56,7 @@ def complete_features(
     given = features.model_dump()
     given["numeric"] = (*features.numeric, *found["numeric"])
     given["categorical"] = (*features.categorical, *found["categorical"])
-    if not (given["numeric"] or given["categorical"] or given["bucketized"]):
+    if not any(given[group] for group in ("numeric", "categorical", "bucketized", "dates")):
         raise DataError(
             "features: no column can be one: "
             + "; ".join(f"{name}: {kind.why}" for name, kind in kinds.items() if name not in taken)

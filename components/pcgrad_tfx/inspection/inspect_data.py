@@ -9,15 +9,17 @@ from typing import Any
 
 from pcgrad_tfx.config.dialect import PLAIN, Dialect
 from pcgrad_tfx.config.features import Features, required_columns
+from pcgrad_tfx.config.splitting import BY_HASH, Splitting
 from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.data.files import DataFiles, check_data, find_data
 from pcgrad_tfx.data.row_sample import RowSample
+from pcgrad_tfx.data.split_checks import SplitSummary
 from pcgrad_tfx.errors import DataError, brief, shown
 from pcgrad_tfx.inspection.column_kinds import ColumnKind, column_kinds, missing_texts
 from pcgrad_tfx.inspection.completion import check_conditions, complete_features, complete_task
 from pcgrad_tfx.inspection.label_checks import label_problems, missing_weights, rare_values
 from pcgrad_tfx.inspection.label_values import columns_with_texts, label_values
-from pcgrad_tfx.inspection.leakage import Leak, find_leaks
+from pcgrad_tfx.inspection.leakage import MOST_LEAKS, Leak, find_leaks
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ def inspect_data(
     features: Features,
     missing: Sequence[str] = (),
     dialect: Dialect = PLAIN,
+    splitting: Splitting = BY_HASH,
     slices: Sequence[Sequence[str]] = (),
 ) -> Inspection:
     """Checks the data, completes tasks and features by them, and looks for leaks.
@@ -57,6 +60,7 @@ def inspect_data(
         features: What to learn from; the lists may be left to be found.
         missing: Texts that stand for a missing value, but in TFRecords.
         dialect: How CSV files are written.
+        splitting: How the rows are to be split.
         slices: Raw columns that the evaluation is sliced by.
 
     Returns:
@@ -73,7 +77,9 @@ def inspect_data(
     # Of these it is yet to be found out whether they hold 0 and 1, or texts.
     checked -= named
     reading: dict[str, Any] = {"missing": missing, "dialect": dialect}
-    summary = check_data(files, required=known, numeric=checked, **reading, sample=sample)
+    summary = check_data(
+        files, required=known, numeric=checked, **reading, splitting=splitting, sample=sample
+    )
     texts = summary.text_columns
     completed = []
     for position, task in enumerate(tasks):
@@ -90,12 +96,14 @@ def inspect_data(
         looked_at = looked_at - {task.column for task in tasks if task.classes}
     looked_at_kinds = [kinds[name] for name in kinds if name in looked_at]
     remarks = list(_missing_texts(looked_at_kinds, files))
+    if summary.splits is not None:
+        remarks += _split_sizes(summary.splits, splitting)
     if summary.repeated_headers:
         remarks.append(f"rows that repeat the header are left out: {summary.repeated_headers:,}")
     if features.left_out:
         with _mistakes_in(source):
-            features = complete_features(features, tasks, kinds)
-        remarks += _found_features(features, tasks, kinds)
+            features = complete_features(features, tasks, kinds, splitting.no_features)
+        remarks += _found_features(features, tasks, kinds, splitting)
     required, numeric = required_columns(features, tasks, slices)
     if not (numeric <= checked and required <= known):
         # What a column holds is known of the sample only.
@@ -107,15 +115,22 @@ def inspect_data(
     if problems and len(frame) == sample.rows:
         raise DataError(problems[0])
     # Of a sample it is no more than likely.
-    remarks += [*problems, *rare_values(labels, tasks), *missing_weights(frame, labels, tasks)]
-    remarks += map(possible_leak, find_leaks(frame, labels, features, tasks))
+    stratify = None if files.splits or splitting.no_features else splitting.stratify
+    remarks += [*problems, *rare_values(labels, tasks, stratify)]
+    remarks += missing_weights(frame, labels, tasks)
+    leaks = find_leaks(frame, labels, features, tasks)
+    remarks += map(possible_leak, leaks[:MOST_LEAKS])
+    if more := len(leaks[MOST_LEAKS:]):
+        remarks.append(f"possible leaks: {more} weaker ones, all of which `tfx-pcgrad init` lists")
     return Inspection(tasks, features, files, tuple(remarks))
 
 
 def possible_leak(leak: Leak) -> str:
     """A leak as a line for the person who owns the data."""
-    column = shown(leak.column)
-    return f"possible leak: {leak}; exclude {column} unless it is known before {leak.task}"
+    column, are = shown(leak.column), "it is"
+    if leak.other is not None and not leak.with_label:
+        column, are = "one of them", "both are"
+    return f"possible leak: {leak}; exclude {column} unless {are} known before {leak.task}"
 
 
 def _is_named(task: Task) -> bool:
@@ -132,12 +147,16 @@ def _mistakes_in(place: str) -> Iterator[None]:
 
 
 def _found_features(
-    features: Features, tasks: tuple[Task, ...], kinds: Mapping[str, ColumnKind]
+    features: Features,
+    tasks: tuple[Task, ...],
+    kinds: Mapping[str, ColumnKind],
+    splitting: Splitting,
 ) -> Iterator[str]:
     groups: Mapping[str, Any] = {
         "numeric": features.numeric,
         "categorical": features.categorical,
         "bucketized": features.bucketized,
+        "date": features.dates,
     }
     for group, columns in groups.items():
         if columns:
@@ -148,6 +167,7 @@ def _found_features(
         for task in tasks
         for column in task.condition_columns
     } | {task.weight: f"the weight of {task.name}" for task in tasks}
+    reasons |= dict.fromkeys(splitting.no_features, "the rows are split by it")
     left_out = [
         f"{brief(name)} ({reasons.get(name, f'{kind.kind}: {kind.why}')})"
         for name, kind in kinds.items()
@@ -155,6 +175,19 @@ def _found_features(
     ]
     if left_out:
         yield f"no features: {', '.join(left_out)}"
+
+
+def _split_sizes(splits: SplitSummary, splitting: Splitting) -> Iterator[str]:
+    """How large the splits are, where that depends on groups or times."""
+    sizes = [f"{name} {count:,}" for name, count in splits.rows.items()]
+    if splits.groups:
+        sizes = [
+            f"{size} ({count:,} groups)"
+            for size, count in zip(sizes, splits.groups.values(), strict=True)
+        ]
+    if splits.left_out:
+        sizes.append(f"left out {splits.left_out:,}")
+    yield f"rows, split by {brief(splitting.columns[0])}: {', '.join(sizes)}"
 
 
 def _missing_texts(kinds: Sequence[ColumnKind], files: DataFiles) -> Iterator[str]:

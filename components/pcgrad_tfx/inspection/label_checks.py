@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -17,6 +18,7 @@ _LARGEST_LABEL, _LARGEST_LOG_LABEL = 1e15, 1e30
 
 # With fewer rows one of the splits 8:1:1 has none in more than one case of 20 (2 · 0.9^35).
 _MIN_ROWS_OF_A_VALUE = 35
+_SPLITS = 3
 
 
 def label_problems(
@@ -111,12 +113,15 @@ def missing_weights(
             )
 
 
-def rare_values(labels: pd.DataFrame, tasks: Sequence[Task]) -> Iterator[str]:
+def rare_values(
+    labels: pd.DataFrame, tasks: Sequence[Task], stratify: Sequence[str] | None = None
+) -> Iterator[str]:
     """Looks for classes that a split may have no row of.
 
     Args:
         labels: The rows' `label_values`.
         tasks: The tasks, complete.
+        stratify: The columns by which the splits are stratified; None where they cannot be.
 
     Yields:
         A remark about a task.
@@ -126,12 +131,17 @@ def rare_values(labels: pd.DataFrame, tasks: Sequence[Task]) -> Iterator[str]:
             continue
         names = task.class_names
         counts = {name: int((labels[task.name] == id_).sum()) for id_, name in enumerate(names)}
-        rare = [name for name, count in counts.items() if count < _MIN_ROWS_OF_A_VALUE]
+        fewest = _SPLITS if task.column in (stratify or ()) else _MIN_ROWS_OF_A_VALUE
+        rare = [name for name, count in counts.items() if count < fewest]
         if rare:
             some = ", ".join(f"{shown(name)} in {counts[name]} rows" for name in rare[:3])
+            remedy = ""
+            if fewest > _SPLITS and stratify is not None:
+                columns = json.dumps([*stratify, task.column], ensure_ascii=False)
+                remedy = f"; stratify = {columns} under [data] gives each split its share"
             yield (
                 f"task {task.name}: few rows of {some}{' …' if len(rare) > 3 else ''}: if the test "
-                "split has none, the metric is not defined and no model is pushed"
+                f"split has none, the metric is not defined and no model is pushed{remedy}"
             )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
@@ -13,6 +14,11 @@ from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.data.labels import label
 from pcgrad_tfx.data.row_checks import number_fault, plain_number
 from pcgrad_tfx.data.truth_values import TRUTH_NUMBERS, is_truth_word
+
+_FEW_CODES, _MOST_CODES = 5, 10
+_ORDINAL_NAME = re.compile(
+    r"(^|[^a-z])(rating|stars?|score|grade|quality|level|severity|count)($|[^a-z])", re.IGNORECASE
+)
 
 # At a time: bounds the memory, which grows with rows × classes.
 _ROWS = 8192
@@ -39,6 +45,27 @@ def value_names(values: Collection[str], is_text: bool = False) -> dict[str, str
 def columns_with_texts(values: Mapping[str, Collection[str]]) -> set[str]:
     """The columns that hold a text beside what may be numbers, of the values by column."""
     return {name for name, found in values.items() if any(map(number_fault, found))}
+
+
+def is_ordinal(column: str, values: Iterable[str]) -> bool:
+    """Whether a column's few values are numbers that have an order.
+
+    Args:
+        column: The column's name.
+        values: Its different values; the empty one does not count.
+    """
+    known = [value for value in values if value]
+    if any(map(number_fault, known)):
+        return False
+    found = {float(value) for value in known}
+    if len(found) < 3 or any(number % 1 for number in found):
+        return False
+    if len(found) > _MOST_CODES:
+        return True
+    between = max(found) - min(found) + 1
+    if len(found) > _FEW_CODES:
+        return between <= 2 * len(found)
+    return between == len(found) and _ORDINAL_NAME.search(column) is not None
 
 
 def label_values(

@@ -1,52 +1,54 @@
-"""Features that give a label away: alone, or within a subgroup of the rows.
+"""Features that give a label away: alone, two of them together, or within a subgroup of the rows.
 
 A column that is written after the fact makes a model that is excellent on every split and useless
-in practice. Two things speak for one, and neither proves it, so they are reported and nothing else:
+in practice. Three things speak for one, and none proves it, so they are reported and nothing else:
 
 - A decision tree on the column alone predicts the task almost perfectly.
+- A sum, difference, product or ratio of two columns is the label.
 - In a subgroup that the column alone defines the label hardly varies although it does elsewhere:
   cash trips have no tips, because tips are recorded for card payments only.
+
+With hundreds of columns something looks like a leak by chance. What is reported is significant
+after Holm's correction over all that was looked at.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import stats
 from sklearn.metrics import r2_score, roc_auc_score
 from sklearn.model_selection import KFold
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+from statsmodels.stats.multitest import multipletests
 
 from pcgrad_tfx.config.features import Features
 from pcgrad_tfx.config.tasks import Task
-from pcgrad_tfx.errors import brief, shown
+from pcgrad_tfx.errors import shown
 from pcgrad_tfx.inspection.label_values import numbers
+from pcgrad_tfx.inspection.subgroups import MIN_ROWS, Column, find_subgroups
+from pcgrad_tfx.inspection.sums import find_pairs
 
 MAX_ROWS = 50_000
+# So many are printed: who reads a list of twenty?
+MOST_LEAKS = 10
 
 # What "almost perfectly" is, for AUC and R².
 _ALMOST_PERFECT = 0.98
-# A subgroup's share of the rows, and within it the share of the rarer label or, of an amount, its
-# variance relative to that of all rows.
-_SUBGROUP_SHARE = 0.05
-_RARE = 0.01
-_LITTLE_VARIANCE = 0.001
-# A label that is rare everywhere is rare in a subgroup, too.
-_RARE_EVERYWHERE = 0.05
-# By the label's share of all rows a subgroup would have so many rows of the label that it lacks:
-# by chance it has none of them in one case of 20,000.
-_EXPECTED_ROWS = 10
+# Of Holm's test: one false line in a hundred tables, where all is chance.
+_LEVEL = 0.01
 
 # So many rows, from all over the table, are fitted first; a fit that is not even as good as this is
 # not worth a cross-validation.
 _FITTED_ROWS = 2000
 _WELL = 0.9
 
-_MIN_ROWS = 30
+_KNOWN_NUMBERS = 0.95
 _FOLDS = 3
 _LEAVES = 64
 _CATEGORIES = 1000
@@ -60,9 +62,15 @@ class Leak:
         column: The feature.
         task: The task's name.
         finding: What holds, in words.
-        score: AUC or R² of the column alone; None for a subgroup.
+        score: AUC or R² of the column, or of two together; None for a subgroup.
         subgroup: The subgroup, as "payment_type = 'Cash' (65% of the rows)"; None for the column
             as a whole.
+        other: The feature that gives the label away together with this one, or the other task whose
+            label does; None where the column does so alone.
+        with_label: Whether `other` is a task.
+        strength: From 0 to 1, to order leaks by: R², 2 · AUC − 1, or the share of the label's
+            variance between the subgroup and the other rows.
+        p_value: Of the hypothesis that it is chance; not corrected.
     """
 
     column: str
@@ -70,10 +78,17 @@ class Leak:
     finding: str
     score: float | None = None
     subgroup: str | None = None
+    other: str | None = None
+    with_label: bool = False
+    strength: float = 0.0
+    p_value: float = 0.0
 
     def __str__(self) -> str:
         if self.subgroup:
             return f"within {self.subgroup} {self.finding}"
+        if self.other is not None:
+            other = f"the label of {self.other}" if self.with_label else shown(self.other)
+            return f"{shown(self.column)} and {other} {self.finding}"
         return f"{shown(self.column)} alone {self.finding}"
 
 
@@ -90,70 +105,116 @@ def find_leaks(
         tasks: The tasks, complete.
 
     Returns:
-        What was found, the whole columns first.
+        What was found, the strongest first.
     """
     if len(frame) > MAX_ROWS:
         frame = frame.sample(MAX_ROWS, random_state=0)
     numeric = {*features.numeric, *features.bucketized}
     columns = [
-        _Column(name, numbers(frame[name]) if name in numeric else frame[name].to_numpy())
+        Column(name, numbers(frame[name]) if name in numeric else frame[name].to_numpy())
         for name in features.columns
     ]
     leaks: list[Leak] = []
+    tries = 0
     for task in tasks:
         label = labels.loc[frame.index, task.name].to_numpy()
         label = np.log1p(label) if task.log_scale else label
         known = np.isfinite(label)
-        if known.sum() < _MIN_ROWS or len(np.unique(label[known])) < 2:
+        if known.sum() < MIN_ROWS or len(np.unique(label[known])) < 2:
             continue
         for column in columns:
-            leaks += _column_leaks(column, known, task, label[known])
-    return sorted(leaks, key=lambda leak: leak.subgroup is not None)
+            leak, looked_at = _column_leak(column, known, task, label[known])
+            tries += looked_at
+            leaks += [] if leak is None else [leak]
+    leaks = _significant(leaks, tries)
+    leaks += _made_up(frame, columns, tasks)
+    return sorted(leaks, key=lambda leak: -leak.strength)
 
 
-class _Column:
-    """The values of a feature, numbered once for all tasks.
-
-    Args:
-        name: The feature.
-        values: Numbers, NaN where missing; or texts, empty where missing.
-    """
-
-    def __init__(self, name: str, values: NDArray[Any]) -> None:
-        self.name = name
-        self.is_number = values.dtype.kind == "f"
-        codes, distinct = pd.factorize(values, use_na_sentinel=False)
-        frequent_first = np.argsort(-np.bincount(codes), kind="stable")
-        places = np.empty_like(frequent_first)
-        places[frequent_first] = np.arange(len(places))
-        self.codes = places[codes]
-        self.distinct = distinct[frequent_first]
-        self.is_missing = pd.isna(self.distinct) | (self.distinct == "")
-        self.numbers = values if self.is_number else None
-        # What a label is predicted from: the rare categories share one number.
-        self.feature = _ordered(values) if self.is_number else np.minimum(self.codes, _CATEGORIES)
+def _significant(leaks: Sequence[Leak], tries: int) -> list[Leak]:
+    """Those that are none by chance, when so many are looked at."""
+    p_values = [leak.p_value for leak in leaks] + [1.0] * (tries - len(leaks))
+    if not leaks:
+        return []
+    rejected, *_ = multipletests(p_values, _LEVEL, method="holm")
+    return [leak for leak, is_one in zip(leaks, rejected, strict=False) if is_one]
 
 
-def _column_leaks(
-    column: _Column, known: NDArray[np.bool_], task: Task, label: NDArray[np.float64]
-) -> Iterator[Leak]:
-    score = _score_alone(column.feature[known], column.is_number, task, label)
+def _column_leak(
+    column: Column, known: NDArray[np.bool_], task: Task, label: NDArray[np.float64]
+) -> tuple[Leak | None, int]:
+    """The strongest leak of a column, and how many were looked for."""
+    if column.numbers is None:
+        # The rare categories share one number.
+        feature = np.minimum(column.codes, _CATEGORIES)[known]
+    else:
+        feature = _ordered(column.numbers)[known]
+    score = _score_alone(feature, column.is_number, task, label)
     if column.numbers is not None and task.kind == "regression":
         # A tree is coarse where amounts are far apart; the same amount in another unit is not.
         score = max(score, _linear_score(column.numbers[known], label))
+    subgroups, tries = find_subgroups(column, known, task, label)
     if score >= _ALMOST_PERFECT:
-        metric = "R²" if task.kind == "regression" else "AUC"
-        yield Leak(
+        metric, strength = ("R²", score) if task.kind == "regression" else ("AUC", 2 * score - 1)
+        finding = f"predicts {task.name} almost perfectly ({metric} {score:.3f})"
+        p_value = 0.0 if task.kind == "regression" else _p_value(score, label)
+        leak = Leak(column.name, task.name, finding, score, strength=strength, p_value=p_value)
+        return leak, tries + 1
+    if not subgroups:
+        return None, tries + 1
+    best = subgroups[0]
+    return (
+        Leak(
             column.name,
             task.name,
-            f"predicts {task.name} almost perfectly ({metric} {score:.3f})",
-            score=score,
-        )
-        return
-    for subgroup, rows in _subgroups(column, column.codes[known]):
-        if finding := _hardly_varies(label, rows, task):
-            where = f"{subgroup} ({rows.mean():.0%} of the rows)"
-            yield Leak(column.name, task.name, finding, subgroup=where)
+            best.finding,
+            subgroup=best.where,
+            strength=best.strength,
+            p_value=best.p_value,
+        ),
+        tries + 1,
+    )
+
+
+def _p_value(auc: float, label: NDArray[np.float64]) -> float:
+    """Of an AUC by chance, of the rarest class against the others: Mann and Whitney's test."""
+    _, counts = np.unique(label, return_counts=True)
+    fewer = int(counts.min())
+    others = len(label) - fewer
+    std = np.sqrt((len(label) + 1) / (12 * fewer * others))
+    return float(stats.norm.sf((auc - 0.5) / std))
+
+
+def _made_up(frame: pd.DataFrame, columns: Sequence[Column], tasks: Sequence[Task]) -> list[Leak]:
+    """Labels that two columns make up, the other labels among them."""
+    features = {column.name: column.numbers for column in columns if column.numbers is not None}
+    amounts = {task.name: _amount(frame, task) for task in tasks if not task.is_text}
+    leaks: dict[tuple[str, str, frozenset[str]], Leak] = {}
+    for name, target in amounts.items():
+        others = {other: amount for other, amount in amounts.items() if other != name}
+        for pair in find_pairs(target, features, others):
+            leak = Leak(
+                pair.first,
+                name,
+                f"together make {name} up (R² {pair.score:.3f} of their {pair.how})",
+                score=pair.score,
+                other=pair.second,
+                with_label=pair.is_label,
+                strength=pair.score,
+            )
+            # What a column and two labels have to do with each other is one relation.
+            of = frozenset([pair.second, name]) if pair.is_label else frozenset([name])
+            leaks.setdefault((pair.first, "" if pair.is_label else pair.second, of), leak)
+    return list(leaks.values())
+
+
+def _amount(frame: pd.DataFrame, task: Task) -> NDArray[np.float64]:
+    """The number that a label is made of."""
+    amount = numbers(frame[task.column])
+    if task.divide_by is None:
+        return amount
+    divisor = numbers(frame[task.divide_by])
+    return amount / np.where(divisor > 0, divisor, np.nan)
 
 
 def _ordered(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -203,7 +264,7 @@ def _score(task: Task, targets: NDArray[np.float64], predicted: NDArray[np.float
 def _linear_score(values: NDArray[np.float64], label: NDArray[np.float64]) -> float:
     """R² of a straight line, if there are values in nearly all rows."""
     known = np.isfinite(values)
-    if known.mean() < 1 - _SUBGROUP_SHARE or values[known].std() == 0 or label[known].std() == 0:
+    if known.mean() < _KNOWN_NUMBERS or values[known].std() == 0 or label[known].std() == 0:
         return 0.0
     return float(np.corrcoef(values[known], label[known])[0, 1] ** 2)
 
@@ -232,42 +293,3 @@ def _means_by_value(
     # One row of the mean of all, so that a value that was seen once is no certainty.
     means = (sums + targets.mean(axis=0)) / (counts + 1)
     return means[test]
-
-
-def _subgroups(
-    column: _Column, codes: NDArray[np.int64]
-) -> Iterator[tuple[str, NDArray[np.bool_]]]:
-    """The values that many rows have, a missing one among them.
-
-    Not ranges of numbers: at the end of a good feature's range the label often does not vary.
-    """
-    counts = np.bincount(codes, minlength=len(column.distinct))
-    # That a value is missing tells something in few rows, too: cancelled flights have no plane.
-    share = np.where(column.is_missing, 0, _SUBGROUP_SHARE * len(codes))
-    many = (counts >= np.maximum(share, _MIN_ROWS)) & (counts < len(codes))
-    for code in np.flatnonzero(many):
-        value = column.distinct[code]
-        if column.is_missing[code]:
-            what = "missing"
-        else:
-            what = f"= {value:g}" if column.is_number else f"= {shown(value)}"
-        yield f"{brief(column.name)} {what}", codes == code
-
-
-def _hardly_varies(label: NDArray[np.float64], rows: NDArray[np.bool_], task: Task) -> str | None:
-    if task.kind == "regression":
-        if rows.mean() >= _SUBGROUP_SHARE and label[rows].var() < _LITTLE_VARIANCE * label.var():
-            return f"{task.name} hardly varies"
-        return None
-    targets = [1] if task.kind == "binary" else range(task.units)
-    for target in targets:
-        everywhere, here = np.mean(label == target), np.mean(label[rows] == target)
-        never = here < _RARE and everywhere >= max(_RARE_EVERYWHERE, _EXPECTED_ROWS / rows.sum())
-        others = 1 - everywhere
-        always = here > 1 - _RARE and others >= max(_RARE_EVERYWHERE, _EXPECTED_ROWS / rows.sum())
-        shares = f"in {here:.2%} of these rows, in {everywhere:.0%} of all"
-        if task.kind == "binary" and (never or always):
-            return f"{task.name} is 1 {shares}"
-        if task.classes and always:
-            return f"{task.name} is {shown(task.classes[target])} {shares}"
-    return None

@@ -3,10 +3,10 @@
 A label of two values is binary, texts are classes, and numbers of many values an amount. Whole
 numbers of few values (see `pcgrad_tfx.inspection.column_kinds`) are:
 
-- an amount if they have an order, which grades, counts and ratings have: more than five different
-  numbers, of which at least half of those between the lowest and the highest one; or three to five
-  in a row in a column that is called so (rating, stars, grade …);
-- classes otherwise: three to five codes, or more with large gaps.
+- an amount if they have an order, which grades, counts and ratings have: more than ten different
+  numbers; more than five, of which at least half of those between the lowest and the highest one;
+  or three to five in a row in a column that is called so (rating, stars, grade …);
+- classes otherwise: three to five codes, or up to ten with large gaps.
 
 Classes have no order: to take a 9 for a 10 would be as wrong as to take a 0 for it.
 """
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -34,7 +34,12 @@ from pcgrad_tfx.data.row_checks import MISSING_TEXTS, number_fault
 from pcgrad_tfx.data.row_sample import RowSample
 from pcgrad_tfx.data.truth_values import truth_value
 from pcgrad_tfx.errors import DataError, brief_list, shown
-from pcgrad_tfx.inspection.column_kinds import ColumnKind, column_kinds, missing_texts
+from pcgrad_tfx.inspection.column_kinds import (
+    ColumnKind,
+    column_kinds,
+    date_formats,
+    missing_texts,
+)
 from pcgrad_tfx.inspection.completion import (
     MAX_CLASSES,
     complete_features,
@@ -42,8 +47,14 @@ from pcgrad_tfx.inspection.completion import (
     find_classes,
     seem_missing,
 )
-from pcgrad_tfx.inspection.label_values import columns_with_texts, label_values, value_names
+from pcgrad_tfx.inspection.label_values import (
+    columns_with_texts,
+    is_ordinal,
+    label_values,
+    value_names,
+)
 from pcgrad_tfx.inspection.leakage import Leak, find_leaks
+from pcgrad_tfx.inspection.split_proposal import SplitProposal, propose_splits
 
 # How many columns are named that could be labels, if none is.
 _CANDIDATES = 6
@@ -51,11 +62,6 @@ _LABEL_NAME = re.compile(r"^(y|label|target|class|outcome|response|score|price)"
 
 # Of the train split.
 _SHARE_OF_ROWS = 0.8
-
-_MAX_CODES = 5
-_ORDINAL_NAME = re.compile(
-    r"(^|[^a-z])(rating|stars?|score|grade|quality|level|severity|count)($|[^a-z])", re.IGNORECASE
-)
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,7 @@ class Proposal:
         mistakes: By column: texts among numbers that are taken for missing, but for those that
             people write for it, as a remark.
         repeated_headers: How many further rows are left out, because they repeat the header.
+        splits: How the rows could be split.
     """
 
     rows: int
@@ -95,6 +102,7 @@ class Proposal:
     dialect: Dialect = PLAIN
     mistakes: Mapping[str, str] = field(default_factory=dict)
     repeated_headers: int = 0
+    splits: SplitProposal = field(default_factory=SplitProposal)
 
 
 def propose(
@@ -141,10 +149,23 @@ def propose(
     for label in labels:
         is_text = label in texts
         tasks.append(_task(kinds[label], frame[label], values[label], is_text, _names(tasks)))
-    features = complete_features(Features.model_construct(), tasks, kinds)
+    splits = SplitProposal()
+    if not files.splits:
+        is_whole = len(frame) == sample.rows
+        splits = propose_splits(frame, kinds, labels, texts, is_whole=is_whole)
+    no_features = {*labels, *splits.splitting.no_features}
+    dates = date_formats(frame, [kind for n, kind in kinds.items() if n not in no_features])
+    features = complete_features(Features.model_construct(dates=dates), tasks, kinds, no_features)
     # The sample may lack the one word that makes a column text.
     required, numeric = required_columns(features, tasks)
-    check_data(files, required=required, numeric=numeric, missing=missing, dialect=dialect)
+    check_data(
+        files,
+        required=required,
+        numeric=numeric,
+        missing=missing,
+        dialect=dialect,
+        splitting=splits.splitting,
+    )
     used = {*features.columns, *labels}
     computed = label_values(frame, tasks, texts | columns_with_texts(values))
     return Proposal(
@@ -162,10 +183,16 @@ def propose(
         ),
         no_classes={name: seem_missing(values.get(name, frame[name].unique())) for name in texts},
         features=features,
-        left_out={name: _reason(kind) for name, kind in kinds.items() if name not in used},
+        left_out={
+            name: "the rows are split by it"
+            if name in splits.splitting.no_features
+            else _reason(kind)
+            for name, kind in kinds.items()
+            if name not in used
+        },
         leaks=tuple(find_leaks(frame, computed, features, tasks)),
         training=with_choices(
-            Training(), round(_SHARE_OF_ROWS * sample.rows), len(features.columns)
+            Training(), round(_SHARE_OF_ROWS * sample.rows), len(features.transformed_names)
         ),
         dialect=dialect,
         mistakes={
@@ -174,6 +201,7 @@ def propose(
             if kind.kind == "mixed" and not {*kind.missing_texts} <= {*MISSING_TEXTS}
         },
         repeated_headers=summary.repeated_headers,
+        splits=splits,
     )
 
 
@@ -233,25 +261,6 @@ def _task(
         )
     classes = find_classes(kind.name, values, is_text)
     return Task(kind="multiclass", classes=classes, **common)
-
-
-def is_ordinal(column: str, values: Iterable[str]) -> bool:
-    """Whether a column's few values are numbers that have an order; see the module.
-
-    Args:
-        column: The column's name.
-        values: Its different values; the empty one does not count.
-    """
-    known = [value for value in values if value]
-    if any(map(number_fault, known)):
-        return False
-    numbers = {float(value) for value in known}
-    if len(numbers) < 3 or any(number % 1 for number in numbers):
-        return False
-    between = max(numbers) - min(numbers) + 1
-    if len(numbers) > _MAX_CODES:
-        return between <= 2 * len(numbers)
-    return between == len(numbers) and _ORDINAL_NAME.search(column) is not None
 
 
 def _positive(names: Collection[str], column: pd.Series) -> str:

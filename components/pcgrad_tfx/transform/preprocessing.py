@@ -17,6 +17,7 @@ import tensorflow_transform as tft
 from pcgrad_tfx.config.features import Features, check_features, transformed_name
 from pcgrad_tfx.config.tasks import parse_tasks
 from pcgrad_tfx.data.labels import RawColumn, label, numbers, texts, weight
+from pcgrad_tfx.transform.dates import date_parts
 from pcgrad_tfx.transform.vocabularies import look_up, read_vocabularies
 
 _QUANTILE_EPSILON = 0.01
@@ -37,11 +38,11 @@ def preprocessing_fn(
             Further keys only make TFX's cache depend on them.
 
     Returns:
-        For each feature `transformed_name(column)`: numeric float32 [N] with mean 0 and variance
-        1, 0 where missing; categorical int64 [N], 0 where missing; bucketized int64 [N], the
-        median's bucket where missing. For each task its `label_key`, `label_dtype` [N], 0 where
-        missing, and its `mask_key`, float32 [N], 1 where there is a label; if it has a `weight`,
-        its `weight_key`, float32 [N], 0 where there is no label or no weight.
+        For each of `Features.transformed_names`: numeric, and the parts of dates, float32 [N] with
+        mean 0 and variance 1, 0 where missing; categorical int64 [N], 0 where missing; bucketized
+        int64 [N], the median's bucket where missing. For each task its `label_key`, `label_dtype`
+        [N], 0 where missing, and its `mask_key`, float32 [N], 1 where there is a label; if it has a
+        `weight`, its `weight_key`, float32 [N], 0 where there is no label or no weight.
 
     Raises:
         ValueError: If a task or feature is wrong, or a column is absent or of an unfit type.
@@ -82,13 +83,16 @@ def embedding_sizes(features: Features, tft_output: tft.TFTransformOutput) -> di
 
 
 def _scale(inputs: Mapping[str, RawColumn], features: Features) -> dict[str, tf.Tensor]:
-    """float32 [N] of mean 0 and variance 1 for each numeric column."""
-    columns = features.numeric
-    if not columns:
+    """float32 [N] of mean 0 and variance 1 for each numeric column and part of a date."""
+    raw = {column: numbers(inputs, column) for column in features.numeric}
+    for column, written in features.dates.items():
+        parts = date_parts(inputs, column, written)
+        raw |= {f"{column}_{part}": values for part, values in parts.items()}
+    if not raw:
         return {}
     # Together: each column would add some 26 steps to the Beam pipeline, and with hundreds these
     # would take longer than the data do.
-    values = tf.stack([numbers(inputs, column) for column in columns], axis=1)
+    values = tf.stack(list(raw.values()), axis=1)
     # Neither counts what is not finite; where there is nothing else, they are not finite.
     mean = tft.mean(values, reduce_instance_dims=False)
     std = tf.sqrt(tft.var(values, reduce_instance_dims=False))
@@ -98,7 +102,7 @@ def _scale(inputs: Mapping[str, RawColumn], features: Features) -> dict[str, tf.
     # here, but that of a request, which could make the network overflow.
     scaled = tf.clip_by_value(scaled, -_FARTHEST, _FARTHEST)
     scaled = tf.cast(tf.where(valid, scaled, 0.0), tf.float32)
-    return dict(zip(columns, tf.unstack(scaled, num=len(columns), axis=1), strict=True))
+    return dict(zip(raw, tf.unstack(scaled, num=len(raw), axis=1), strict=True))
 
 
 def _look_up(inputs: Mapping[str, RawColumn], features: Features) -> dict[str, tf.Tensor]:

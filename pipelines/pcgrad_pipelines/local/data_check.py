@@ -41,6 +41,7 @@ def check_config_data(config: PipelineConfig, source: str) -> CheckedData:
         features=config.features,
         missing=config.data.missing,
         dialect=config.data.dialect,
+        splitting=config.data.splitting,
         slices=config.evaluation.slices,
     )
     complete = config.model_copy(update={"tasks": found.tasks, "features": found.features})

@@ -15,8 +15,10 @@ from pcgrad_pipelines.config import ConfigError, load_config
 from pcgrad_tfx.config.dialect import Dialect
 from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.config.training_config import Training
-from pcgrad_tfx.errors import brief, shown
+from pcgrad_tfx.errors import brief, brief_list, shown
+from pcgrad_tfx.inspection.leakage import MOST_LEAKS, Leak
 from pcgrad_tfx.inspection.proposal import Proposal, propose
+from pcgrad_tfx.inspection.split_proposal import SplitProposal
 
 _WIDTH = 100
 _NO_TASK = """\
@@ -86,6 +88,7 @@ def toml_text(proposal: Proposal, name: str, location: str) -> str:
     if proposal.missing:
         _comment(data, "Texts that seem to stand for a missing value.")
         data.add("missing", _array(proposal.missing))
+    _add_splits(data, proposal.splits)
     document.add("data", data)
     if proposal.tasks:
         document.add("tasks", _tasks(proposal.tasks, proposal))
@@ -123,6 +126,17 @@ def _dialect_items(dialect: Dialect) -> dict[str, Item]:
         key: tomlkit.item(list(value) if isinstance(value, tuple) else value)
         for key, value in dialect.model_dump(exclude_defaults=True).items()
     }
+
+
+def _add_splits(data: Table, splits: SplitProposal) -> None:
+    """Writes by which group rows are split, and what else may be right as comments."""
+    if splits.splitting.group:
+        _comment(data, "All rows of one come into the same split: the test is about new ones.")
+        data.add("group", tomlkit.string(splits.splitting.group).comment(splits.why))
+    for one in splits.suggestions:
+        column = tomlkit.string(one.column).as_string()
+        instead = ", in the place of `group`" if splits.splitting.group else ""
+        _comment(data, f"{one.key} = {column}  # {one.why}{instead}")
 
 
 def _comment(container: tomlkit.TOMLDocument | Table, text: str) -> None:
@@ -181,6 +195,9 @@ def _features(proposal: Proposal) -> Table:
     table.add("categorical", _array(proposal.features.categorical))
     if proposal.leaks:
         _comment(table, "To leave one of these out: remove it above, and say why below.")
+    if proposal.features.dates:
+        dates = {name: tomlkit.string(how) for name, how in proposal.features.dates.items()}
+        table.add("dates", dates)
     if proposal.left_out:
         table.add("exclude", {k: tomlkit.string(v) for k, v in proposal.left_out.items()})
     return table
@@ -225,14 +242,16 @@ def _summary(proposal: Proposal, file: Path, data: str) -> Iterator[str]:
         if no_classes := _no_classes(task, proposal):
             yield f"    {no_classes[0].lower()}{no_classes[1:]}"
     yield f"  {len(features.numeric)} numeric and {len(features.categorical)} categorical features"
+    if features.dates:
+        yield f"  dates, of which the parts are features: {brief_list(features.dates)}"
     for name, reason in proposal.left_out.items():
         yield f"  no feature: {shown(name)} ({reason})"
     for line in _reading(proposal):
         yield f"  {line}"
     if proposal.missing:
         yield f"  taken for missing values: {', '.join(map(repr, proposal.missing))}"
-    for leak in proposal.leaks:
-        yield f"  possible leak: {leak}"
+    for line in (*_splits(proposal.splits), *_leaks(proposal.leaks)):
+        yield f"  {line}"
     if len(proposal.tasks) == 1:
         yield "  one task has nothing to conflict with: for a comparison add another [[tasks]]"
     yield f"Wrote {file}. Read it, change what is wrong, then:"
@@ -250,6 +269,20 @@ def _summary(proposal: Proposal, file: Path, data: str) -> Iterator[str]:
             "  name in it what is to be predicted, or delete it and have it written again, say with"
             f" {named}"
         )
+
+
+def _splits(splits: SplitProposal) -> Iterator[str]:
+    if group := splits.splitting.group:
+        yield f"all rows of one {brief(group)} come into the same split ({splits.why})"
+    for one in splits.suggestions:
+        yield f"perhaps {one.key} = {shown(one.column)} under [data], {one.why}"
+
+
+def _leaks(leaks: Sequence[Leak]) -> Iterator[str]:
+    for leak in leaks[:MOST_LEAKS]:
+        yield f"possible leak: {leak}"
+    if more := len(leaks[MOST_LEAKS:]):
+        yield f"possible leaks: {more} weaker ones are in the file"
 
 
 def _reading(proposal: Proposal) -> Iterator[str]:

@@ -56,12 +56,40 @@ def test_the_proposal_is_what_a_run_reads(houses, capsys):
     assert config.data.missing == ("NA",)
     assert config.features.numeric == ("area", "agent fee")
     assert config.features.categorical == ("district", "rooms")
-    assert set(config.features.exclude) == {"id", "built", "country"}
+    assert config.features.dates == {"built": "iso"}
+    assert set(config.features.exclude) == {"id", "country"}
     assert check_config_data(config, str(file)).config == config
     printed = capsys.readouterr().out
     assert "'agent fee' alone predicts price almost perfectly" in printed
     assert "--config houses.toml --output houses --compare" in printed
     assert "# Possible leak: 'agent fee' alone predicts price" in file.read_text()
+
+
+def test_groups_and_times_are_proposed_with_the_reason(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    lines = ["subject#,visit,width,score"]
+    lines += [
+        f"{i * 7 % 61},2013-{1 + i // 60:02}-{1 + i % 28:02},{i * 37 % 101},{i * 53 % 89 / 7:.2f}"
+        for i in range(600)
+    ]
+    (tmp_path / "visits.csv").write_text("\n".join([*lines, ""]))
+    file = init_config("visits.csv", None, ["score"])
+    config = load_config(file)
+    assert config.data.group == "subject#"
+    assert config.features.columns == ("width", "visit")
+    assert config.features.exclude["subject#"] == "the rows are split by it"
+    text, printed = file.read_text(), capsys.readouterr().out
+    assert 'group = "subject#" # rows of one are alike: 61 values in 600 rows\n' in text
+    later = "if predictions are wanted for later rows than these"
+    assert f'# time = "visit"  # {later}, in the place of `group`\n' in text
+    assert "  all rows of one subject# come into the same split (rows of one are alike" in printed
+    assert f"  perhaps time = 'visit' under [data], {later}\n" in printed
+    found = check_config_data(config, str(file))
+    assert any(one.startswith("rows, split by subject#: train ") for one in found.remarks)
+    # The other way: what is a comment can be a key.
+    other = text.replace("group =", "# group =").replace("# time =", "time =")
+    file.write_text(other)
+    assert check_config_data(load_config(file), str(file)).config.data.time == "visit"
 
 
 def test_without_labels_tasks_are_proposed_but_not_chosen(houses, capsys):

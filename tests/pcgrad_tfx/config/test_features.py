@@ -43,6 +43,11 @@ def test_transformed_names_differ_from_the_columns():
         ({"bucketized": {"a": 1}}, r"bucketized\.a"),
         ({"numeric": ("a",), "vocabulary_size": 0}, "vocabulary_size"),
         ({"numeric": ("a",), "oov_buckets": 0}, "oov_buckets"),
+        ({"dates": {"a": "%Y-%j"}}, "%j is not known"),
+        ({"dates": {"a": "%d.%m"}}, "needs a year and a month"),
+        ({"dates": {"a": "day"}}, "needs a year and a month"),
+        ({"dates": {"a": "%Y %m %Y"}}, "once each"),
+        ({"numeric": ("a",), "dates": {"a": "iso"}}, "listed twice"),
         ({"numerical": ("a",)}, "numerical"),
     ],
 )

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from pcgrad_tfx.inspection.column_kinds import column_kinds, missing_texts
+from pcgrad_tfx.inspection.column_kinds import column_kinds, date_formats, missing_texts
 
 ROWS = 400
 
@@ -42,8 +42,12 @@ KINDS = {
     "German days": ([f"{1 + i % 28}.1.2013" for i in range(ROWS)], "date"),
     "American days and times": ([f"1/{1 + i % 28}/13 10:00 PM" for i in range(ROWS)], "date"),
     "written months": ([f"{1 + i % 28} Jan 2013" for i in range(ROWS)], "date"),
+    "sentences that repeat": (
+        [f"Room {i % 9} was quiet and clean." for i in range(ROWS)],
+        "categorical",
+    ),
     "names of rows": ([f"row {i}" for i in range(ROWS)], "identifier"),
-    "free text": ([f"{i} words that nobody repeats" for i in range(ROWS)], "identifier"),
+    "free text": ([f"{i} words that nobody repeats" for i in range(ROWS)], "free text"),
     "row numbers": (map(str, range(ROWS)), "identifier"),
     "numbers with a word": ([*map(str, range(300)), "NA"], "mixed"),
     "numbers with a typing error": ([*map(str, range(300)), "12O"], "mixed"),
@@ -75,6 +79,25 @@ def test_seconds_since_1970_are_a_date_if_they_are_called_so(unit):
     assert kind_of(seconds, "trip_start_timestamp").kind == "date"
     assert kind_of(seconds, "population").kind == "numeric"
     assert kind_of([str(i) for i in range(500, 900, 2)], "travel_time").kind == "numeric"
+
+
+@pytest.mark.parametrize(
+    ("values", "written"),
+    [
+        (["2013-01-31", "2013-02-28 10:00"], "iso"),
+        (["31.1.2013", "1.2.2013"], "%d.%m.%Y"),
+        (["1/31/13 10:00 PM", ""], "%m/%d/%y %I:%M %p"),
+        (["1/2/2013", "2/3/2013"], None),  # the day, or the month first
+        (["31.1.2013", "2013-01-31"], None),
+        (["10:00:00", "11:00:00"], None),
+        (["1356998400", "1456998400"], "seconds"),
+        (["1356998400000", "1456998400000"], "milliseconds"),
+    ],
+)
+def test_how_dates_are_written(values, written):
+    frame = pd.DataFrame({"date": values * 20, "other": "x"}, dtype=str)
+    found = date_formats(frame, column_kinds(frame).values())
+    assert found == ({} if written is None else {"date": written})
 
 
 def test_text_columns_are_texts_whatever_they_look_like():

@@ -148,10 +148,10 @@ def test_from_how_many_rows_on_is_what_the_guide_says(random):
         flat = np.arange(ROWS) < rows
         frame = table(sold=np.where(flat, 1, sold), price=np.where(flat, 9, price), color=color)
         leaks = leaks_of(frame, Features(categorical=("color",)), [BINARY, AMOUNT])
-        return [leak.task for leak in leaks]
+        return sorted(leak.task for leak in leaks)
 
     share = ROWS * percent // 100
-    assert reported(share, "x") == reported(share, "") == ["sold", "price"]
+    assert reported(share, "x") == reported(share, "") == ["price", "sold"]
     assert reported(share - 1, "x") == []
     assert reported(missing, "") == ["sold"]
     assert reported(missing - 1, "") == []

@@ -10,7 +10,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pcgrad_tfx.config.features import Features
+from pcgrad_tfx.config.features import DATE_PARTS, Features
 from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.data.labels import numbers
 from pcgrad_tfx.transform.preprocessing import embedding_sizes, preprocessing_fn
@@ -78,6 +78,19 @@ def test_column_that_is_constant_or_empty_in_training_gives_0(transformed):
     assert outputs["empty_xf"] == 0
 
 
+def test_parts_of_a_date_are_numbers(transformed):
+    names = [f"when_{part}_xf" for part in DATE_PARTS]
+    for name in names:
+        values = [row[name] for row in transformed.training_rows[:24]]
+        assert np.mean(values) == pytest.approx(0, abs=1e-6)
+        assert np.std(values) == pytest.approx(0 if "year" in name else 1, abs=1e-5)
+    rows = [{"when": ["2013-04-01T14:00:00+02:00"]}, {}, {"when": [""]}, {"when": ["soon"]}]
+    outputs = transformed.serve_features(rows)
+    for name, like in (("when_hour_sin_xf", 12), ("when_month_cos_xf", 3)):
+        assert outputs[name][0] == pytest.approx(transformed.training_rows[like][name], abs=1e-6)
+    assert all(outputs[name][1:].tolist() == [0, 0, 0] for name in names)
+
+
 def test_category_ids(transformed):
     rows = [{"company": [name]} for name in ("Blue", "Red", "Top", "Rare", "Unseen")]
     missing, blue, red, top, rare, unseen = transformed.serve_features([{}, *rows])["company_xf"]
@@ -123,7 +136,7 @@ def test_missing_value_is_in_the_medians_bucket_also_where_values_repeat(transfo
 
 def test_features_do_not_need_label_columns(transformed):
     outputs = transformed.serve_features(TRAINING_ROWS)
-    assert set(outputs) == {f"{column}_xf" for column in FEATURES.columns}
+    assert set(outputs) == set(FEATURES.transformed_names)
     everything = transformed.serve_all(TRAINING_ROWS)
     for name, value in outputs.items():
         np.testing.assert_array_equal(value, everything[name])
@@ -156,6 +169,7 @@ any_row = st.fixed_dictionaries(
         "never": optional(any_text),
         "hour": optional(any_int),
         "zeros": optional(any_float),
+        "when": optional(st.one_of(any_text, st.datetimes().map(str))),
     }
 )
 

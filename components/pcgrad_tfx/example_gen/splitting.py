@@ -1,0 +1,114 @@
+"""Splits rows: by TFX where a hash of the row or of its group decides, else by steps of our own."""
+
+from __future__ import annotations
+
+import bisect
+import hashlib
+import math
+from array import array
+from collections.abc import Iterable, Mapping
+
+import apache_beam as beam
+import numpy as np
+import tensorflow as tf
+from tfx import v1 as tfx
+
+from pcgrad_tfx.config.splitting import Splitting
+from pcgrad_tfx.data.split_checks import SPLITS, TimeBounds
+
+
+def output_config(splitting: Splitting) -> tfx.proto.Output:
+    """TFX's words for the splits: their names and sizes, and the group if there is one."""
+    return tfx.proto.Output(
+        split_config=tfx.proto.SplitConfig(
+            splits=[
+                tfx.proto.SplitConfig.Split(name=name, hash_buckets=buckets)
+                for name, buckets in zip(SPLITS, splitting.splits.buckets, strict=True)
+            ],
+            partition_feature_name=splitting.group,
+        )
+    )
+
+
+def split_by_time(rows: beam.PCollection, bounds: TimeBounds) -> dict[str, beam.PCollection]:
+    """The rows by split; those in a gap are left out."""
+    *splits, _ = rows | "SplitByTime" >> beam.Partition(_at_time, len(SPLITS) + 1, bounds)
+    return dict(zip(SPLITS, splits, strict=True))
+
+
+def split_by_stratum(rows: beam.PCollection, splitting: Splitting) -> dict[str, beam.PCollection]:
+    """The rows by split, with the same shares in each stratum.
+
+    The rows of a stratum are ordered by a hash of theirs. Equal rows stay together.
+    """
+    placed = rows | "Strata" >> beam.Map(_stratum_and_hash, splitting.stratify)
+    bounds = placed | "Bounds" >> beam.CombinePerKey(_HashBounds(splitting.splits.buckets))
+    splits = rows | "SplitByStratum" >> beam.Partition(
+        _in_stratum, len(SPLITS), splitting.stratify, beam.pvalue.AsDict(bounds)
+    )
+    return dict(zip(SPLITS, splits, strict=True))
+
+
+def _at_time(row: tf.train.Example, _: int, bounds: TimeBounds) -> int:
+    feature = row.features.feature[bounds.column]
+    value = getattr(feature, feature.WhichOneof("kind")).value[0]
+    return bounds.place(
+        value.decode("utf-8", "replace") if isinstance(value, bytes) else repr(value)
+    )
+
+
+def _in_stratum(
+    row: tf.train.Example,
+    _: int,
+    columns: Iterable[str],
+    bounds: Mapping[bytes, tuple[float, float]],
+) -> int:
+    stratum, hashed = _stratum_and_hash(row, columns)
+    return bisect.bisect(bounds[stratum], hashed)
+
+
+def _stratum_and_hash(row: tf.train.Example, columns: Iterable[str]) -> tuple[bytes, int]:
+    features = row.features.feature
+    values = [
+        features[name].SerializeToString(deterministic=True) if name in features else b""
+        for name in columns
+    ]
+    # Their lengths keep the values apart.
+    stratum = b"".join(len(value).to_bytes(8, "big") + value for value in values)
+    digest = hashlib.sha256(row.SerializeToString(deterministic=True)).digest()
+    return stratum, int.from_bytes(digest[:8], "big")
+
+
+class _HashBounds(beam.CombineFn):
+    """The hashes at which eval and test begin, of those of a stratum's rows.
+
+    Args:
+        buckets: The sizes of train, eval and test.
+    """
+
+    def __init__(self, buckets: tuple[int, int, int]) -> None:
+        self._buckets = buckets
+
+    def create_accumulator(self) -> array[int]:
+        return array("Q")
+
+    def add_input(self, hashes: array[int], value: int) -> array[int]:
+        hashes.append(value)
+        return hashes
+
+    def merge_accumulators(self, parts: Iterable[array[int]]) -> array[int]:
+        merged = array("Q")
+        for part in parts:
+            merged.extend(part)
+        return merged
+
+    def extract_output(self, hashes: array[int]) -> tuple[float, float]:
+        rows = len(hashes)
+        if rows < len(SPLITS):
+            return math.inf, math.inf
+        ordered = np.sort(np.frombuffer(hashes, np.uint64))
+        ends = np.cumsum(self._buckets) / sum(self._buckets) * rows
+        # Each split has a row.
+        first = min(max(round(ends[0]), 1), rows - 2)
+        second = min(max(round(ends[1]), first + 1), rows - 1)
+        return int(ordered[first]), int(ordered[second])

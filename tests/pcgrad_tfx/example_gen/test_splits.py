@@ -1,0 +1,140 @@
+"""Splits by group, time and stratum, from every format of data."""
+
+import collections
+import random
+
+import apache_beam as beam
+import pandas as pd
+import pytest
+import tensorflow as tf
+from tfx import v1 as tfx
+
+from example_gen_runs import SPLITS, examples, generate
+from pcgrad_tfx.config.splitting import Splitting
+from pcgrad_tfx.data.csv_checks import check_csv
+from pcgrad_tfx.errors import DataError
+from pcgrad_tfx.example_gen import checked_example_gen, csv_example_gen, import_example_gen
+from pcgrad_tfx.example_gen.splitting import split_by_time
+from transform_runs import to_example
+
+NUMBER_OF_ROWS = 600
+PATTERNS = {"csv": "*.csv", "parquet": "*.parquet", "tfrecord": "*.tfrecord"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The same rows in three formats."""
+    folder = tmp_path_factory.mktemp("data")
+    draw = random.Random(0)
+    frame = pd.DataFrame(
+        {
+            "row": range(NUMBER_OF_ROWS),
+            "patient": [draw.randrange(50) for _ in range(NUMBER_OF_ROWS)],
+            "date": [
+                f"2013-{draw.randint(1, 12):02}-{draw.randint(1, 28):02}"
+                for _ in range(NUMBER_OF_ROWS)
+            ],
+            "outcome": ["rare" if row % 100 == 0 else "often" for row in range(NUMBER_OF_ROWS)],
+        }
+    )
+    frame.to_csv(folder / "a.csv", index=False)
+    frame.to_parquet(folder / "a.parquet")
+    with tf.io.TFRecordWriter(str(folder / "a.tfrecord")) as writer:
+        for row in frame.to_dict("records"):
+            writer.write(to_example({name: [value] for name, value in row.items()}))
+    return folder
+
+
+def split(folder, output, form, splitting):
+    """By split, its rows as (row, patient, date, outcome)."""
+    module = import_example_gen if form == "tfrecord" else csv_example_gen
+    kind = module.ImportExampleGen if form == "tfrecord" else module.CsvExampleGen
+    inputs = tfx.proto.Input(splits=[tfx.proto.Input.Split(name="all", pattern=PATTERNS[form])])
+    component = kind(str(folder), input_config=inputs, splitting=splitting)
+    generate(module.Executor, component, output)
+    return {name: [*map(values, examples(output, name))] for name in SPLITS}
+
+
+def values(row):
+    features = row.features.feature
+    numbers = [features[name].int64_list.value[0] for name in ("row", "patient")]
+    texts = [features[name].bytes_list.value[0].decode() for name in ("date", "outcome")]
+    return (*numbers, *texts)
+
+
+def column(found, place):
+    return {name: [row[place] for row in rows] for name, rows in found.items()}
+
+
+@pytest.mark.parametrize("form", PATTERNS)
+def test_a_group_is_in_one_split(folder, tmp_path, form):
+    splitting = Splitting(group="patient")
+    found = split(folder, tmp_path / "out", form, splitting)
+    patients = column(found, 1)
+    places = collections.Counter(one for name in SPLITS for one in set(patients[name]))
+    assert set(places.values()) == {1}
+    assert len(places) == 50
+    expected = check_csv(str(folder), "*.csv", splitting=splitting).splits
+    assert {name: len(rows) for name, rows in found.items()} == expected.rows
+    assert {name: len(set(one)) for name, one in patients.items()} == expected.groups
+
+
+@pytest.mark.parametrize("form", PATTERNS)
+def test_the_future_is_held_out_and_a_gap_is_in_no_split(folder, tmp_path, form):
+    splitting = Splitting(time="date", gap=7)
+    found = split(folder, tmp_path / "out", form, splitting)
+    dates = {name: pd.to_datetime(one) for name, one in column(found, 2).items()}
+    week = pd.Timedelta(days=7)
+    assert dates["train"].max() + week < dates["eval"].min()
+    assert dates["eval"].max() + week < dates["test"].min()
+    expected = check_csv(str(folder), "*.csv", splitting=splitting).splits
+    assert {name: len(rows) for name, rows in found.items()} == expected.rows
+    assert 0 < expected.left_out == NUMBER_OF_ROWS - sum(expected.rows.values())
+
+
+@pytest.mark.parametrize("form", ["csv", "tfrecord"])
+def test_each_class_has_its_share(folder, tmp_path, form):
+    found = split(folder, tmp_path / "out", form, Splitting(stratify="outcome"))
+    counts = {name: collections.Counter(one) for name, one in column(found, 3).items()}
+    assert counts == {
+        "train": {"rare": 4, "often": 475},
+        "eval": {"rare": 1, "often": 60},
+        "test": {"rare": 1, "often": 59},
+    }
+    rows = sorted(row for one in column(found, 0).values() for row in one)
+    assert rows == list(range(NUMBER_OF_ROWS))
+
+
+def test_a_runner_that_loses_rows_is_found_beside_a_gap(folder, tmp_path, monkeypatch):
+    def lossy(rows, bounds):
+        return split_by_time(rows | "Lose" >> beam.Filter(lambda row: values(row)[0] != 5), bounds)
+
+    monkeypatch.setattr(checked_example_gen, "split_by_time", lossy)
+    with pytest.raises(DataError, match="loses or repeats data"):
+        split(folder, tmp_path / "out", "csv", Splitting(time="date", gap=7))
+
+
+def test_a_missing_group_stops_the_executor_before_it_writes(folder, tmp_path):
+    (tmp_path / "data").mkdir()
+    text = (folder / "a.csv").read_text() + "600,,2013-01-01,often\n"
+    (tmp_path / "data" / "a.csv").write_text(text)
+    with pytest.raises(DataError, match=r"a\.csv:602: column 'patient' \(`group`\)"):
+        split(tmp_path / "data", tmp_path / "out", "csv", Splitting(group="patient"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_another_way_to_split_misses_the_cache(folder):
+    def properties(splitting):
+        return csv_example_gen.CsvExampleGen(str(folder), splitting=splitting).exec_properties
+
+    ways = [
+        Splitting(),
+        Splitting(group="patient"),
+        Splitting(time="date"),
+        Splitting(time="date", gap=1),
+        Splitting(stratify="outcome"),
+        Splitting(stratify=["outcome", "patient"]),
+        Splitting(splits={"train": 2, "eval": 1, "test": 1}),
+    ]
+    assert len({str(sorted(properties(way).items())) for way in ways}) == len(ways)
+    assert properties(Splitting(time="date")) == properties(Splitting(time="date"))
