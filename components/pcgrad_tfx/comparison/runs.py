@@ -46,6 +46,7 @@ class Trainings:
     ) -> None:
         self._inputs = inputs
         self._train_files = train_files
+        self._eval_files = eval_files
         # What is trained is judged as it is trained, what is scored without the classes' weights.
         self._validation = inputs.data.batches(eval_files).cache()
         self._eval_split = inputs.data.with_factors({}).batches(eval_files).cache()
@@ -74,7 +75,8 @@ class Trainings:
         names = {task.name for task in tasks}
         ranges = {name: found for name, found in self._loss_ranges.items() if name in names}
         best = BestEpoch(model, ranges, self.config.patience, self.config.restore_best)
-        probe = None if candidate.task else self._inputs.conflict_probe(self._train_files)
+        files = (self._train_files, self._eval_files)
+        probe = None if candidate.task else self._inputs.conflict_probe(*files)
         measured = [probe] if probe else []
         try:
             model.fit(

@@ -1,6 +1,6 @@
 """What probes of a training found, as `pcgrad.keras.ConflictProbe` summarizes it.
 
-A probe takes the tasks' gradients at fixed weights, on training rows in chunks. Products of the
+A probe takes the tasks' gradients at fixed weights, on rows in chunks. Products of the
 gradients of different chunks are free of the rows' noise, so that the numbers are about the tasks'
 gradients and not about the size of a batch.
 """

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
+import tensorflow as tf
 import tensorflow_transform as tft
 
 from pcgrad.keras import ConflictProbe
@@ -23,6 +24,8 @@ _ROWS = 1024
 # Of which probes draw theirs.
 _PROBED_ROWS = 2**16
 _FEWEST_ROWS = 4
+# Of the eval split, to take them in the place of training rows: those of a whole probe.
+_ENOUGH_HELD_OUT = 2048
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,25 +64,40 @@ class TrainingInputs:
         return self.config.epochs
 
     def conflict_probe(
-        self, train_files: Sequence[str], log_dir: str | None = None
+        self, train_files: Sequence[str], eval_files: Sequence[str], log_dir: str | None = None
     ) -> ConflictProbe | None:
         """Measures what the tasks do to each other in a training; `None` if nothing is to be.
 
+        It takes rows of the eval split if there are 2,048, as a network that fits the noise of its
+        training rows has gradients on them that others would not give.
+
         Args:
             train_files: File patterns of the training split.
+            eval_files: Those of the eval split.
             log_dir: Where the probes are kept.
         """
         if not self.config.probes or len(self.config.tasks) < 2 or self.rows < _FEWEST_ROWS:
             return None
-        batches = self.data.epochs(train_files, self.config.seed, 0, 1)
-        # From all over the files, as rows that are no longer in a random order may be of a kind.
-        spread = batches.shard(math.ceil(self.rows / _PROBED_ROWS), 0)
+        batches = self._held_out(eval_files)
+        if batches is None:
+            # From all over the files, as rows that are not in a random order may be of a kind.
+            batches = self.data.epochs(train_files, self.config.seed, 0, 1)
+            batches = batches.shard(math.ceil(self.rows / _PROBED_ROWS), 0)
         return ConflictProbe(
-            spread,
+            batches,
             probes=self.config.probes,
             seed=self.config.seed,
             log_dir=log_dir,
         )
+
+    def _held_out(self, eval_files: Sequence[str]) -> tf.data.Dataset | None:
+        """The batches of the eval split, if it has enough rows."""
+        batches, rows = self.data.batches(eval_files), 0
+        for _, labels, *_ in batches:
+            rows += len(next(iter(labels.values())))
+            if rows >= _ENOUGH_HELD_OUT:
+                return batches
+        return None
 
 
 def read_inputs(

@@ -176,7 +176,7 @@ def _fit(
     with EpochLines(config.tasks, ranges, log_dir) as lines:
         if is_chief(strategy):
             settings = config.model_dump(mode="json")
-            probe = inputs.conflict_probe(fn_args.train_files, log_dir)
+            probe = inputs.conflict_probe(fn_args.train_files, fn_args.eval_files, log_dir)
             callbacks += [
                 *([probe] if probe else []),
                 lines,

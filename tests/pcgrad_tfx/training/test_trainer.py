@@ -12,6 +12,8 @@ from tfx import v1 as tfx
 import pcgrad_tfx.training.trainer
 from pcgrad_tfx.config import training_rule
 from pcgrad_tfx.config.tasks import Task
+from pcgrad_tfx.config.training_config import trainer_config as pcgrad_config
+from pcgrad_tfx.training import inputs
 from transform_runs import config_of, to_example
 from transformed import op_determinism
 from trips import (
@@ -52,6 +54,22 @@ def test_logs_and_metrics(trained):
     scalars = trained.scalars()
     assert scalars["train", "epoch_loss"] == scalars["validation", "epoch_loss"] == [0, 1]
     assert scalars[".", "cosine/big_tip/price"] == [0, 1]
+
+
+@pytest.mark.parametrize(("enough", "split"), [(10, "eval"), (len(ROWS["eval"]) + 1, "train")])
+def test_probes_take_rows_of_eval_where_there_are_enough(
+    transformed_data, monkeypatch, enough, split
+):
+    monkeypatch.setattr(inputs, "_ENOUGH_HELD_OUT", enough)
+    given = []
+    monkeypatch.setattr(inputs, "ConflictProbe", lambda batches, **_: given.append(batches))
+    files = map(transformed_data.files, ("train", "eval"))
+    config = pcgrad_config(trainer_config(probes=3))
+    found = inputs.read_inputs(config, transformed_data.output, transformed_data.files("train"))
+    found.conflict_probe(*files)
+    _, wanted = transformed_data.rows(split)
+    rows = np.concatenate([labels["price"] for _, labels, *_ in given[0]])
+    np.testing.assert_array_equal(np.sort(rows, axis=0), np.sort(wanted["price"], axis=0))
 
 
 def test_validation_is_that_of_the_served_answers(trained, transformed_data):
