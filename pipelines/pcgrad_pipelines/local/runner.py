@@ -127,6 +127,10 @@ def run(args: argparse.Namespace) -> int:
 
 def init(args: argparse.Namespace, data: str) -> int:
     """Writes a proposal for a configuration; options `config`, `verbose` and those of init."""
+    if args.sql is not None and not args.sql.strip():
+        raise ValueError("--sql is empty; pass a SELECT statement")
+    if args.sql and args.no_header:
+        raise ValueError("--no-header goes without --sql; write read_csv('a.csv', header = false)")
     if not args.verbose:
         warnings.simplefilter("ignore")
     from pcgrad_pipelines.local.init_config import init_config

@@ -133,6 +133,11 @@ def test_without_a_header_the_option_is_proposed(tmp_path, monkeypatch, capfd):
     assert check_config_data(config, "a.toml").config == config
     assert main(["--no-header"]) == FAILED
     assert "--no-header goes with --init" in capfd.readouterr().out
+    assert main(["--init", "a.data", "--label", "column_4", "--sql", " "]) == FAILED
+    assert "--sql is empty; pass a SELECT statement" in capfd.readouterr().out
+    query = "SELECT * FROM read_csv('a.data')"
+    assert main(["--init", "a.data", "--label", "a", "--no-header", "--sql", query]) == FAILED
+    assert "--no-header goes without --sql" in capfd.readouterr().out
 
 
 def test_a_label_that_the_first_line_names_is_proof_of_a_header(tmp_path):
