@@ -233,6 +233,14 @@ def frequent_label_is_a_little_more_frequent(draw):
 
 
 @_table
+def some_groups_all_have_what_nearly_all_have(draw):
+    """As newer houses all have central air."""
+    style = draw.choice(["old", "new", "rebuilt"], ROWS)
+    sold = np.where(style == "new", 1.0, draw.random(ROWS) < 0.92)
+    return LeakTable({"sold": sold, "style": style}, (SOLD,), (), ("style",))
+
+
+@_table
 def risk_is_lower_in_some_groups(draw):
     contract = draw.choice(["month", "year", "two years"], ROWS)
     share = pd.Series(contract).map({"month": 0.4, "year": 0.11, "two years": 0.03}).to_numpy()
