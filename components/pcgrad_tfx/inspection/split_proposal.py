@@ -29,7 +29,7 @@ _GROUPS_MEASURED_AGAIN = 0.95
 _SOME_TIMES = 100
 
 _MEASURED_AGAIN = re.compile(
-    r"(.*[^a-z])?(patient|subject|participant|respondent|person|user|customer|client|member"
+    r"(.*[^a-z])?(patient|subject|participant|respondent|individual|person|user|customer|client|member"
     r"|employee|worker|student|animal|player|athlete|driver|speaker|author|household|device"
     r"|machine|engine|vehicle|unit|session)s?[^a-z]*(id|no|nr|num|number|code|key)?[^a-z]*",
     re.IGNORECASE,

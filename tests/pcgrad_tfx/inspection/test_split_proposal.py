@@ -26,7 +26,7 @@ DAYS = [f"2013-{1 + row // 50:02}-{1 + row % 28:02}" for row in range(ROWS)]
 
 @pytest.mark.parametrize(
     "name",
-    ["subject#", "PatientID", "patient_id", "user", "Customer Id", "unit number", "vehicle_no"],
+    ["subject#", "PatientID", "user", "Customer Id", "unit number", "vehicle_no", "Individual ID"],
 )
 @pytest.mark.parametrize("text", ["{}", "p{}"])
 def test_who_is_measured_again_is_a_group(name, text):
