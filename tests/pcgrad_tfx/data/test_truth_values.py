@@ -50,7 +50,8 @@ def test_a_word_among_numbers_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("values", "yes"),
     [(["N", "Y"], "Y"), (["False", "TRUE "], "TRUE "), (["0", "1"], "1"), (["t", "no"], "t"),
-     (["yes"], None), (["y", "n", "?"], None), (["m", "f"], None)],
+     (["yes"], None), (["y", "n", "?"], None), (["m", "f"], None),
+     (["non", "Oui"], "Oui"), (["no", "Sí"], "Sí"), (["ja", "nein"], "ja")],
 )  # fmt: skip
 def test_the_value_that_says_yes(values, yes):
     assert truth_value(values) == yes
