@@ -241,6 +241,14 @@ def some_groups_all_have_what_nearly_all_have(draw):
 
 
 @_table
+def last_row_holds_the_totals(draw):
+    price = draw.lognormal(3, 1, ROWS)
+    price[-1] = price.sum()
+    shop = np.where(price == price.max(), "total", draw.choice(["north", "south"], ROWS))
+    return LeakTable({"price": price, "shop": shop}, (PRICE,), (), ("shop",))
+
+
+@_table
 def risk_is_lower_in_some_groups(draw):
     contract = draw.choice(["month", "year", "two years"], ROWS)
     share = pd.Series(contract).map({"month": 0.4, "year": 0.11, "two years": 0.03}).to_numpy()

@@ -26,6 +26,9 @@ MIN_ROWS = 30
 _SHARE = 0.05
 _RARE = 0.01
 _LITTLE_VARIANCE = 0.001
+# Of amounts so many of the lowest and of the highest count as the next one: beside a row of totals
+# no amount varies.
+_EXTREME = 0.001
 # Of the other rows the rarer label must have so much, and so many times what it has here: 99.2%, or
 # even all, is not much where 93% are the rule.
 _RARE_ELSEWHERE = 0.1
@@ -128,7 +131,11 @@ def _flat(
     label: NDArray[np.float64], rows: NDArray[np.bool_], where: str, task: Task
 ) -> Subgroup | None:
     """A subgroup of amounts that are all about the same."""
-    if rows.mean() < _SHARE or label[rows].var() >= _LITTLE_VARIANCE * label.var():
+    if rows.mean() < _SHARE:
+        return None
+    low = np.quantile(label, _EXTREME, method="higher")
+    label = label.clip(low, np.quantile(label, 1 - _EXTREME, method="lower"))
+    if label[rows].var() >= _LITTLE_VARIANCE * label.var():
         return None
     # Of two variances that differ by so much, chance is no explanation.
     return Subgroup(where, f"{task.name} hardly varies", _between(label, rows), 0.0)
