@@ -24,6 +24,9 @@ from pcgrad_tfx.errors import DataError, shown
 # "typed" are Parquet, JSON lines, Arrow, and the rows of a query.
 Format: TypeAlias = Literal["csv", "typed", "tfrecord"]
 
+_OTHER_PROGRAMS = (
+    ".xlsx", ".xls", ".ods", ".pkl", ".pickle", ".dta", ".sav", ".rds", ".rdata", ".h5", ".sqlite",
+)  # fmt: skip
 _EVAL_NAMES = ("eval", "valid", "validation", "val", "dev")
 # The first one counts: TFX itself writes names such as data_tfrecord-00000-of-00001.gz.
 _PATTERNS: Mapping[str, Format] = {
@@ -76,8 +79,8 @@ def find_data(path: str, dialect: Dialect = PLAIN) -> DataFiles:
         The files. Whether they can be read is for `check_data` to find out.
 
     Raises:
-        DataError: It is an archive, on a file system that TensorFlow cannot open, or a folder with
-            files of several formats or not all splits.
+        DataError: It is an archive or of a format that is not read, on a file system that
+            TensorFlow cannot open, or a folder with files of several formats or not all splits.
     """
     _check_scheme(path)
     base, name = os.path.split(path.rstrip("/"))
@@ -87,6 +90,13 @@ def find_data(path: str, dialect: Dialect = PLAIN) -> DataFiles:
         return DataFiles(place, {"all": pattern}, "typed")
     if name.endswith((".zip", ".tar", ".tar.gz", ".tgz", ".7z")):
         raise DataError(f"{path}: an archive; unpack it (a CSV file alone may be a .csv.gz)")
+    if name.endswith(".json"):
+        raise DataError(
+            f"{path}: JSON is read with one object in each line, from a .jsonl file; save it so, "
+            f"or let a query read it, as in SELECT * FROM read_json('{name}') (--sql beside --init)"
+        )
+    if name.lower().endswith(_OTHER_PROGRAMS):
+        raise DataError(f"{path}: a file of another program; save the table as CSV or Parquet")
     if "tfrecord" in name and not name.endswith(TABLE_ENDINGS) and not is_folder:
         return DataFiles(base or ".", {"all": name}, "tfrecord")
     kind: Format = "typed" if name.endswith(TYPED_ENDINGS) else "csv"

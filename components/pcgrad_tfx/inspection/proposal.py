@@ -257,7 +257,8 @@ def _task(
         return Task(kind="regression", **common)
     if len(values) > MAX_CLASSES:
         raise DataError(
-            f"--label {kind.name}: more than {MAX_CLASSES} different texts; choose another column"
+            f"--label {kind.name}: more than {MAX_CLASSES} different texts, such as "
+            f"{shown(min(values))}; choose another column, or write amounts as plain numbers"
         )
     classes = find_classes(kind.name, values, is_text)
     return Task(kind="multiclass", classes=classes, **common)

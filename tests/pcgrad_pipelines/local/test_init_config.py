@@ -224,7 +224,9 @@ def test_what_a_label_is(tmp_path, values, kind, positive):
 def test_too_many_classes(tmp_path):
     path = tmp_path / "data.csv"
     path.write_text("\n".join(["x,label", *(f"{i / 7:.2f},c{i % 60}" for i in range(900)), ""]))
-    with pytest.raises(DataError, match="--label label: more than 50 different texts"):
+    with pytest.raises(
+        DataError, match="--label label: more than 50 different texts, such as 'c0'"
+    ):
         propose(str(path), ["label"])
 
 

@@ -76,6 +76,8 @@ def test_splits_of_the_users_own(tmp_path, evaluation, ending, format_):
         (["train/a.csv", "eval/a.tfrecord", "test/a.csv"], "", "of different formats"),
         (["a.csv.zip"], "a.csv.zip", "an archive; unpack it"),
         (["a.tar.gz"], "a.tar.gz", "an archive; unpack it"),
+        (["a.json"], "a.json", r"SELECT \* FROM read_json\('a.json'\)"),
+        (["A.XLSX"], "A.XLSX", "save the table as CSV or Parquet"),
     ],
 )
 def test_what_cannot_be_used(tmp_path, names, path, message):

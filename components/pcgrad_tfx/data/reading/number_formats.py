@@ -14,7 +14,7 @@ from pcgrad_tfx.errors import DataError, shown
 
 # Decimal mark and mark between thousands; of those that fit equally well the first one counts.
 _MARKS = ((".", ""), (".", ","), (",", ""), (",", "."), (",", " "), (".", " "), (".", "'"))
-_UNITS = ("$", "€", "£", "¥", "₹", "%")
+_UNITS = ("$", "€", "£", "¥", "₹", "%", "USD", "EUR", "GBP", "CHF")
 
 # The share of a column's cells that must be numbers for the others to be taken for mistakes.
 _NEARLY_ALL = 0.95
@@ -109,8 +109,9 @@ def find_number_format(frame: pd.DataFrame, dialect: Dialect) -> Dialect:
     ]
     read = {way: [column for column in columns if column.is_of_numbers(way)] for way in ways}
     best = max(ways, key=lambda way: len(read[way]))
-    found = {sign for column in read[best] for text in column.marked.index for sign in text}
-    return best.model_copy(update={"units": tuple(unit for unit in _UNITS if unit in found)})
+    found = [text for column in read[best] for text in column.marked.index]
+    units = tuple(unit for unit in _UNITS if any(unit in text for text in found))
+    return best.model_copy(update={"units": units})
 
 
 class _Column:

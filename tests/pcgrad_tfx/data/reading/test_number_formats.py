@@ -48,6 +48,7 @@ FORMATS = {
     "plain": ({"x": ["1.5", "2.25", "NA"], "y": ["a", "b", "c"]}, PLAIN),
     "currency": ({"x": ["$87,517.67", "$5", "-"], "y": ["0.1", "0.2", "0.3"]},
                  Dialect(thousands=",", units=("$",))),
+    "Swiss": ({"x": ["CHF 1'234.50", "CHF 7", "0.5"]}, Dialect(thousands="'", units=("CHF",))),
     "percent": ({"x": ["12%", "7%", ""], "y": ["1", "2", "3"]}, Dialect(units=("%",))),
     "thousands": ({"x": ["173,000", "95", "1,200,000"], "y": ["a", "b", "c"]},
                   Dialect(thousands=",")),
