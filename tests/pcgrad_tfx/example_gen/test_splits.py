@@ -105,6 +105,31 @@ def test_each_class_has_its_share(folder, tmp_path, form):
     assert rows == list(range(NUMBER_OF_ROWS))
 
 
+def test_equal_rows_of_a_class_stay_together_and_leave_none_to_train_without_it(tmp_path):
+    (tmp_path / "data").mkdir()
+    rows = ["0,1,2013-01-01,one"] * 50
+    rows += [f"{i % 10},1,2013-01-01,many" for i in range(500)]
+    (tmp_path / "data" / "a.csv").write_text("\n".join(["row,patient,date,outcome", *rows]))
+    found = split(tmp_path / "data", tmp_path / "out", "csv", Splitting(stratify="outcome"))
+    assert {name: collections.Counter(one) for name, one in column(found, 3).items()} == {
+        "train": {"one": 50, "many": 400},
+        "eval": {"many": 50},
+        "test": {"many": 50},
+    }
+    many = {name: {row[0] for row in one if row[3] == "many"} for name, one in found.items()}
+    assert len(set().union(*many.values())) == sum(map(len, many.values())) == 10
+
+
+def test_a_group_that_is_a_number_here_and_a_text_there_is_refused(tmp_path):
+    (tmp_path / "data").mkdir()
+    with tf.io.TFRecordWriter(str(tmp_path / "data" / "a.tfrecord")) as writer:
+        for row in range(200):
+            group = row // 2 % 50
+            writer.write(to_example({"patient": [group if row % 2 else str(group)]}))
+    with pytest.raises(DataError, match="record 2: column 'patient': held as int64_list"):
+        split(tmp_path / "data", tmp_path / "out", "tfrecord", Splitting(group="patient"))
+
+
 def test_a_runner_that_loses_rows_is_found_beside_a_gap(folder, tmp_path, monkeypatch):
     def lossy(rows, bounds):
         return split_by_time(rows | "Lose" >> beam.Filter(lambda row: values(row)[0] != 5), bounds)
