@@ -71,6 +71,8 @@ def test_a_gap_is_left_out_before_eval_and_before_test():
 def test_rows_of_one_time_stay_together():
     found = checked(Splitting(time="year"), ["2011"] * 50 + ["2012"] * 27 + ["2013"] * 23)
     assert found.rows == {"train": 50, "eval": 27, "test": 23}
+    found = checked(Splitting(time="year"), ["2011"] * 90 + ["2012"] * 5 + ["2013"] * 5)
+    assert found.rows == {"train": 90, "eval": 5, "test": 5}
 
 
 @pytest.mark.parametrize(
