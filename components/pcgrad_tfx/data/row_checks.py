@@ -199,10 +199,10 @@ class _Codes:
         """Takes a cell; returns whether the column may still be one of numbers."""
         if not cell or cell in self._seen:
             return True
-        value = _number(cell)
+        value = as_number(cell)
         if value is None:
             return False
-        if not (_is_integer(cell) and _SMALLEST_INT64 <= int(cell) <= _LARGEST_INT64):
+        if not is_int64(cell):
             self.is_decimal = True
         if self.fault is None and not math.isnan(value):
             self._compare(where, cell, value)
@@ -229,14 +229,14 @@ class _Codes:
 
 def number_fault(cell: str) -> str | None:
     """What keeps TFX from reading a cell as a usable number, if anything."""
-    value = _number(cell)
+    value = as_number(cell)
     if value is None:
         return f"is not a number{_remedy(cell)}"
     if _SMALLEST_INT64 < value < _LARGEST_INT64:
         return None
     if not abs(value) <= _LARGEST_FLOAT32:  # True for nan too.
         return "is not a finite 32-bit number; leave the cell empty if the value is missing"
-    if _is_integer(cell) and not _SMALLEST_INT64 <= int(cell) <= _LARGEST_INT64:
+    if _is_integer(cell) and not is_int64(cell):
         return "is too large for a 64-bit integer; write it as a decimal number, like 1.5e19"
     return None
 
@@ -267,7 +267,8 @@ def plain_number(text: str) -> str:
         return str(int(number)) if number.is_integer() else text.strip()
 
 
-def _number(cell: str) -> float | None:
+def as_number(cell: str) -> float | None:
+    """A cell as TFX reads it, NaN and infinity too; None of a text."""
     # Python takes 1_000 for a number, nobody else does.
     if "_" in cell:
         return None
@@ -275,6 +276,11 @@ def _number(cell: str) -> float | None:
         return float(cell.encode())  # As bytes: only ASCII digits count.
     except ValueError:
         return None
+
+
+def is_int64(cell: str) -> bool:
+    """Whether a cell is a whole number as TFX keeps it."""
+    return _is_integer(cell) and _SMALLEST_INT64 <= int(cell) <= _LARGEST_INT64
 
 
 def _is_integer(cell: str) -> bool:

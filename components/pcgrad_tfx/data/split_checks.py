@@ -18,7 +18,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from pcgrad_tfx.config.splitting import Splitting
-from pcgrad_tfx.data.row_checks import number_fault
+from pcgrad_tfx.data.row_checks import as_number, is_int64
 from pcgrad_tfx.data.times import FORMATS, NUMBER, as_time, narrowed
 from pcgrad_tfx.errors import DataError, brief_list, shown
 
@@ -185,7 +185,7 @@ class SplitChecks:
         time = as_time(cell, written)
         assert time is not None
         self._times.append(time)
-        self._is_decimal |= written == NUMBER and not _is_whole(cell)
+        self._is_decimal |= written == NUMBER and not is_int64(cell)
 
     def _by_time(self, where: str) -> SplitSummary:
         column = self._splitting.columns[0]
@@ -206,7 +206,12 @@ class SplitChecks:
                 f"{place}: {len(known)} different times are too few for three splits; name another "
                 "column"
             )
-        starts = _starts(known, counts, self._splitting.splits.buckets)
+        if self._splitting.gap and self._formats[0] == NUMBER and _are_dates(known):
+            raise DataError(
+                f"{place}: {known[0]:.0f} looks like a date without marks, and from such a number "
+                "a `gap` cannot be taken off; write dates as 2013-01-31"
+            )
+        starts = [float(known[i]) for i in cut(counts, self._splitting.splits.buckets)]
         ends = [start - self._splitting.gap for start in starts]
         bounds = TimeBounds(
             column, self._formats[0], is_decimal, (ends[0], starts[0], ends[1], starts[1])
@@ -237,11 +242,11 @@ class SplitChecks:
                 f"{place}: {shown(next(iter(self._counts)))} in every row, so that there is one "
                 "group for three splits; name another column"
             )
-        is_number = column not in self._texts and not any(map(number_fault, self._counts))
-        if is_number and (decimals := [c for c in self._counts if not _is_whole(c)]):
+        is_number = column not in self._texts and None not in map(as_number, self._counts)
+        if is_number and (others := [c for c in self._counts if not is_int64(c)]):
             raise DataError(
-                f"{place}: {shown(decimals[0])} is no whole number, and TFX groups by whole "
-                "numbers and texts; write it without a decimal point"
+                f"{place}: {shown(others[0])} is no whole number of 64 bits, and TFX groups by "
+                "these and by texts; write whole numbers, or put a letter before each to make texts"
             )
         if number > _MAX_GROUPS:
             return None
@@ -274,20 +279,26 @@ def hashed_place(key: bytes, splitting: Splitting) -> int:
     return bisect.bisect(buckets, int(hashlib.sha256(key).hexdigest(), 16) % buckets[-1])
 
 
-def _starts(
-    known: NDArray[np.float64], counts: NDArray[np.int64], buckets: Sequence[int]
-) -> list[float]:
-    """The times at which eval and test begin: equal times stay together."""
+def cut(counts: NDArray[np.int64], buckets: Sequence[int]) -> tuple[int, int]:
+    """Cuts ordered values, so that equal ones stay together and each split has some.
+
+    Args:
+        counts: How often each value occurs; at least three.
+        buckets: The sizes of train, eval and test.
+
+    Returns:
+        The positions of the values with which eval and test begin.
+    """
     before = np.cumsum(counts) - counts
     shares = np.cumsum(buckets)[:2] / sum(buckets) * counts.sum()
-    first = int(np.clip(np.abs(before - shares[0]).argmin(), 1, len(known) - 2))
+    first = int(np.clip(np.abs(before - shares[0]).argmin(), 1, len(counts) - 2))
     second = int(max(np.abs(before - shares[1]).argmin(), first + 1))
-    return [float(known[first]), float(known[second])]
+    return first, second
 
 
-def _is_whole(text: str) -> bool:
-    try:
-        int(text)
-    except ValueError:
-        return False
-    return True
+def _are_dates(numbers: NDArray[np.float64]) -> bool:
+    """Whether all numbers are like 20130131 or 201301."""
+    dates = np.where(numbers < 1e6, numbers * 100 + 1, numbers)
+    month, day = dates // 100 % 100, dates % 100
+    is_date = (dates >= 19_000_101) & (dates <= 21_001_231) & (month >= 1) & (month <= 12)
+    return bool(np.all(is_date & (day >= 1) & (day <= 31)))

@@ -76,6 +76,7 @@ def check_tfrecord(
     checks = RowChecks(columns, required, numeric)
     texts: set[str] = set()
     split_checks = SplitChecks(splitting, columns, texts)
+    kinds: dict[str, str] = {}
     for file in files:
         for number, example in _examples(file):
             where = f"{file}: record {number}"
@@ -83,6 +84,8 @@ def check_tfrecord(
                 _cell(where, example, name, name in numeric, name in required) for name in columns
             ]
             checks.add(where, cells)
+            for name in splitting.columns:
+                _check_kind(where, example, name, kinds)
             split_checks.add(where, cells)
             texts.update(name for name in columns if _kind(example, name) == "bytes_list")
             if sample is not None:
@@ -159,6 +162,18 @@ def _cell(where: str, example: tf.train.Example, name: str, is_number: bool, is_
             "float_list or int64_list"
         )
     return text
+
+
+def _check_kind(where: str, example: tf.train.Example, name: str, kinds: dict[str, str]) -> None:
+    """Refuses 7 beside "7" in a column that says where a row comes: TFX tells them apart."""
+    kind = _kind(example, name)
+    if kind is None or not getattr(example.features.feature[name], kind).value:
+        return
+    if (first := kinds.setdefault(name, kind)) != kind:
+        raise DataError(
+            f"{where}: column {shown(name)}: held as {kind}, but as {first} in records "
+            "before; equal values would come into different splits; write all in one way"
+        )
 
 
 def _kind(example: tf.train.Example, name: str) -> str | None:

@@ -14,7 +14,7 @@ import tensorflow as tf
 from tfx import v1 as tfx
 
 from pcgrad_tfx.config.splitting import Splitting
-from pcgrad_tfx.data.split_checks import SPLITS, TimeBounds
+from pcgrad_tfx.data.split_checks import SPLITS, TimeBounds, cut
 
 
 def output_config(splitting: Splitting) -> tfx.proto.Output:
@@ -39,7 +39,8 @@ def split_by_time(rows: beam.PCollection, bounds: TimeBounds) -> dict[str, beam.
 def split_by_stratum(rows: beam.PCollection, splitting: Splitting) -> dict[str, beam.PCollection]:
     """The rows by split, with the same shares in each stratum.
 
-    The rows of a stratum are ordered by a hash of theirs. Equal rows stay together.
+    The rows of a stratum are ordered by a hash of theirs. Equal rows stay together; a stratum
+    with fewer than three different rows is in train.
     """
     placed = rows | "Strata" >> beam.Map(_stratum_and_hash, splitting.stratify)
     bounds = placed | "Bounds" >> beam.CombinePerKey(_HashBounds(splitting.splits.buckets))
@@ -103,12 +104,8 @@ class _HashBounds(beam.CombineFn):
         return merged
 
     def extract_output(self, hashes: array[int]) -> tuple[float, float]:
-        rows = len(hashes)
-        if rows < len(SPLITS):
+        known, counts = np.unique(np.frombuffer(hashes, np.uint64), return_counts=True)
+        if len(known) < len(SPLITS):
             return math.inf, math.inf
-        ordered = np.sort(np.frombuffer(hashes, np.uint64))
-        ends = np.cumsum(self._buckets) / sum(self._buckets) * rows
-        # Each split has a row.
-        first = min(max(round(ends[0]), 1), rows - 2)
-        second = min(max(round(ends[1]), first + 1), rows - 1)
-        return int(ordered[first]), int(ordered[second])
+        first, second = cut(counts, self._buckets)
+        return int(known[first]), int(known[second])

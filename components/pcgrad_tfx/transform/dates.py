@@ -38,7 +38,7 @@ def date_parts(inputs: Mapping[str, RawColumn], column: str, written: str) -> di
 
     Returns:
         For each of `DATE_PARTS` float64 [N], in UTC unless a date says otherwise; NaN where it is
-        missing or written in another way.
+        missing, written in another way, or a day or time that does not exist.
     """
     if written in (SECONDS, MILLISECONDS):
         seconds = numbers(inputs, column) / (1 if written == SECONDS else 1000)
@@ -86,14 +86,20 @@ def _seconds(text: tf.Tensor, written: str) -> tf.Tensor:
         begins = tf.strings.substr(tf.strings.lower(found[name]), 0, 3)
         is_month = begins[:, tf.newaxis] == tf.constant(_MONTHS)
         month = tf.where(tf.reduce_any(is_month, axis=1), tf.argmax(is_month, axis=1) + 1, 0)
-    hour = number("H")
+    hour, minute, second = number("H"), number("M"), number("S")
+    valid = matches & (hour < 24) & (minute < 60) & (second < 60)
     if "I" in found:
-        hour = number("I") % 12
+        hour = number("I")
+        valid &= (hour >= 1) & (hour <= 12)
+        hour %= 12
     if "p" in found:
         hour += tf.where(tf.strings.lower(found["p"]) == "p", tf.constant(12, tf.int64), 0)
-    valid = matches & (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31) & (hour < 24)
-    time = _days(year, month, day) * _SECONDS_OF_A_DAY
-    time += (hour * 60 + number("M")) * 60 + number("S") - _offset(found.get("z"))
+    days = _days(year, month, day)
+    # A day that does not exist, as the 31st of February, would be one of another month.
+    real_year, real_month = _year_and_month(days)
+    valid &= (year == real_year) & (month == real_month)
+    time = days * _SECONDS_OF_A_DAY
+    time += (hour * 60 + minute) * 60 + second - _offset(found.get("z"))
     return tf.where(valid, tf.cast(time, tf.float64), tf.constant(math.nan, tf.float64))
 
 

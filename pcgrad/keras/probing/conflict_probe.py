@@ -7,6 +7,7 @@ import importlib.util
 import io
 import math
 import posixpath
+import zipfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -235,13 +236,22 @@ class ConflictProbe(keras.callbacks.Callback):
             written.write(file.getvalue())
 
     def _resume(self) -> None:
-        """Reads the probes of the steps before."""
+        """Reads the probes of the steps before, unless they are cut off or of another kind."""
         if not tf.io.gfile.exists(self._path):
             return
         with tf.io.gfile.GFile(self._path, "rb") as saved:
-            found = np.load(io.BytesIO(saved.read()))
+            content = io.BytesIO(saved.read())
+        try:
+            found = np.load(content)
             columns = {field.name: found[field.name] for field in dataclasses.fields(Probe)}
-            self._tasks = tuple(map(str, found["tasks"]))
+            tasks = tuple(map(str, found["tasks"]))
+        except (KeyError, ValueError, EOFError, zipfile.BadZipFile):
+            return
+        if columns["gramian"].shape[1] != len(self._blocks) or (
+            {*columns["chunk_rows"]} != {self._chunk_rows}
+        ):
+            return
+        self._tasks = tasks
         # Numbers as Python has them: they go into logs.
         probes = [
             Probe(**{name: one if np.ndim(one) else one.item() for name, one in row})

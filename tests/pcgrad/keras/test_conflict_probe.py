@@ -316,6 +316,33 @@ def test_an_interrupted_training_goes_on_with_its_probes(tmp_path):
     assert steps_of(third) == [0, 1, 2, 4]
 
 
+@pytest.mark.parametrize("damage", ["older", "cut off", "empty", "no archive"])
+def test_a_resumed_training_begins_anew_where_it_cannot_read_the_probes(tmp_path, damage):
+    x, y = rows()
+    model = model_of()
+    fit(model, ConflictProbe(x, y, log_dir=tmp_path), epochs=1)
+    path = tmp_path / "probes.npz"
+    whole = path.read_bytes()
+    path.write_bytes({"cut off": whole[: len(whole) // 2], "no archive": b"soon"}.get(damage, b""))
+    if damage == "older":
+        np.savez(path, tasks=np.array(["price", "sold"]), products=np.zeros((3, 2, 2)))
+    resumed = ConflictProbe(x, y, log_dir=tmp_path)
+    fit(model, resumed, epochs=2, initial_epoch=1)
+    assert steps_of(resumed)[0] == 5
+    assert resumed.summary()["probes"] == len(resumed.probes)
+
+
+def test_a_resumed_training_with_other_chunks_begins_anew(tmp_path):
+    x, y = rows()
+    model = model_of()
+    fit(model, ConflictProbe(x, y, chunks=8, log_dir=tmp_path), epochs=1)
+    for arguments in ({"chunks": 16}, {"chunks": 8, "chunk_rows": 5}):
+        resumed = ConflictProbe(x, y, log_dir=tmp_path, **arguments)
+        fit(model, resumed, epochs=2, initial_epoch=1)
+        assert steps_of(resumed)[0] >= 5
+        assert {probe.chunks for probe in resumed.probes} == {arguments["chunks"]}
+
+
 def test_the_logs(tmp_path):
     x, y = rows()
     probe = ConflictProbe(x, y, log_dir=tmp_path)

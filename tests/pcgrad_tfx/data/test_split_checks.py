@@ -71,6 +71,8 @@ def test_a_gap_is_left_out_before_eval_and_before_test():
 def test_rows_of_one_time_stay_together():
     found = checked(Splitting(time="year"), ["2011"] * 50 + ["2012"] * 27 + ["2013"] * 23)
     assert found.rows == {"train": 50, "eval": 27, "test": 23}
+    found = checked(Splitting(time="year"), ["2011"] * 90 + ["2012"] * 5 + ["2013"] * 5)
+    assert found.rows == {"train": 90, "eval": 5, "test": 5}
 
 
 @pytest.mark.parametrize(
@@ -114,6 +116,8 @@ GROUP, TIME = Splitting(group="patient"), Splitting(time="date")
         (GROUP, ["a"] * 100, "'a' in every row"),
         (GROUP, ["a", "b"] * 100, "would be empty: 2 groups (a, b)"),
         (GROUP, [f"{i}.5" for i in range(50)] * 2, "'0.5' is no whole number"),
+        (GROUP, [*map(str, range(50)), "nan"] * 2, "'nan' is no whole number"),
+        (GROUP, [str(2**63 + i) for i in range(50)] * 2, "'9223372036854775808' is no whole"),
         (TIME, [*days(9), ""], "a.csv:11: column 'date' (`time`): the value is missing"),
         (TIME, [*days(9), "soon"], "a.csv:11: column 'date' (`time`): 'soon' is no time"),
         (TIME, [*days(9), "7"], "a.csv:11: column 'date' (`time`): '7' is no time"),
@@ -121,6 +125,8 @@ GROUP, TIME = Splitting(group="patient"), Splitting(time="date")
         (TIME, ["2013", "nan"], "'nan' is no time"),
         (TIME, ["01/02/2013", "05/04/2013"] * 50, "may be %d/%m/%Y or %m/%d/%Y"),
         (TIME, ["2013", "2014"] * 50, "2 different times are too few"),
+        (Splitting(time="date", gap=7), days(100, "%Y%m%d"), "20130101 looks like a date"),
+        (Splitting(time="date", gap=1), ["201301", "201302", "201401"], "201301 looks like a date"),
         (Splitting(time="date", gap=40), days(100), "split 'eval' would be empty"),
         (Splitting(stratify="price"), [str(i) for i in range(200)], "more than 100 different"),
     ],

@@ -18,6 +18,7 @@ from tfx.v1.dsl.experimental import RuntimeParameter
 from dag_runs import run
 from example_gen_runs import OUTPUT, SPLITS, examples, generate, read_split
 from pcgrad_tfx.config.dialect import Dialect
+from pcgrad_tfx.config.splitting import Splitting
 from pcgrad_tfx.data.csv_checks import check_csv
 from pcgrad_tfx.errors import DataError
 from pcgrad_tfx.example_gen.csv_example_gen import CsvExampleGen, Executor
@@ -317,7 +318,8 @@ class LosingExecutor(BeamExecutor):
 
 def test_an_engine_of_beam_writes_the_same_rows(data, tmp_path):
     (data / "data.csv").write_text(HEADER + ROWS)
-    component = example_gen(data)
+    splitting = Splitting(splits={"train": 3, "eval": 2, "test": 2})
+    component = example_gen(data, splitting=splitting)
     streamed = generate(Executor, component, tmp_path / "streamed")
     by_beam = generate(BeamExecutor, component, tmp_path / "beam")
     for split in SPLITS:

@@ -12,6 +12,7 @@ from tfx import v1 as tfx
 from example_gen_runs import SPLITS, examples, generate
 from pcgrad_tfx.config.splitting import Splitting
 from pcgrad_tfx.data.csv_checks import check_csv
+from pcgrad_tfx.data.tfrecord_checks import check_tfrecord
 from pcgrad_tfx.errors import DataError
 from pcgrad_tfx.example_gen import checked_example_gen, csv_example_gen, import_example_gen
 from pcgrad_tfx.example_gen.splitting import split_by_time
@@ -103,6 +104,58 @@ def test_each_class_has_its_share(folder, tmp_path, form):
     }
     rows = sorted(row for one in column(found, 0).values() for row in one)
     assert rows == list(range(NUMBER_OF_ROWS))
+
+
+def test_equal_rows_of_a_class_stay_together_and_leave_none_to_train_without_it(tmp_path):
+    (tmp_path / "data").mkdir()
+    rows = ["0,1,2013-01-01,one"] * 50
+    rows += [f"{i % 10},1,2013-01-01,many" for i in range(500)]
+    (tmp_path / "data" / "a.csv").write_text("\n".join(["row,patient,date,outcome", *rows]))
+    found = split(tmp_path / "data", tmp_path / "out", "csv", Splitting(stratify="outcome"))
+    assert {name: collections.Counter(one) for name, one in column(found, 3).items()} == {
+        "train": {"one": 50, "many": 400},
+        "eval": {"many": 50},
+        "test": {"many": 50},
+    }
+    many = {name: {row[0] for row in one if row[3] == "many"} for name, one in found.items()}
+    assert len(set().union(*many.values())) == sum(map(len, many.values())) == 10
+
+
+def test_a_class_is_told_from_another_one_by_the_column_that_is_missing(tmp_path):
+    (tmp_path / "data").mkdir()
+    rows = [f"{i},1,{'a,' if i % 2 else ',a'}" for i in range(400)]
+    (tmp_path / "data" / "a.csv").write_text("\n".join(["row,patient,date,outcome", *rows]))
+    splitting = Splitting(stratify=["date", "outcome"])
+    component = csv_example_gen.CsvExampleGen(str(tmp_path / "data"), splitting=splitting)
+    generate(csv_example_gen.Executor, component, tmp_path / "out")
+    found = {
+        name: [row.features.feature["row"].int64_list.value[0] % 2 for row in rows]
+        for name, rows in ((name, examples(tmp_path / "out", name)) for name in SPLITS)
+    }
+    counts = {name: collections.Counter(one) for name, one in found.items()}
+    assert counts == {"train": {0: 160, 1: 160}, "eval": {0: 20, 1: 20}, "test": {0: 20, 1: 20}}
+
+
+def test_texts_like_numbers_are_grouped_as_texts(tmp_path):
+    (tmp_path / "data").mkdir()
+    with tf.io.TFRecordWriter(str(tmp_path / "data" / "a.tfrecord")) as writer:
+        for row in range(300):
+            writer.write(to_example({"patient": [str(row % 50)], "row": [row]}))
+    splitting = Splitting(group="patient")
+    component = import_example_gen.ImportExampleGen(str(tmp_path / "data"), splitting=splitting)
+    generate(import_example_gen.Executor, component, tmp_path / "out")
+    expected = check_tfrecord(str(tmp_path / "data"), "*", splitting=splitting).splits.rows
+    assert {name: len(examples(tmp_path / "out", name)) for name in SPLITS} == expected
+
+
+def test_a_group_that_is_a_number_here_and_a_text_there_is_refused(tmp_path):
+    (tmp_path / "data").mkdir()
+    with tf.io.TFRecordWriter(str(tmp_path / "data" / "a.tfrecord")) as writer:
+        for row in range(200):
+            group = row // 2 % 50
+            writer.write(to_example({"patient": [group if row % 2 else str(group)]}))
+    with pytest.raises(DataError, match="record 2: column 'patient': held as int64_list"):
+        split(tmp_path / "data", tmp_path / "out", "tfrecord", Splitting(group="patient"))
 
 
 def test_a_runner_that_loses_rows_is_found_beside_a_gap(folder, tmp_path, monkeypatch):

@@ -39,4 +39,6 @@ def connect(
     connection.execute("SET allowed_directories = ?", [[] if folder is None else [folder]])
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
+    # What a query draws at random is the same each time that it is run.
+    connection.execute("SELECT setseed(0)")
     return connection

@@ -190,3 +190,12 @@ def test_the_query_says_how_files_are_written():
         ValidationError, match="`separator` is for CSV files without `sql`; say it in"
     ):
         Dialect(sql="FROM 'a.csv'", separator=";")
+
+
+@pytest.mark.parametrize(
+    "drawn", ["'b.parquet' USING SAMPLE 50%", "'b.parquet' WHERE random() < 0.5", "(SELECT uuid())"]
+)
+def test_what_is_drawn_at_random_is_the_same_each_time(folder, drawn):
+    pd.DataFrame({"x": range(10_000)}).to_parquet(folder / "b.parquet")
+    found = table(folder / "*", f"SELECT * FROM {drawn}")
+    assert list(found.rows()) == list(found.rows()) != []
