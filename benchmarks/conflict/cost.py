@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, help="as the run's by default")
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
-    seconds: dict[int, list[float]] = {0: [], 48: []}
+    seconds: dict[int, list[float]] = {0: [], 96: []}
     for turn in range(args.rounds):
         for probes in sorted(seconds, reverse=bool(turn % 2)):
             trainings = trainings_of(args.artifacts, probes, args.epochs)

@@ -41,7 +41,8 @@ class Training(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         gramian: "tape", "layerwise" or "auto": how the inner products of the tasks' gradients are
             taken. What is learned is the same; see docs/layerwise.md. Open by default.
         probes: At how many points of a training of the planned length it is measured what the
-            tasks do to each other (`pcgrad.keras.ConflictProbe`); 0: at none.
+            tasks do to each other (`pcgrad.keras.ConflictProbe`); 0: at none. One that stops at a
+            quarter of the epochs, as is usual with `patience`, has half of them.
         epochs: Passes over the training data at most; open by default.
         patience: Training stops after so many epochs without a better one on eval, 0: it does not.
             10 unless the Trainer is given steps. See `pcgrad_tfx.training.callbacks.best_epoch`.
@@ -78,7 +79,7 @@ class Training(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
 
     surgery: Literal["pcgrad", "ppcgrad", "none"] = "pcgrad"
     gramian: Literal["tape", "layerwise", "auto"] | None = None
-    probes: int = Field(48, ge=0, le=1000, description="points at which conflict is measured")
+    probes: int = Field(96, ge=0, le=1000, description="points at which conflict is measured")
     epochs: int | None = Field(None, ge=1, le=_LARGEST, description="passes over the training data")
     patience: int = Field(10, ge=0, le=_LARGEST, description="epochs to wait for a better one")
     restore_best: bool = Field(True, description="whether the best epoch's weights are kept")
