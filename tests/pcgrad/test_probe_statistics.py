@@ -61,10 +61,11 @@ def test_the_products_are_those_of_different_chunks(seed, chunks, tasks, missing
         assert found.products[i, j] == pytest.approx(by_hand(gradients, i, j), abs=1e-5)
 
 
-def test_a_chunk_without_a_finite_gradient_is_as_one_without_labels():
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_chunk_without_a_finite_gradient_is_as_one_without_labels(value):
     gradients = np.random.default_rng(0).normal(size=(6, 2, 5))
     unlabelled, broken = gradients.copy(), gradients.copy()
-    unlabelled[3, 1], broken[3, 1] = 0, math.nan
+    unlabelled[3, 1], broken[3, 1, 0] = 0, value
     one, other = probe_of(unlabelled), probe_of(broken)
     np.testing.assert_array_equal(one.products, other.products)
     np.testing.assert_array_equal(one.opposed, other.opposed)
@@ -191,13 +192,15 @@ def test_a_probe_counts_for_the_steps_around_it():
     """By hand: from 0 to 1 and 1 to 101 half the steps each, and without noise."""
     cosines = np.array([1.0, 0.5, -0.5])
     probes = [
-        probe_of(np.tile(at_angle(cosine, 3, 1.0), (4, 1, 1)), step=step)
+        probe_of(np.tile(at_angle(cosine, 3, 1.0), (4, 1, 1)), updates=np.ones((4, 2)), step=step)
         for cosine, step in zip(cosines, (0, 1, 101), strict=True)
     ]
     found = summarize_probes(probes, TASKS[:2])
     mean = np.average(cosines, weights=[0.5, 50.5, 50])
     assert found["pairs"][0]["cosine"]["value"] == pytest.approx(mean)
-    assert found["tasks"]["a"]["kept"]["value"] == pytest.approx(1 + mean)
+    ledger = found["tasks"]["a"]
+    assert ledger["kept"]["value"] == pytest.approx(1 + mean)
+    assert ledger["kept_with_surgery"]["value"] == pytest.approx(1 + mean)
 
 
 @pytest.mark.parametrize("places", ["even", "squares", "half squares"])

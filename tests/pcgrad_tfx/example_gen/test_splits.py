@@ -7,6 +7,7 @@ import apache_beam as beam
 import pandas as pd
 import pytest
 import tensorflow as tf
+from apache_beam.testing.util import assert_that, equal_to
 from tfx import v1 as tfx
 
 from example_gen_runs import SPLITS, examples, generate
@@ -15,10 +16,11 @@ from pcgrad_tfx.data.csv_checks import check_csv
 from pcgrad_tfx.data.tfrecord_checks import check_tfrecord
 from pcgrad_tfx.errors import DataError
 from pcgrad_tfx.example_gen import checked_example_gen, csv_example_gen, import_example_gen
-from pcgrad_tfx.example_gen.splitting import split_by_time
+from pcgrad_tfx.example_gen.splitting import split_by_stratum, split_by_time
 from transform_runs import to_example
 
 NUMBER_OF_ROWS = 600
+PARQUET = tfx.proto.Input(splits=[tfx.proto.Input.Split(name="all", pattern="*.parquet")])
 PATTERNS = {"csv": "*.csv", "parquet": "*.parquet", "tfrecord": "*.tfrecord"}
 
 
@@ -121,19 +123,17 @@ def test_equal_rows_of_a_class_stay_together_and_leave_none_to_train_without_it(
     assert len(set().union(*many.values())) == sum(map(len, many.values())) == 10
 
 
-def test_a_class_is_told_from_another_one_by_the_column_that_is_missing(tmp_path):
-    (tmp_path / "data").mkdir()
-    rows = [f"{i},1,{'a,' if i % 2 else ',a'}" for i in range(400)]
-    (tmp_path / "data" / "a.csv").write_text("\n".join(["row,patient,date,outcome", *rows]))
-    splitting = Splitting(stratify=["date", "outcome"])
-    component = csv_example_gen.CsvExampleGen(str(tmp_path / "data"), splitting=splitting)
-    generate(csv_example_gen.Executor, component, tmp_path / "out")
-    found = {
-        name: [row.features.feature["row"].int64_list.value[0] % 2 for row in rows]
-        for name, rows in ((name, examples(tmp_path / "out", name)) for name in SPLITS)
-    }
-    counts = {name: collections.Counter(one) for name, one in found.items()}
-    assert counts == {"train": {0: 160, 1: 160}, "eval": {0: 20, 1: 20}, "test": {0: 20, 1: 20}}
+def test_strata_are_told_apart_by_which_column_is_missing():
+    """In TFRecords a missing value is left out."""
+    rows = [to_example({"row": [i], "date" if i % 2 else "outcome": ["a"]}) for i in range(400)]
+    with beam.Pipeline() as pipeline:
+        read = pipeline | beam.Create(rows) | beam.Map(tf.train.Example.FromString)
+        splitting = Splitting(stratify=["date", "outcome"])
+        for name, found in split_by_stratum(read, splitting).items():
+            dated = found | f"Dated[{name}]" >> beam.Map(lambda row: "date" in row.features.feature)
+            counts = dated | f"Count[{name}]" >> beam.combiners.Count.PerElement()
+            expected = {"train": 160, "eval": 20, "test": 20}[name]
+            assert_that(counts, equal_to([(True, expected), (False, expected)]), name)
 
 
 def test_texts_like_numbers_are_grouped_as_texts(tmp_path):
@@ -145,6 +145,20 @@ def test_texts_like_numbers_are_grouped_as_texts(tmp_path):
     component = import_example_gen.ImportExampleGen(str(tmp_path / "data"), splitting=splitting)
     generate(import_example_gen.Executor, component, tmp_path / "out")
     expected = check_tfrecord(str(tmp_path / "data"), "*", splitting=splitting).splits.rows
+    assert {name: len(examples(tmp_path / "out", name)) for name in SPLITS} == expected
+
+
+def test_texts_in_one_of_several_files_make_all_groups_texts(tmp_path):
+    (tmp_path / "data").mkdir()
+    for name, kind in (("a", int), ("b", str)):
+        frame = pd.DataFrame({"patient": [kind(row % 50) for row in range(100)]})
+        frame.to_parquet(tmp_path / "data" / f"{name}.parquet")
+    splitting = Splitting(group="patient")
+    component = csv_example_gen.CsvExampleGen(
+        str(tmp_path / "data"), input_config=PARQUET, splitting=splitting
+    )
+    generate(csv_example_gen.Executor, component, tmp_path / "out")
+    expected = check_csv(str(tmp_path / "data"), "*.parquet", splitting=splitting).splits.rows
     assert {name: len(examples(tmp_path / "out", name)) for name in SPLITS} == expected
 
 
