@@ -40,5 +40,5 @@ def connect(
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     # What a query draws at random is the same each time that it is run.
-    connection.execute("SELECT setseed(0)")
+    connection.execute("SELECT setseed(0)").fetchall()
     return connection

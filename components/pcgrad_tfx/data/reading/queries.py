@@ -119,8 +119,14 @@ def _make_absolute(node: Any, folder: str, is_argument: bool = False) -> None:
     kind = node.get("type")
     if kind == "BASE_TABLE":
         node["table_name"] = _found_in(folder, node["table_name"])
-    elif kind == "VALUE_CONSTANT" and is_argument and isinstance(node["value"]["value"], str):
-        node["value"]["value"] = _found_in(folder, node["value"]["value"])
+        # Since DuckDB 2.0 the name with its schema, if any, stands here, too.
+        path = node.get("qualified_name", {}).get("path", [])
+        path[-1:] = [node["table_name"]] if path else []
+    elif kind == "VALUE_CONSTANT" and is_argument:
+        # The latter since DuckDB 2.0.
+        value, key = (node["value"], "value") if "value" in node else (node["literal"], "text")
+        if isinstance(value.get(key), str):
+            value[key] = _found_in(folder, value[key])
     else:
         for part in node.values():
             _make_absolute(part, folder, is_argument or kind == "TABLE_FUNCTION")

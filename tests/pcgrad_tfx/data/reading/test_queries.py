@@ -193,7 +193,12 @@ def test_the_query_says_how_files_are_written():
 
 
 @pytest.mark.parametrize(
-    "drawn", ["'b.parquet' USING SAMPLE 50%", "'b.parquet' WHERE random() < 0.5", "(SELECT uuid())"]
+    "drawn",
+    [
+        "'b.parquet' USING SAMPLE bernoulli(50%) REPEATABLE (1)",
+        "'b.parquet' WHERE random() < 0.5",
+        "(SELECT uuid())",
+    ],
 )
 def test_what_is_drawn_at_random_is_the_same_each_time(folder, drawn):
     pd.DataFrame({"x": range(10_000)}).to_parquet(folder / "b.parquet")
