@@ -12,7 +12,7 @@ import tensorflow as tf
 from pcgrad.probe_statistics import MIN_CHUNKS, Array, Probe, probe_statistics
 from pcgrad.replicas import on_its_own
 from pcgrad.task_gradients import Gradient, differentiate, named_losses, value_of
-from pcgrad.weightings import Weighting, needs_gramian
+from pcgrad.weightings.weighting import Weighting, needs_gramian
 
 # Of all chunks' gradients; where they would take more, fewer chunks are taken.
 _MAX_BYTES = 1 << 30

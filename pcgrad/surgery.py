@@ -11,16 +11,15 @@ import tensorflow as tf
 from pcgrad import packing
 from pcgrad.gramian import gram_matrix
 from pcgrad.replicas import on_several_replicas, sum_over_replicas
-from pcgrad.task_gradients import Gradient, Losses, combine, task_gradients
+from pcgrad.task_gradients import Gradient, Losses, combine, named_losses, task_gradients
 from pcgrad.weighted_sum import weighted_sum_backward
-from pcgrad.weightings import (
-    Weighting,
-    needs_gramian,
+from pcgrad.weightings.projection import (
     parallel_projection,
     projection_orders,
     sequential_projection,
     simultaneous_projection,
 )
+from pcgrad.weightings.weighting import Weighting, needs_gramian, weigh
 
 _REDUCTIONS = ("mean", "sum")
 _PROJECTIONS = ("sequential", "simultaneous")
@@ -58,8 +57,10 @@ def weighted_backward(
     """
     if not needs_gramian(weighting):
         return weighted_sum_backward(tape, losses, variables, weighting, step)
-    gradients = task_gradients(tape, losses, variables)
-    return combine(gradients, weighting(gram_matrix(gradients), step))
+    named, variables = named_losses(losses, variables)
+    gradients = task_gradients(tape, named, variables)
+    weights = weigh(weighting, gram_matrix(gradients), step, list(named.values()))
+    return combine(gradients, weights)
 
 
 class _ProjectingSurgery(abc.ABC):

@@ -16,7 +16,7 @@ from pcgrad.task_gradients import (
     differentiate,
     named_losses,
 )
-from pcgrad.weightings import Weighting
+from pcgrad.weightings.weighting import Weighting, weigh
 
 
 def weighted_sum_backward(
@@ -55,14 +55,15 @@ def loss_weights(
     """The weight of each loss, in its dtype, by a weighting that needs no Gram matrix.
 
     Args:
-        losses: T losses by name.
+        losses: T losses by name; in a replica context the replica's parts.
         weighting: One whose weights do not depend on the Gram matrix.
         step: Number of the training step.
 
     Raises:
         ValueError: It does not return one weight for each loss.
     """
-    weights = weighting(tf.eye(len(losses), dtype=tf.float64), step)
+    identity = tf.eye(len(losses), dtype=tf.float64)
+    weights = weigh(weighting, identity, step, list(losses.values()))
     weights = tf.unstack(check_weights(weights, len(losses)), num=len(losses))
     return [tf.cast(w, loss.dtype) for w, loss in zip(weights, losses.values(), strict=True)]
 

@@ -12,7 +12,7 @@ from pcgrad.keras.reporting.reporting_model import ReportingModel
 from pcgrad.layerwise.backward import backward
 from pcgrad.task_gradients import Gradient, differentiate
 from pcgrad.weighted_sum import sum_backward
-from pcgrad.weightings import equal_weights, needs_gramian
+from pcgrad.weightings.weighting import equal_weights, needs_gramian
 
 _ONE_PASS = "one backward pass for all tasks: the weights do not depend on the Gram matrix"
 

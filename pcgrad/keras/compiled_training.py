@@ -14,7 +14,7 @@ import tensorflow as tf
 from pcgrad.keras.conflict_statistics import ConflictStatistics
 from pcgrad.keras.losses.task_losses import TaskBatch, TaskLosses
 from pcgrad.keras.reporting.task_means import LossMean, TaskSums
-from pcgrad.weightings import Weighting, equal_weights, needs_gramian
+from pcgrad.weightings.weighting import Weighting, equal_weights, needs_gramian
 
 
 class CompiledTraining:

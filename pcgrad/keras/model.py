@@ -24,7 +24,7 @@ from pcgrad.keras.output_names import OutputNames, functional_outputs
 from pcgrad.keras.reporting.reporting_model import ReportingModel
 from pcgrad.layerwise.backward import check_gramian
 from pcgrad.weighted_sum import loss_weights
-from pcgrad.weightings import Weighting, needs_gramian
+from pcgrad.weightings.weighting import Weighting, needs_gramian
 
 
 @keras.saving.register_keras_serializable(package="pcgrad")

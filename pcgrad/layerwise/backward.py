@@ -20,7 +20,7 @@ from pcgrad.task_gradients import (
     task_gradients,
 )
 from pcgrad.weighted_sum import weighted_sum_backward
-from pcgrad.weightings import Weighting, needs_gramian
+from pcgrad.weightings.weighting import Weighting, needs_gramian, weigh
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -99,32 +99,33 @@ def backward(
     Raises:
         ValueError, TypeError: As `layerwise_backward` does, but for an unknown `gramian`.
     """
+    named, variables = named_losses(losses, variables)
 
     def by_tape() -> Backward:
-        return finish(task_gradients(tape, losses, variables), "every gradient from the tape")
+        return finish(task_gradients(tape, named, variables), "every gradient from the tape")
 
     def by_layer() -> Backward:
-        gradients = layerwise_gradients(tape, losses, variables)
+        gradients = layerwise_gradients(tape, named, variables)
         return finish(gradients, gradients.describe())
 
     def finish(gradients: TaskGradients, description: str) -> Backward:
         products = gram_matrix(gradients)
-        return Backward(combine(gradients, weighting(products, step)), products, description)
+        weights = weigh(weighting, products, step, list(named.values()))
+        return Backward(combine(gradients, weights), products, description)
 
     if gramian == "tape":
         return by_tape()
     if gramian == "layerwise":
         made = by_layer()
     else:
-        named, checked_variables = named_losses(losses, variables)
-        choice = choose(list(named.values()), checked_variables)
+        choice = choose(list(named.values()), variables)
         if choice.largest_batch == 0:
             made = by_tape()._replace(description=f"every gradient from the tape ({choice.why})")
         elif choice.batch is None:
             made = by_layer()
         else:
             few = choice.batch <= choice.largest_batch
-            made = _either(few, by_layer, by_tape, checked_variables)
+            made = _either(few, by_layer, by_tape, variables)
             told = f"up to a batch of {choice.largest_batch}, otherwise from the tape"
             made = made._replace(description=f"{told}: {made.description}")
     if not tf.executing_eagerly():  # when a step is traced, not in every step

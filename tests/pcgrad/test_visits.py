@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 import reference
-from pcgrad.weightings import parallel_projection, sequential_projection
+from pcgrad.weightings.projection import parallel_projection, sequential_projection
 
 # Up to eight tasks the visits are unrolled, beyond they are a loop.
 TASKS = [2, 3, 7, 8, 9, 10, 17, 40]

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from pcgrad import PCGrad, equal_weights, weighted_backward
 from pcgrad.layerwise import layerwise_backward
-from pcgrad.weightings import needs_gramian
+from pcgrad.weightings.weighting import needs_gramian
 
 WEIGHTS = [0.5, -2.0, 3.0]
 

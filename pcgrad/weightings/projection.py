@@ -1,4 +1,4 @@
-"""Weightings: functions from the Gram matrix of the task gradients to a weight for each task.
+"""The projections of PCGrad, on the Gram matrix of the task gradients.
 
 Source: Yu, Kumar, Gupta, Levine, Hausman, Finn, "Gradient Surgery for Multi-Task Learning", NeurIPS
 2020 (arXiv 2001.06782), Algorithm 1. While a task's gradient is projected it stays in the span of
@@ -9,54 +9,7 @@ g_j subtracts (C G)_ij / G_jj from C_ij. Nothing here has the size of a gradient
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import tensorflow as tf
-
-
-class Weighting(Protocol):
-    """Anything that turns a Gram matrix into task weights; `PCGrad` is one, a function may be.
-
-    One whose weights do not depend on the Gram matrix can say so by an attribute,
-    `needs_gramian = False`. It is then called with the identity, of which only the size counts, and
-    its weights are those of the losses: their weighted sum is differentiated, in one backward pass.
-
-    One whose weights are a function of the Gram matrix and the step alone can say so, too:
-    `is_pure = True`. Then `pcgrad.GradientProbe` asks it what it would make of other gradients.
-    """
-
-    def __call__(self, gramian: tf.Tensor, step: tf.Tensor | int | None) -> tf.Tensor:
-        """Weighs the tasks.
-
-        Args:
-            gramian: Gram matrix of the task gradients, [T, T], float64.
-            step: Number of the training step, for weightings that draw or change over time.
-
-        Returns:
-            [T] weights: the shared variables' update is `Σ_t weights[t] · g_t`.
-        """
-
-
-def equal_weights(gramian: tf.Tensor, step: tf.Tensor | int | None = None) -> tf.Tensor:
-    """The plain sum of the losses, without surgery: every weight is one.
-
-    Args:
-        gramian: Gram matrix, [T, T].
-        step: Not used.
-
-    Returns:
-        [T] ones of the Gram matrix's dtype.
-    """
-    del step
-    return tf.ones_like(tf.linalg.diag_part(gramian))
-
-
-equal_weights.needs_gramian = False  # type: ignore[attr-defined]  # of a function
-
-
-def needs_gramian(weighting: Weighting) -> bool:
-    """Whether a weighting depends on the Gram matrix; one that does not say so does."""
-    return bool(getattr(weighting, "needs_gramian", True))
 
 
 def projection_orders(seed: tf.Tensor | int, step: tf.Tensor | int, tasks: int) -> tf.Tensor:

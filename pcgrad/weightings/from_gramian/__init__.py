@@ -1,0 +1,1 @@
+"""Methods that make the weights of the Gram matrix."""
