@@ -8,7 +8,7 @@ from pcgrad.keras.distributed_fit import distributed_fit, replica_batches
 from pcgrad.keras.divergence import RaiseOnDivergence
 from pcgrad.keras.model import MultiTaskModel
 from pcgrad.keras.probing.conflict_probe import ConflictProbe
-from pcgrad.surgery import PCGrad, PPCGrad
+from pcgrad.methods import METHODS
 
 __all__ = [
     "ConflictMonitor",
@@ -21,5 +21,5 @@ __all__ = [
 ]
 
 # So that a saved model remembers its surgery; `pcgrad` itself does not import Keras.
-for _surgery in (PCGrad, PPCGrad):
+for _surgery in METHODS.values():
     keras.saving.register_keras_serializable(package="pcgrad")(_surgery)

@@ -12,7 +12,7 @@ from pcgrad.keras.reporting.reporting_model import ReportingModel
 from pcgrad.layerwise.backward import backward
 from pcgrad.task_gradients import Gradient, differentiate
 from pcgrad.weighted_sum import sum_backward
-from pcgrad.weightings.weighting import equal_weights, needs_gramian
+from pcgrad.weightings.weighting import Weighting, equal_weights, needs_gramian, needs_losses
 
 _ONE_PASS = "one backward pass for all tasks: the weights do not depend on the Gram matrix"
 
@@ -39,24 +39,43 @@ def combined_gradient(
         The gradient by each variable; `None` for one that nothing reaches.
     """
     training, optimizer = model.compiled_training, model.optimizer
+    # Before the update, which may change it.
+    scale = optimizer.scale_loss(tf.ones([], tf.float64))
     if not training.takes_gramian:
         training.gramian_description = _ONE_PASS
         sum_rows = not adds_up_rows(optimizer)
         return sum_backward(tape, [*losses.values(), *penalties], variables, sum_rows=sum_rows)
     # Weights that do not need the Gram matrix are the losses' already.
-    weighting = training.weighting if needs_gramian(training.weighting) else equal_weights
+    weighting = (
+        _Unscaled(training.weighting, scale) if needs_gramian(training.weighting) else equal_weights
+    )
     # Under XLA the layer-wise way is exact, too, but no faster.
     way = "tape" if training.gramian == "auto" and model.jit_compile else training.gramian
     found = backward(tape, losses, variables, weighting, steps_taken(optimizer), way)
     training.gramian_description = found.description
     if training.conflicts is not None:
-        # Before the update, which may change the scale.
-        scale = optimizer.scale_loss(tf.ones([], tf.float64))
         training.conflicts.update_state(found.gramian, scale)
     if not penalties:
         return found.update
     penalty = differentiate(tape, penalties, variables)
     return [_add(one, other) for one, other in zip(found.update, penalty, strict=True)]
+
+
+class _Unscaled:
+    """A weighting of the gradients as they are without the scale of mixed precision.
+
+    So the weights of methods that are not invariant to it are right, and the update has the scale.
+    """
+
+    def __init__(self, weighting: Weighting, scale: tf.Tensor) -> None:
+        self.needs_losses = needs_losses(weighting)
+        self._weighting, self._scale = weighting, scale
+
+    def __call__(
+        self, gramian: tf.Tensor, step: tf.Tensor | int | None, *losses: tf.Tensor
+    ) -> tf.Tensor:
+        unscaled = [values / self._scale for values in losses]
+        return self._weighting(gramian / self._scale**2, step, *unscaled)
 
 
 def _add(one: Gradient | None, other: Gradient | None) -> Gradient | None:

@@ -12,6 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from pcgrad.keras.output_names import OutputNames
+from pcgrad.methods import make_weighting
+from pcgrad.weightings.weighting import Weighting
 
 
 def losses_by_task(loss: Any, outputs: OutputNames) -> tuple[dict[str, Any], OutputNames]:
@@ -143,9 +145,23 @@ def names_for_list(
     return next((names for names in (outputs, with_loss) if len(names) == len(values)), None)
 
 
-def is_weighting(surgery: Any) -> bool:
-    """Whether it can be called on a Gram matrix: a class, `PCGrad` for `PCGrad()`, cannot."""
-    return callable(surgery) and not isinstance(surgery, type)
+def as_weighting(surgery: Any) -> Weighting | None:
+    """The weighting that `compile` was given, or told the name of.
+
+    Raises:
+        ValueError: The name, or an argument of its method, is unknown.
+        TypeError: It cannot be called on a Gram matrix: a class, `PCGrad` for `PCGrad()`, cannot.
+    """
+    if isinstance(surgery, str):
+        return make_weighting(surgery)
+    if isinstance(surgery, Mapping) and "method" in surgery:
+        return make_weighting(**surgery)
+    if surgery is not None and (not callable(surgery) or isinstance(surgery, type)):
+        raise TypeError(
+            f"`surgery` is {surgery!r}: pass PCGrad(), another function from the Gram matrix to "
+            'weights, the name of a method ("pcgrad"), or None'
+        )
+    return surgery
 
 
 def _is_nested_within(values: Sequence[Any]) -> bool:

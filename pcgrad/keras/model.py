@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from pcgrad.keras.combined_gradient import combined_gradient
 from pcgrad.keras.compile_arguments import (
+    as_weighting,
     by_task,
-    is_weighting,
     losses_by_task,
     reporting_order,
 )
@@ -21,14 +21,14 @@ from pcgrad.keras.losses.loss_forms import metric_that_counts_rows
 from pcgrad.keras.losses.task_losses import TaskLosses
 from pcgrad.keras.optimizers import steps_taken
 from pcgrad.keras.output_names import OutputNames, functional_outputs
-from pcgrad.keras.reporting.reporting_model import ReportingModel
+from pcgrad.keras.saving import SavableModel
 from pcgrad.layerwise.backward import check_gramian
 from pcgrad.weighted_sum import loss_weights
-from pcgrad.weightings.weighting import Weighting, needs_gramian
+from pcgrad.weightings.weighting import Weighting, after_step, needs_gramian
 
 
 @keras.saving.register_keras_serializable(package="pcgrad")
-class MultiTaskModel(ReportingModel):
+class MultiTaskModel(SavableModel):
     """A `keras.Model` with one output and one loss for each task.
 
     Everything is as in `keras.Model` (functional or subclassed; `fit`, `evaluate`, `predict`,
@@ -89,7 +89,7 @@ class MultiTaskModel(ReportingModel):
         loss_weights: Any = None,
         metrics: Any = None,
         weighted_metrics: Any = None,
-        surgery: Weighting | None = None,
+        surgery: Weighting | str | Mapping[str, Any] | None = None,
         gramian: str = "tape",
         **kwargs: Any,
     ) -> None:
@@ -105,9 +105,10 @@ class MultiTaskModel(ReportingModel):
             metrics: By task: a mapping or sequence. All sequences are in Keras's order of the
                 outputs, in which those of a mapping are sorted by their keys.
             weighted_metrics: By task: a mapping or sequence.
-            surgery: `PCGrad()`, `PPCGrad()` or any other weighting (Gram matrix → weights). `None`
-                trains on the plain weighted sum of the losses, in one backward pass.
-                Regularization losses are added to the update without surgery.
+            surgery: `PCGrad()` or any other weighting (Gram matrix → weights), also by name,
+                "pcgrad", or with arguments, `{"method": "cagrad", "c": 0.4}`, see
+                `pcgrad.make_weighting`. `None` trains on the plain weighted sum of the losses, in
+                one backward pass. Regularization losses are added to the update without surgery.
             gramian: How the inner products of the task gradients are taken: from the gradients
                 ("tape"), layer by layer without them ("layerwise"), or layer by layer where that is
                 predicted to be cheaper ("auto"). The result is the same to rounding; see
@@ -116,14 +117,10 @@ class MultiTaskModel(ReportingModel):
 
         Raises:
             ValueError: Losses, weights or metrics do not match the tasks; a weight is no finite
-                number; `gramian` is unknown.
+                number; `gramian` or a method's name is unknown.
             TypeError: `surgery` is not callable, or a class; `compute_loss` is overridden.
         """
-        if surgery is not None and not is_weighting(surgery):
-            raise TypeError(
-                f"`surgery` is {surgery!r}: pass PCGrad(), PPCGrad(), another function from the "
-                "Gram matrix to weights, or None"
-            )
+        surgery = as_weighting(surgery)
         check_gramian(gramian)
         if type(self).compute_loss is not MultiTaskModel.compute_loss:
             raise TypeError(
@@ -162,6 +159,7 @@ class MultiTaskModel(ReportingModel):
             **kwargs,
         }
         reported = reporting_order(loss, tasks, outputs)
+        self._set_surgery(surgery, len(tasks))
         self._training = CompiledTraining(task_losses, reported, surgery, gramian, arguments)
 
     def named_outputs(self) -> list[str]:
@@ -221,6 +219,10 @@ class MultiTaskModel(ReportingModel):
             for gradient, variable in zip(update, variables, strict=True)
             if gradient is not None
         )
+        learn = after_step(training.weighting)
+        if learn is not None:
+            after = training.losses(training.losses.split(y, self(x, training=True), sample_weight))
+            learn(list(training.losses.weighted(after).values()))
         return self._update_metrics(x, batches, losses, regularization)
 
     def test_step(self, data: Any) -> dict[str, Any]:
@@ -255,40 +257,6 @@ class MultiTaskModel(ReportingModel):
         dtype = keras.config.floatx()
         sums = [tf.cast(tf.reduce_sum(loss), dtype) for loss in self.losses]
         return tf.add_n([tf.zeros([], dtype), *sums]) / replicas
-
-    def get_compile_config(self) -> dict[str, Any] | None:
-        """The arguments of `compile`, serialized."""
-        if self._training is None:
-            return None
-        # Keras takes a variable for the value that it holds.
-        return keras.saving.serialize_keras_object(self._training.arguments)
-
-    def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
-        """As in Keras, but for the HDF5 format, from which it could not be loaded.
-
-        Raises:
-            ValueError: `filepath` ends in ".h5" or ".hdf5".
-        """
-        if str(filepath).endswith((".h5", ".hdf5")):
-            raise ValueError(
-                f"cannot save a {type(self).__name__} as {str(filepath)!r}: Keras's old HDF5 "
-                "format cannot load it again; use a name that ends in .keras, or `save_weights` "
-                "and a name that ends in .weights.h5"
-            )
-        super().save(filepath, *args, **kwargs)
-
-    def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compiles with the arguments that `get_compile_config` returned."""
-        self.compile(**keras.saving.deserialize_keras_object(config))
-        if self.built:
-            self.optimizer.build(self.trainable_variables)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """As in Keras, but by a class that `pickle` finds by name: a functional form has none."""
-        reduced: Any = super().__reduce__()  # Keras's: a class method and its arguments.
-        function, arguments = reduced
-        named = next(cls for cls in type(self).__mro__ if not is_functional(cls))
-        return getattr(named, function.__name__), arguments
 
 
 def _functions_of_rows(metrics: Mapping[str, Any]) -> dict[str, Any]:

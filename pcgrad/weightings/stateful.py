@@ -78,10 +78,22 @@ class StatefulWeighting(ConfiguredWeighting, tf.Module):
         is_usable: tf.Tensor,
     ) -> tf.Tensor:
         self.build(gramian.shape[0])
-        assert self._state is not None
-        before = {name: tf.convert_to_tensor(value) for name, value in self._state.items()}
-        weights, after = self._next(before, gramian, step, losses)
-        for name, value in after.items():
-            # What was not finite leaves no trace.
-            self._state[name].assign(tf.where(is_usable, value, before[name]))
+        weights, after = self._next(self.state, gramian, step, losses)
+        self.assign(after, is_usable)
         return weights
+
+    @property
+    def state(self) -> dict[str, tf.Tensor]:
+        """The variables' values, float64, by name; empty before they are made."""
+        return {name: tf.convert_to_tensor(one) for name, one in (self._state or {}).items()}
+
+    def assign(self, values: Mapping[str, tf.Tensor], is_usable: tf.Tensor | bool = True) -> None:
+        """Sets some of the variables.
+
+        Args:
+            values: By name.
+            is_usable: Whether to: what is not finite shall leave no trace.
+        """
+        for name, value in values.items():
+            variable = (self._state or {})[name]
+            variable.assign(tf.where(is_usable, value, tf.convert_to_tensor(variable)))

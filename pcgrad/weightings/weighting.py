@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import abc
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import tensorflow as tf
 
-from pcgrad.replicas import sum_over_replicas
+from pcgrad.replicas import on_several_replicas, sum_over_replicas
 
 
 class Weighting(Protocol):
@@ -21,13 +21,13 @@ class Weighting(Protocol):
       the identity, of which only the size counts, and its weights are those of the losses: their
       weighted sum is differentiated, in one backward pass.
     - `needs_losses = True`: it is called with a third argument, the losses, [T], float64.
-    - `needs_losses_after = True`: `after_step(losses)` is called with the losses of the same batch
-      after the step.
+    - a method `after_step(losses)`: it is called after each step with the T losses that the same
+      batch has then.
     - `is_pure = True`: its weights are a function of the Gram matrix and the step alone. Then
       `pcgrad.GradientProbe` asks it what it would make of other gradients.
 
-    One that keeps a state has `build(tasks)`, which makes its variables, and `variables`; see
-    `StatefulWeighting`.
+    One that keeps a state has `build(tasks)`, which makes its variables, and `variables`, in an
+    order of their own (those of a `tf.Module` are in one); see `StatefulWeighting`.
     """
 
     def __call__(self, gramian: tf.Tensor, step: tf.Tensor | int | None) -> tf.Tensor:
@@ -69,6 +69,16 @@ def needs_losses(weighting: Weighting) -> bool:
     return bool(getattr(weighting, "needs_losses", False))
 
 
+def after_step(weighting: Weighting) -> Callable[[Sequence[tf.Tensor]], None] | None:
+    """What a weighting wants to be told after each step: the losses of the same batch."""
+    return getattr(weighting, "after_step", None)
+
+
+def state_variables(weighting: Weighting | None) -> list[tf.Variable]:
+    """The variables of a weighting that keeps a state."""
+    return list(getattr(weighting, "variables", ()))
+
+
 def weigh(
     weighting: Weighting,
     gramian: tf.Tensor,
@@ -98,7 +108,11 @@ def whole_losses(losses: Sequence[tf.Tensor]) -> tf.Tensor:
         losses: T losses; in a replica context the replica's parts.
     """
     sums = tf.stack([tf.reduce_sum(tf.cast(loss, tf.float64)) for loss in losses])
-    return sum_over_replicas(tf.stop_gradient(sums))
+    if on_several_replicas():
+        # As the gradients: TensorFlow takes collectives of two strategies for the same ones, and
+        # fails if their dtypes differ.
+        sums = tf.cast(sum_over_replicas(tf.cast(sums, tf.float32)), tf.float64)
+    return tf.stop_gradient(sums)
 
 
 class ConfiguredWeighting(abc.ABC):
