@@ -29,6 +29,7 @@ from pcgrad_tfx.config.dialect import Dialect
 from pcgrad_tfx.config.features import Features, check_features
 from pcgrad_tfx.config.schema import parse_schema
 from pcgrad_tfx.config.splitting import Splitting
+from pcgrad_tfx.config.surgery import check_primary
 from pcgrad_tfx.config.tasks import Task, check_tasks, is_draft
 from pcgrad_tfx.config.training_config import Training
 from pcgrad_tfx.config.validation_messages import problem_lines
@@ -204,6 +205,12 @@ class PipelineConfig(BaseModel):
         check_features(features, info.data.get("tasks", ()))
         return features
 
+    @field_validator("training")
+    @classmethod
+    def _check_training(cls, training: Training, info: ValidationInfo) -> Training:
+        check_primary(training.surgery, info.data.get("tasks", ()))
+        return training
+
     @model_validator(mode="after")
     def _check_complete(self, info: ValidationInfo) -> PipelineConfig:
         if not is_draft(info) and (missing := self.undecided()):
@@ -245,8 +252,11 @@ class PipelineConfig(BaseModel):
         given = {key: value for key, value in training.items() if value is not None}
         try:
             checked = Training.model_validate(self.training.model_dump() | given)
+            check_primary(checked.surgery, self.tasks)
         except ValidationError as error:
             raise ConfigError("\n".join(problem_lines(error, Training))) from None
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
         return self.model_copy(update={"training": checked})
 
 

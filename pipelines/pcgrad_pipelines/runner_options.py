@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import argparse
 import pathlib
-from typing import Any, get_args
+from typing import Any
 
 from pcgrad_pipelines.config import PipelineConfig
-from pcgrad_tfx.config.training_config import Training
 
 DEFAULT_CONFIG = pathlib.Path(__file__).parent / "taxi.toml"
 
 # By name of the option and of the field of `Training`: the arguments of `add_argument`.
 _TRAINING: dict[str, dict[str, Any]] = {
     "surgery": {
-        "choices": get_args(Training.model_fields["surgery"].annotation),
-        "help": "gradient surgery",
+        "metavar": "METHOD",
+        "help": 'how the tasks are combined: "pcgrad", "none" or another of docs/methods.md',
     },
     "epochs": {"metavar": "N", "type": int, "help": "passes over the training data"},
     "batch_size": {"metavar": "N", "type": int, "help": "rows of a batch"},

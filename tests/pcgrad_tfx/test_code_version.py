@@ -70,7 +70,11 @@ def test_changes_with_every_module_that_is_imported_and_with_no_other(entry, sou
 
 def test_an_edit_of_the_model_does_not_run_transform_again(sources):
     before = {entry: code_version(entry) for entry in ENTRIES}
-    for name in ("pcgrad_tfx.training.model", "pcgrad_tfx.training.trainer", "pcgrad.weightings.projection"):
+    for name in (
+        "pcgrad_tfx.training.model",
+        "pcgrad_tfx.training.trainer",
+        "pcgrad.weightings.projection",
+    ):
         edit(sources[name])
     preprocessing = "pcgrad_tfx.transform.preprocessing"
     assert code_version(preprocessing) == before[preprocessing]

@@ -151,7 +151,15 @@ class Trainings:
                 model = MultiTaskModel(model.input, {candidate.task: output})
             # A subclassed model cannot be cut: it computes the other tasks, which have no loss.
         steps = inputs.epochs * inputs.steps_per_epoch
-        compile_model(model, config, tasks, inputs.statistics, steps, with_metrics)
+        compile_model(
+            model,
+            config,
+            tasks,
+            inputs.statistics,
+            steps,
+            with_metrics,
+            inputs.steps_per_epoch,
+        )
         return model, tasks
 
 

@@ -77,6 +77,7 @@ class Task(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         label_smoothing: Binary and multiclass tasks: this share of a label is spread over all
             classes.
         loss_weight: The factor of this task's loss.
+        primary: With `surgery = "primary_task"`: the one task that the others shall only help.
         gate: When a model may be pushed.
         label_key: The name of the transformed label, by default the task's with "_label".
     """
@@ -113,6 +114,7 @@ class Task(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         0.0, ge=0, lt=1, description="the share of a label that is spread over all classes"
     )
     loss_weight: float = Field(1.0, gt=0, description="the factor of the task's loss")
+    primary: bool = Field(False, description="whether the other tasks shall only help this one")
     gate: Gate = Field(Gate(), description="when a model may be pushed")
     label_key: str = Field(
         default_factory=lambda data: f"{data['name']}_label",

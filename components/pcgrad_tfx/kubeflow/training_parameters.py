@@ -70,7 +70,7 @@ class TrainingParameters(
         `ptype` that its field has in `training_config.Training`, is checked in the run.
 
         Args:
-            surgery: "pcgrad", "ppcgrad" or "none".
+            surgery: The name of a method, or JSON text of it and its arguments.
             epochs: Passes over the training data; 0: as many as are chosen for the data.
             learning_rate: Of the optimizer.
             seed: Of all that is random.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -9,8 +10,10 @@ from typing import Any
 
 import keras
 
-from pcgrad import PCGrad, PPCGrad
+from pcgrad import Weighting, make_weighting
 from pcgrad.keras import MultiTaskModel
+from pcgrad.methods import METHODS
+from pcgrad_tfx.config.surgery import PRIMARY_TASK, method_and_arguments, primary_task
 from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.config.training_config import TrainerConfig, hyperparameter_values
 from pcgrad_tfx.training.callbacks.best_epoch import BestEpoch
@@ -22,8 +25,6 @@ from pcgrad_tfx.training.network.sizes import parameter_count
 from pcgrad_tfx.training.user_models import as_multi_task_model, load_model_fn
 
 _MUCH_MEMORY = 2**30
-
-_SURGERIES = {"pcgrad": PCGrad, "ppcgrad": PPCGrad, "none": None}
 
 
 def build(
@@ -85,6 +86,7 @@ def compile_model(
     statistics: Mapping[str, LabelStatistics],
     steps: int,
     with_metrics: bool = True,
+    steps_per_epoch: int | None = None,
 ) -> None:
     """Compiles a model with the configuration's surgery, and builds its optimizer.
 
@@ -95,11 +97,11 @@ def compile_model(
         statistics: Of the regression labels, by task.
         steps: How many the training takes at most.
         with_metrics: Whether the tasks' Keras metrics are computed, beside the losses.
+        steps_per_epoch: For methods that go by epochs.
 
     Raises:
         ValueError: The model has no variables.
     """
-    surgery = _SURGERIES[config.surgery]
     # Without weights of rows the metrics are plain means over rows, whatever the classes' weights.
     metrics: dict[bool, dict[str, list[keras.metrics.Metric]]] = {False: {}, True: {}}
     for task in tasks if with_metrics else ():
@@ -113,8 +115,7 @@ def compile_model(
         },
         metrics=metrics[False] or None,
         weighted_metrics=metrics[True] or None,
-        # "sum", so that without a conflict a step is the plain step.
-        surgery=surgery and surgery(reduction="sum", seed=config.seed),
+        surgery=_surgery(config, tasks, steps_per_epoch),
         gramian=config.gramian or "tape",
     )
     if not model.built:
@@ -127,6 +128,25 @@ def compile_model(
 def weight_callbacks(config: TrainerConfig, best: BestEpoch) -> list[keras.callbacks.Callback]:
     """What looks at the weights of each epoch: the best one's, and their moving average."""
     return [best, keras.callbacks.SwapEMAWeights()] if config.ema else [best]
+
+
+def _surgery(
+    config: TrainerConfig, tasks: Sequence[Task], steps_per_epoch: int | None
+) -> Weighting | None:
+    """The configuration's method; where it leaves arguments open, those that fit a training."""
+    method, given = method_and_arguments(config.surgery)
+    if method == "none":
+        return None
+    # "sum", so that without a conflict a step is the plain step.
+    fitting = {"reduction": "sum", "seed": config.seed, "period": steps_per_epoch}
+    known = inspect.signature(METHODS[method]).parameters
+    arguments = {
+        name: fitting[name] for name in fitting.keys() & known if fitting[name] is not None
+    }
+    arguments |= given
+    if method == PRIMARY_TASK:
+        arguments["task"] = primary_task(tasks)
+    return make_weighting(method, **arguments)
 
 
 def _optimizer(config: TrainerConfig, steps: int) -> keras.optimizers.Optimizer:

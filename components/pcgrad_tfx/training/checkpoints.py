@@ -17,15 +17,16 @@ from absl import logging
 from tfx import v1 as tfx
 from tfx.utils import io_utils
 
-from pcgrad.keras import ConflictStatistics
+from pcgrad.keras import ConflictStatistics, MultiTaskModel
+from pcgrad.weightings.weighting import state_variables
 from pcgrad_tfx.training.callbacks.best_epoch import BestEpoch
 
 
 class EpochCheckpoint(keras.callbacks.Callback):
     """Saves the state of training after every epoch; must be the last callback.
 
-    All weights, the optimizer's state, the states of random layers, what is known about conflicts
-    and of the best epoch, and the log folder.
+    All weights, the states of the optimizer, of the surgery and of random layers, what is known
+    about conflicts and of the best epoch, and the log folder.
 
     Args:
         model: The compiled and built model.
@@ -37,7 +38,7 @@ class EpochCheckpoint(keras.callbacks.Callback):
 
     def __init__(
         self,
-        model: keras.Model,
+        model: MultiTaskModel,
         best: BestEpoch,
         folder: str,
         log_dir: str,
@@ -55,6 +56,7 @@ class EpochCheckpoint(keras.callbacks.Callback):
             variables=variables,
             best=best.state,
             conflicts=[variable for metric in followed for variable in metric.state],
+            surgery=state_variables(model.compiled_training.weighting),
         )
         self._manager = tf.train.CheckpointManager(self._checkpoint, folder, max_to_keep=1)
 

@@ -137,7 +137,14 @@ def _steps(fn_args: tfx.components.FnArgs, inputs: TrainingInputs) -> int:
 def _build_model(fn_args: tfx.components.FnArgs, inputs: TrainingInputs) -> MultiTaskModel:
     model = build(inputs, fn_args.hyperparameters)
     config = inputs.config
-    compile_model(model, config, config.tasks, inputs.statistics, _steps(fn_args, inputs))
+    compile_model(
+        model,
+        config,
+        config.tasks,
+        inputs.statistics,
+        _steps(fn_args, inputs),
+        steps_per_epoch=inputs.steps_per_epoch,
+    )
     if fn_args.base_model:
         load_weights(model, fn_args.base_model)
     _check_user_model(model, config, inputs.data, fn_args.train_files)

@@ -206,7 +206,7 @@ def _features(proposal: Proposal) -> Table:
 def _training(training: Training) -> Table:
     table = tomlkit.table()
     surgery = tomlkit.string(training.surgery)
-    table.add("surgery", surgery.comment('or "ppcgrad", or "none"'))
+    table.add("surgery", surgery.comment('or "none", or another method: docs/methods.md'))
     _comment(table, "Chosen for so many rows and columns; docs/training.md has all keys.")
     epochs = tomlkit.item(training.epochs)
     table.add("epochs", epochs.comment("at most: it stops when eval gets no better"))

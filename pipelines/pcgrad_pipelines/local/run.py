@@ -28,6 +28,7 @@ from pcgrad_pipelines.local.output_folder import (
     push_folder,
     reserve_used_numbers,
 )
+from pcgrad_tfx.config.surgery import surgery_text
 
 if TYPE_CHECKING:
     from tfx import v1 as tfx
@@ -57,7 +58,8 @@ def run_config(config: PipelineConfig, args: argparse.Namespace, output: pathlib
     log_file = output / "logs" / f"{started:%Y%m%d-%H%M%S}.log"
     with quiet(log_file, args.verbose) as console, _temporary_folder():
         training, names = config.training, ", ".join(task.name for task in config.tasks)
-        print(f"{config.name}: {names}; surgery: {training.surgery}; output in {_shown(output)}")
+        surgery = surgery_text(training.surgery)
+        print(f"{config.name}: {names}; surgery: {surgery}; output in {_shown(output)}")
         components = ComponentLines(console)
         begun = time.monotonic()
         try:

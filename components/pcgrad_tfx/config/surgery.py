@@ -1,0 +1,96 @@
+"""How the tasks' gradients are combined, as configurations say it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from pcgrad_tfx.config.tasks import Task
+from pcgrad_tfx.config.validation_messages import nearest
+from pcgrad_tfx.errors import brief, shown
+
+# The names of `pcgrad.methods`, which imports TensorFlow, and "none".
+SURGERIES = (
+    "pcgrad", "ppcgrad", "none", "dual_balancing", "dwa", "famo", "geometric_mean", "gradnorm",
+    "log_losses", "normalized", "random", "smooth_tchebycheff", "uncertainty",
+)  # fmt: skip
+
+# Takes its argument from the tasks.
+PRIMARY_TASK = "primary_task"
+
+
+def check_surgery(value: Any) -> str:
+    """Reads a method: its name, or a table of it and its arguments.
+
+    Args:
+        value: "cagrad", `{"method": "cagrad", "c": 0.4}`, or the latter as JSON text, as runtime
+            parameters and hyperparameters are no tables.
+
+    Returns:
+        The name, or with arguments JSON text.
+
+    Raises:
+        ValueError: There is no such method, or it has no such argument; or a value is wrong.
+    """
+    table = value
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        try:
+            table = json.loads(value)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{shown(value)} is no JSON object: {error}") from None
+    if not isinstance(table, Mapping):
+        table = {"method": value}
+    if "method" not in table:
+        raise ValueError(f'{shown(value)} names no method; add method = "pcgrad", say')
+    method, arguments = table["method"], {k: v for k, v in table.items() if k != "method"}
+    if method not in SURGERIES:
+        given = brief(json.dumps(method, default=str))
+        raise ValueError(
+            f"{given} is not one of {', '.join(SURGERIES)}; {nearest(method, SURGERIES)}"
+        )
+    if not arguments:
+        return method
+    if method in ("none", PRIMARY_TASK):
+        raise ValueError(f'"{method}" takes no arguments; remove {shown(next(iter(arguments)))}')
+    from pcgrad.methods import make_weighting
+
+    make_weighting(method, **arguments)
+    return json.dumps({"method": method, **arguments})
+
+
+Surgery = Annotated[str, BeforeValidator(check_surgery), Field(description="a method's name")]
+
+
+def method_and_arguments(surgery: str) -> tuple[str, dict[str, Any]]:
+    """The name of a checked method, and its arguments."""
+    table = json.loads(surgery) if surgery.startswith("{") else {"method": surgery}
+    return table.pop("method"), table
+
+
+def surgery_text(surgery: str) -> str:
+    """A checked method as people read it: "cagrad (c = 0.4)"."""
+    method, arguments = method_and_arguments(surgery)
+    said = ", ".join(f"{name} = {json.dumps(value)}" for name, value in arguments.items())
+    return f"{method} ({said})" if said else method
+
+
+def check_primary(surgery: str, tasks: Sequence[Task]) -> None:
+    """Raises a ValueError if a method wants a primary task, and none is, or several are."""
+    if surgery == PRIMARY_TASK and tasks:
+        primary_task(tasks)
+
+
+def primary_task(tasks: Sequence[Task]) -> int:
+    """The place of the task that the others shall only help.
+
+    Raises:
+        ValueError: None is primary, or several are.
+    """
+    primary = [index for index, task in enumerate(tasks) if task.primary]
+    if len(primary) != 1:
+        found = "no task is" if not primary else f"{len(primary)} tasks are"
+        raise ValueError(f'surgery: "{PRIMARY_TASK}" wants one task with primary = true; {found}')
+    return primary[0]
