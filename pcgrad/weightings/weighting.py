@@ -112,7 +112,7 @@ def whole_losses(losses: Sequence[tf.Tensor]) -> tf.Tensor:
         # As the gradients: TensorFlow takes collectives of two strategies for the same ones, and
         # fails if their dtypes differ.
         sums = tf.cast(sum_over_replicas(tf.cast(sums, tf.float32)), tf.float64)
-    return tf.stop_gradient(sums)
+    return sums
 
 
 class ConfiguredWeighting(abc.ABC):

@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 from distribution_page import documented_train_step
-from pcgrad import PCGrad, Weighting
+from pcgrad import PCGrad, Weighting, make_weighting
 from pcgrad.keras import (
     ConflictMonitor,
     ConflictProbe,
@@ -105,6 +105,14 @@ def fit(
             callbacks=[after_step(model, steps)],
         )
     return steps, history.history
+
+
+def fitted_by(strategy: tf.distribute.Strategy) -> dict[str, list[Variables]]:
+    """The variables after each step, by methods that look at the losses and keep a state."""
+    return {
+        method: fit(strategy, ROWS["one row"], make_weighting(method))[0]
+        for method in ("famo", "gradnorm")
+    }
 
 
 def probed(strategy: tf.distribute.Strategy) -> list[dict[str, Any]]:

@@ -23,8 +23,8 @@ class GradNorm(StatefulWeighting):
     at the last shared layer, norms are over all shared variables; and a weight does not fall below
     zero. The losses must be positive.
 
-    A task whose gradient or loss is zero, as without a label in the batch, keeps its weight, up to
-    the scaling.
+    A task whose gradient is zero, as without a label in the batch, keeps its weight, up to the
+    scaling.
 
     Cost: O(T), and the Gram matrix.
 
@@ -70,13 +70,13 @@ class GradNorm(StatefulWeighting):
         weights, first = state["weights"], state["first_losses"]
         first = tf.where(tf.equal(first, 0), losses, first)
         norms = tf.sqrt(tf.linalg.diag_part(gramian))
-        counted = tf.cast(tf.logical_and(norms > 0, tf.not_equal(losses, 0)), tf.float64)
+        counted = tf.cast(norms > 0, tf.float64)
 
         weighted = weights * norms
         rates = tf.math.divide_no_nan(losses, first)
         rates = tf.math.divide_no_nan(rates, _mean(rates, counted))
         targets = _mean(weighted, counted) * rates**self.alpha
-        gradient = counted * tf.sign(weighted - targets) * norms
+        gradient = tf.sign(weighted - targets) * norms
         change, moments = adam_step(state, gradient, self.learning_rate)
         moved = tf.maximum(weights - counted * change, 0)
         moved *= tf.math.divide_no_nan(tf.reduce_sum(tf.ones_like(moved)), tf.reduce_sum(moved))

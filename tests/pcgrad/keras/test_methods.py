@@ -77,9 +77,7 @@ def test_a_method_survives_what_python_and_keras_do_to_objects(method):
     assert repr(again) == repr(weighting)
     for copied in (copy.deepcopy(weighting), pickle.loads(pickle.dumps(weighting))):
         assert repr(copied) == repr(weighting)
-        for mine, theirs in zip(
-            state_variables(weighting), state_variables(copied), strict=True
-        ):
+        for mine, theirs in zip(state_variables(weighting), state_variables(copied), strict=True):
             assert mine is not theirs
             np.testing.assert_array_equal(mine, theirs)
 

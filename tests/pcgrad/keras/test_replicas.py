@@ -28,6 +28,7 @@ from replica_training import (
     assert_same_history,
     assert_same_steps,
     fit,
+    fitted_by,
     loop,
     own_fit,
     probed,
@@ -65,6 +66,7 @@ def trained_on_two_replicas() -> dict[str, Any]:
         "numbers": trained_on_numbers(strategy),
         "one_number": error_of_one_number(strategy),
         "probes": probed(strategy),
+        "methods": fitted_by(strategy),
     }
 
 
@@ -127,6 +129,12 @@ def fitted_on_one() -> tuple[Any, dict[str, list[float]]]:
 def test_the_steps_of_fit_are_those_of_whole_batches(on_two_replicas, fitted_on_one):
     assert on_two_replicas["replicas"] == 2
     assert_same_steps(on_two_replicas["fit"][0], fitted_on_one[0], 1e-12)
+
+
+def test_methods_with_a_state_see_whole_batches(on_two_replicas):
+    for method, wanted in fitted_by(tf.distribute.get_strategy()).items():
+        # The losses' sums over replicas are in float32.
+        assert_same_steps(on_two_replicas["methods"][method], wanted, 1e-6)
 
 
 def test_probes_are_those_of_one_replica(on_two_replicas):
