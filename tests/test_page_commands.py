@@ -28,6 +28,7 @@ RUN_BY = {
     "distribution.md": "tests/support/distribution_page.py",
     "kubeflow.md": "tests/pcgrad_pipelines/kubeflow/test_kubeflow_runner.py",
     "layerwise.md": "tests/benchmarks/test_layerwise.py",
+    "methods.md": "tests/pcgrad/weightings/test_methods_page.py",
     "reuse.md": "tests/pcgrad/keras/layers/test_expert_layers.py",
 }
 

@@ -133,6 +133,16 @@ def interrupted(*args, **kwargs):
     raise KeyboardInterrupt
 
 
+def test_a_method_goes_on_with_its_state(transformed_data, tmp_path):
+    config = config_of(tmp_path, surgery="famo")
+    wanted = transformed_data.train(tmp_path / "uninterrupted", config)
+    assert interrupt(transformed_data, tmp_path / "first", config, _Crash(2, 1)) == [0, 1, 2]
+    run = transformed_data.train(tmp_path / "again", config)
+    assert run.epochs == [2, 3]
+    for one, other in zip(run.weights, wanted.weights, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
+
+
 def test_interrupted_before_the_model_is_saved(transformed_data, uninterrupted, tmp_path):
     config = config_of(tmp_path)
     with pytest.MonkeyPatch.context() as patch:
