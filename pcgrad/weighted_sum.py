@@ -74,6 +74,7 @@ def sum_backward(
     variables: Sequence[tf.Variable],
     factors: Sequence[tf.Tensor] | None = None,
     sum_rows: bool = True,
+    may_miss: bool = False,
 ) -> list[Gradient | None]:
     """Differentiates the sum of losses.
 
@@ -84,6 +85,7 @@ def sum_backward(
         factors: What to multiply the losses by, of their shapes.
         sum_rows: Whether to sum the repeated rows of sparse gradients, as surgery does: some
             optimizers square or clip each of them by itself.
+        may_miss: Whether it is right that no loss reaches any variable.
 
     Returns:
         V gradients, as from `weighted_sum_backward`.
@@ -92,7 +94,8 @@ def sum_backward(
         ValueError: No loss reaches any variable.
     """
     found = differentiate(tape, losses, variables, factors)
-    check_reached(found)
+    if not may_miss:
+        check_reached(found)
     return [
         _with_rows_summed(gradient, variable)
         if sum_rows and isinstance(gradient, tf.IndexedSlices)

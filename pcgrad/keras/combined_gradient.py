@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from pcgrad.keras.optimizers import adds_up_rows, steps_taken
 from pcgrad.keras.reporting.reporting_model import ReportingModel
-from pcgrad.layerwise.backward import backward
+from pcgrad.layerwise.backward import Backward, backward
 from pcgrad.task_gradients import Gradient, differentiate
 from pcgrad.weighted_sum import sum_backward
 from pcgrad.weightings.weighting import Weighting, equal_weights, needs_gramian, needs_losses
@@ -51,7 +51,15 @@ def combined_gradient(
     )
     # Under XLA the layer-wise way is exact, too, but no faster.
     way = "tape" if training.gramian == "auto" and model.jit_compile else training.gramian
-    found = backward(tape, losses, variables, weighting, steps_taken(optimizer), way)
+    step = steps_taken(optimizer)
+
+    def whole() -> Backward:
+        return backward(tape, losses, variables, weighting, step, way)
+
+    if training.kept_weights is None:
+        found = whole()
+    else:
+        found = training.kept_weights.backward(whole, tape, list(losses.values()), variables, step)
     training.gramian_description = found.description
     if training.conflicts is not None:
         training.conflicts.update_state(found.gramian, scale)

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from pcgrad.keras.output_names import OutputNames
 from pcgrad.methods import make_weighting
-from pcgrad.weightings.weighting import Weighting
+from pcgrad.weightings.weighting import Weighting, needs_gramian
 
 
 def losses_by_task(loss: Any, outputs: OutputNames) -> tuple[dict[str, Any], OutputNames]:
@@ -162,6 +162,21 @@ def as_weighting(surgery: Any) -> Weighting | None:
             'weights, the name of a method ("pcgrad"), or None'
         )
     return surgery
+
+
+def check_surgery_every(every: Any, surgery: Weighting | None) -> None:
+    """Checks how often the Gram matrix shall be taken.
+
+    Raises:
+        ValueError: It is no integer of 1 or more, or the surgery takes no Gram matrix.
+    """
+    if not isinstance(every, int | np.integer) or every < 1:
+        raise ValueError(f"`surgery_every` must be an integer of 1 or more, not {every!r}")
+    if every > 1 and (surgery is None or not needs_gramian(surgery)):
+        raise ValueError(
+            f"`surgery_every` is {every}, but no Gram matrix is taken with surgery={surgery!r}: "
+            "leave it out"
+        )
 
 
 def _is_nested_within(values: Sequence[Any]) -> bool:

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from pcgrad.kept_weights import KeptWeights
 from pcgrad.keras.conflict_statistics import ConflictStatistics
 from pcgrad.keras.losses.task_losses import TaskBatch, TaskLosses
 from pcgrad.keras.reporting.task_means import LossMean, TaskSums
@@ -26,6 +27,7 @@ class CompiledTraining:
         gramian: How the Gram matrix is made: "tape", "layerwise" or "auto".
         gramian_description: How it was, by variable; empty before the first step.
         arguments: Of `compile`, for saving.
+        kept_weights: Those of the last Gram matrix, if it is not taken in every step.
         conflicts: What `fit` reports about conflicts; `None` with a single task.
     """
 
@@ -36,6 +38,7 @@ class CompiledTraining:
         surgery: Weighting | None,
         gramian: str,
         arguments: dict[str, Any],
+        kept_weights: KeptWeights | None = None,
     ) -> None:
         """Makes the metrics.
 
@@ -45,12 +48,14 @@ class CompiledTraining:
             surgery: Gram matrix → weights, or `None`.
             gramian: "tape", "layerwise" or "auto".
             arguments: Of `compile`.
+            kept_weights: For a Gram matrix that is not taken in every step.
         """
         self.losses = losses
         self.weighting: Weighting = equal_weights if surgery is None else surgery
         self.gramian = gramian
         self.gramian_description = ""
         self.arguments = arguments
+        self.kept_weights = kept_weights
         names = losses.names
         self._sums = TaskSums(len(names))
         self._loss_means = [LossMean(name, names.index(name), self._sums) for name in reported]

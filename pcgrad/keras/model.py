@@ -12,6 +12,7 @@ from pcgrad.keras.combined_gradient import combined_gradient
 from pcgrad.keras.compile_arguments import (
     as_weighting,
     by_task,
+    check_surgery_every,
     losses_by_task,
     reporting_order,
 )
@@ -91,6 +92,7 @@ class MultiTaskModel(SavableModel):
         weighted_metrics: Any = None,
         surgery: Weighting | str | Mapping[str, Any] | None = None,
         gramian: str = "tape",
+        surgery_every: int = 1,
         **kwargs: Any,
     ) -> None:
         """Configures training as `keras.Model.compile` does, with gradient surgery.
@@ -113,15 +115,19 @@ class MultiTaskModel(SavableModel):
                 ("tape"), layer by layer without them ("layerwise"), or layer by layer where that is
                 predicted to be cheaper ("auto"). The result is the same to rounding; see
                 docs/layerwise.md.
+            surgery_every: k > 1: the Gram matrix and the weights are taken in every k-th step only;
+                in between one backward pass takes the last weights. An approximation.
             **kwargs: `run_eagerly`, `steps_per_execution`, `jit_compile`, `auto_scale_loss`.
 
         Raises:
             ValueError: Losses, weights or metrics do not match the tasks; a weight is no finite
-                number; `gramian` or a method's name is unknown.
+                number; `gramian` or a method's name is unknown; `surgery_every` is no integer of 1
+                or more, or of no use.
             TypeError: `surgery` is not callable, or a class; `compute_loss` is overridden.
         """
         surgery = as_weighting(surgery)
         check_gramian(gramian)
+        check_surgery_every(surgery_every, surgery)
         if type(self).compute_loss is not MultiTaskModel.compute_loss:
             raise TypeError(
                 f"{type(self).__name__} overrides `compute_loss`, which is not called: the tasks' "
@@ -156,11 +162,14 @@ class MultiTaskModel(SavableModel):
             "weighted_metrics": weighted_metrics,
             "surgery": surgery,
             "gramian": gramian,
+            "surgery_every": surgery_every,
             **kwargs,
         }
         reported = reporting_order(loss, tasks, outputs)
-        self._set_surgery(surgery, len(tasks))
-        self._training = CompiledTraining(task_losses, reported, surgery, gramian, arguments)
+        self._set_surgery(surgery, surgery_every, len(tasks))
+        self._training = CompiledTraining(
+            task_losses, reported, surgery, gramian, arguments, self._kept_weights
+        )
 
     def named_outputs(self) -> list[str]:
         """The names of a functional model's outputs: a mapping's keys, else their layers' names.

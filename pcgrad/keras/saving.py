@@ -6,7 +6,9 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
+from pcgrad.kept_weights import KeptWeights
 from pcgrad.keras.functional_form import is_functional
 from pcgrad.keras.reporting.reporting_model import ReportingModel
 from pcgrad.weightings.weighting import Weighting, state_variables
@@ -19,19 +21,29 @@ class SavableModel(ReportingModel):
     """Base of `MultiTaskModel`: saves, loads and pickles it."""
 
     _surgery: Weighting | None = None
+    _kept_weights: KeptWeights | None = None
 
-    def _set_surgery(self, surgery: Weighting | None, tasks: int) -> None:
+    def _set_surgery(self, surgery: Weighting | None, every: int, tasks: int) -> None:
         """Keeps a surgery where checkpoints find its state, and makes its variables."""
-        self._surgery = surgery
+        self._surgery, self._kept_weights = surgery, None
         build = getattr(surgery, "build", None)
         if build is not None:
             with self.distribute_strategy.scope():
                 build(tasks)
+        if every > 1:
+            with self.distribute_strategy.scope():
+                self._kept_weights = KeptWeights(every, tasks)
+
+    @property
+    def surgery_variables(self) -> list[tf.Variable]:
+        """The state of the surgery: saved with the model, but no weights of it."""
+        kept = self._kept_weights
+        return state_variables(self._surgery) + ([] if kept is None else list(kept.variables))
 
     def save_own_variables(self, store: Any) -> None:
         """As in Keras, and the state of the surgery."""
         super().save_own_variables(store)
-        for index, variable in enumerate(state_variables(self._surgery)):
+        for index, variable in enumerate(self.surgery_variables):
             store[f"{_OF_SURGERY}{index}"] = variable.numpy()
 
     def load_own_variables(self, store: Any) -> None:
@@ -40,7 +52,7 @@ class SavableModel(ReportingModel):
         super().load_own_variables(
             {name: values for name, values in stored.items() if not name.startswith(_OF_SURGERY)}
         )
-        state = state_variables(self._surgery)
+        state = self.surgery_variables
         names = [f"{_OF_SURGERY}{index}" for index in range(len(state))]
         saved = [np.array(stored[name]) for name in names if name in stored]
         # Another method's state has other variables.

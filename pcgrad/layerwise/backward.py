@@ -33,11 +33,15 @@ class Backward(NamedTuple):
     Attributes:
         update: V gradients, as `pcgrad.weighted_backward` returns them.
         gramian: The Gram matrix of the T task gradients, [T, T], float64.
+        weights: What the weighting made of it, [T].
+        shared: The indices of the variables that several tasks reach.
         description: Which variables took which route, and why; some lines of text.
     """
 
     update: list[Gradient | None]
     gramian: tf.Tensor
+    weights: tf.Tensor
+    shared: tuple[int, ...]
     description: str
 
 
@@ -111,7 +115,8 @@ def backward(
     def finish(gradients: TaskGradients, description: str) -> Backward:
         products = gram_matrix(gradients)
         weights = weigh(weighting, products, step, list(named.values()))
-        return Backward(combine(gradients, weights), products, description)
+        update, shared = combine(gradients, weights), tuple(gradients.shared)
+        return Backward(update, products, weights, shared, description)
 
     if gramian == "tape":
         return by_tape()
@@ -125,7 +130,7 @@ def backward(
             made = by_layer()
         else:
             few = choice.batch <= choice.largest_batch
-            made = _either(few, by_layer, by_tape, variables)
+            made = either(few, by_layer, by_tape, variables)
             told = f"up to a batch of {choice.largest_batch}, otherwise from the tape"
             made = made._replace(description=f"{told}: {made.description}")
     if not tf.executing_eagerly():  # when a step is traced, not in every step
@@ -140,27 +145,35 @@ def check_gramian(gramian: str) -> None:
         raise ValueError(f"`gramian` must be one of {choices}, not {gramian!r}")
 
 
-def _either(
+def either(
     condition: tf.Tensor,
     one: Callable[[], Backward],
     other: Callable[[], Backward],
     variables: Sequence[tf.Variable],
 ) -> Backward:
-    """One of two ways, by a condition that is known in each step."""
+    """One of two ways, by a condition that is known in each step.
+
+    Args:
+        condition: Bool scalar.
+        one: The way if it is true. It also says the description and the shared variables.
+        other: The way if it is false.
+        variables: V variables.
+    """
     made: list[Backward] = []
 
     def tensors(way: Callable[[], Backward]) -> list[tf.Tensor]:
         made.append(way())
-        flat = [made[-1].gramian]
-        for gradient in made[-1].update:
-            if isinstance(gradient, tf.IndexedSlices):
+        flat = [made[-1].gramian, made[-1].weights]
+        for gradient, of_first in zip(made[-1].update, made[0].update, strict=True):
+            if isinstance(of_first, tf.IndexedSlices):
+                assert isinstance(gradient, tf.IndexedSlices)
                 flat += [gradient.values, gradient.indices]
-            elif gradient is not None:
-                flat.append(gradient)
+            elif of_first is not None:
+                flat.append(tf.convert_to_tensor(gradient))
         return flat
 
-    first, *rest = tf.cond(condition, lambda: tensors(one), lambda: tensors(other))
-    rest = iter(rest)
+    gramian, weights, *flat = tf.cond(condition, lambda: tensors(one), lambda: tensors(other))
+    rest = iter(flat)
     update: list[Gradient | None] = []
     for gradient, variable in zip(made[0].update, variables, strict=True):
         if isinstance(gradient, tf.IndexedSlices):
@@ -168,4 +181,4 @@ def _either(
             update.append(tf.IndexedSlices(next(rest), next(rest), size))
         else:
             update.append(None if gradient is None else next(rest))
-    return Backward(update, first, made[0].description)
+    return Backward(update, gramian, weights, made[0].shared, made[0].description)

@@ -18,7 +18,6 @@ from tfx import v1 as tfx
 from tfx.utils import io_utils
 
 from pcgrad.keras import ConflictStatistics, MultiTaskModel
-from pcgrad.weightings.weighting import state_variables
 from pcgrad_tfx.training.callbacks.best_epoch import BestEpoch
 
 
@@ -56,7 +55,7 @@ class EpochCheckpoint(keras.callbacks.Callback):
             variables=variables,
             best=best.state,
             conflicts=[variable for metric in followed for variable in metric.state],
-            surgery=state_variables(model.compiled_training.weighting),
+            surgery=model.surgery_variables,
         )
         self._manager = tf.train.CheckpointManager(self._checkpoint, folder, max_to_keep=1)
 
