@@ -17,7 +17,7 @@ class KeptWeights(tf.Module):
     In between, the losses' sum with the last weights is differentiated by the shared variables, and
     their plain sum by the others, which costs little as these are near the losses. Nash-MTL's own
     code (Navon et al. 2022, arXiv 2202.01017) saves time so. An approximation: the weights are
-    those of another batch.
+    those of another batch. On one replica only.
 
     Args:
         every: k, at least 2.
@@ -27,14 +27,9 @@ class KeptWeights(tf.Module):
     def __init__(self, every: int, tasks: int) -> None:
         super().__init__()
         self.every = every
-        # NaN: there are none. All replicas compute the same, so nothing is exchanged.
-        self._weights = tf.Variable(
-            tf.fill([tasks], tf.constant(float("nan"), tf.float64)),
-            trainable=False,
-            name="kept_weights",
-            synchronization=tf.VariableSynchronization.ON_READ,
-            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-        )
+        # NaN: there are none.
+        none = tf.fill([tasks], tf.constant(float("nan"), tf.float64))
+        self._weights = tf.Variable(none, trainable=False, name="kept_weights")
         self._shared: tuple[int, ...] | None = None
 
     def backward(

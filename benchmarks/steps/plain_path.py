@@ -65,13 +65,16 @@ def main() -> None:
     (args.output / "plain_path.json").write_text(json.dumps(result, indent=1) + "\n")
 
 
-def make_step(cls: type[keras.Model], network: str, tasks: int) -> Callable[[], dict[str, Any]]:
+def make_step(
+    cls: type[keras.Model], network: str, tasks: int, **settings: Any
+) -> Callable[[], dict[str, Any]]:
     """A training step on one batch, as a function of no arguments.
 
     Args:
         cls: `keras.Model` or `MultiTaskModel`.
         network: A key of `NETWORKS`.
         tasks: The number of tasks.
+        **settings: Of `compile`.
     """
     problem = NETWORKS[network].build(tasks)
     names = [f"task_{index}" for index in range(tasks)]
@@ -80,6 +83,7 @@ def make_step(cls: type[keras.Model], network: str, tasks: int) -> Callable[[], 
         keras.optimizers.SGD(1e-4),
         loss={name: keras.losses.BinaryCrossentropy(from_logits=True) for name in names},
         jit_compile=False,
+        **settings,
     )
     model.optimizer.build(model.trainable_variables)
     labels = {name: problem.labels[:, i : i + 1] for i, name in enumerate(names)}

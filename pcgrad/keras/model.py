@@ -116,13 +116,14 @@ class MultiTaskModel(SavableModel):
                 predicted to be cheaper ("auto"). The result is the same to rounding; see
                 docs/layerwise.md.
             surgery_every: k > 1: the Gram matrix and the weights are taken in every k-th step only;
-                in between one backward pass takes the last weights. An approximation.
+                in between one backward pass takes the last weights. An approximation; on one
+                replica only.
             **kwargs: `run_eagerly`, `steps_per_execution`, `jit_compile`, `auto_scale_loss`.
 
         Raises:
             ValueError: Losses, weights or metrics do not match the tasks; a weight is no finite
                 number; `gramian` or a method's name is unknown; `surgery_every` is no integer of 1
-                or more, or of no use.
+                or more, or of no use, or there are several replicas.
             TypeError: `surgery` is not callable, or a class; `compute_loss` is overridden.
         """
         surgery = as_weighting(surgery)

@@ -31,8 +31,14 @@ class SavableModel(ReportingModel):
             with self.distribute_strategy.scope():
                 build(tasks)
         if every > 1:
-            with self.distribute_strategy.scope():
-                self._kept_weights = KeptWeights(every, tasks)
+            replicas = self.distribute_strategy.num_replicas_in_sync
+            if replicas > 1:
+                # TensorFlow cannot exchange gradients within a condition.
+                raise ValueError(
+                    f"`surgery_every` is {every}: on several replicas, here {replicas}, the Gram "
+                    "matrix is taken in every step; leave it out"
+                )
+            self._kept_weights = KeptWeights(every, tasks)
 
     @property
     def surgery_variables(self) -> list[tf.Variable]:

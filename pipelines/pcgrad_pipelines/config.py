@@ -29,7 +29,7 @@ from pcgrad_tfx.config.dialect import Dialect
 from pcgrad_tfx.config.features import Features, check_features
 from pcgrad_tfx.config.schema import parse_schema
 from pcgrad_tfx.config.splitting import Splitting
-from pcgrad_tfx.config.surgery import check_primary
+from pcgrad_tfx.config.surgery import check_method
 from pcgrad_tfx.config.tasks import Task, check_tasks, is_draft
 from pcgrad_tfx.config.training_config import Training
 from pcgrad_tfx.config.validation_messages import problem_lines
@@ -208,7 +208,7 @@ class PipelineConfig(BaseModel):
     @field_validator("training")
     @classmethod
     def _check_training(cls, training: Training, info: ValidationInfo) -> Training:
-        check_primary(training.surgery, info.data.get("tasks", ()))
+        check_method(training.surgery, training.surgery_every, info.data.get("tasks", ()))
         return training
 
     @model_validator(mode="after")
@@ -252,7 +252,7 @@ class PipelineConfig(BaseModel):
         given = {key: value for key, value in training.items() if value is not None}
         try:
             checked = Training.model_validate(self.training.model_dump() | given)
-            check_primary(checked.surgery, self.tasks)
+            check_method(checked.surgery, checked.surgery_every, self.tasks)
         except ValidationError as error:
             raise ConfigError("\n".join(problem_lines(error, Training))) from None
         except ValueError as error:

@@ -18,6 +18,12 @@ SURGERIES = (
     "log_losses", "normalized", "random", "smooth_tchebycheff", "uncertainty",
 )  # fmt: skip
 
+# Those of them that take no Gram matrix.
+ONE_PASS = (
+    "none", "dwa", "famo", "geometric_mean", "log_losses", "random", "smooth_tchebycheff",
+    "uncertainty",
+)  # fmt: skip
+
 # Takes its argument from the tasks.
 PRIMARY_TASK = "primary_task"
 
@@ -77,10 +83,25 @@ def surgery_text(surgery: str) -> str:
     return f"{method} ({said})" if said else method
 
 
-def check_primary(surgery: str, tasks: Sequence[Task]) -> None:
-    """Raises a ValueError if a method wants a primary task, and none is, or several are."""
-    if surgery == PRIMARY_TASK and tasks:
+def check_method(surgery: str, every: int, tasks: Sequence[Task]) -> None:
+    """Checks that a method fits the rest of a configuration.
+
+    Args:
+        surgery: As `check_surgery` returns it.
+        every: `surgery_every`.
+        tasks: Those of the model; none if they are not known.
+
+    Raises:
+        ValueError: It wants a primary task, and none is, or several are; or it takes no Gram matrix
+            that could be taken now and then.
+    """
+    method, _ = method_and_arguments(surgery)
+    if method == PRIMARY_TASK and tasks:
         primary_task(tasks)
+    if every > 1 and method in ONE_PASS:
+        raise ValueError(
+            f'surgery_every: surgery = "{method}" takes no Gram matrix, in no step; leave it out'
+        )
 
 
 def primary_task(tasks: Sequence[Task]) -> int:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from pcgrad_tfx.config.features import Features
-from pcgrad_tfx.config.surgery import Surgery, check_primary
+from pcgrad_tfx.config.surgery import Surgery, check_method
 from pcgrad_tfx.config.tasks import Task, check_tasks
 from pcgrad_tfx.config.validation_messages import nearest, problem_lines
 
@@ -41,6 +41,8 @@ class Training(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         surgery: How the tasks are combined: "pcgrad", "none" (the plain weighted sum of the
             losses) or another method's name (docs/methods.md); with arguments a table, `{ method =
             "cagrad", c = 0.4 }`, which is kept as JSON text.
+        surgery_every: k > 1: the Gram matrix and the weights are taken in every k-th step only, an
+            approximation; not on several replicas.
         gramian: "tape", "layerwise" or "auto": how the inner products of the tasks' gradients are
             taken. What is learned is the same; see docs/layerwise.md. Open by default.
         probes: At how many points of a training of the planned length it is measured what the
@@ -81,6 +83,7 @@ class Training(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """
 
     surgery: Surgery = "pcgrad"
+    surgery_every: int = Field(1, ge=1, le=_LARGEST, description="steps from weights to weights")
     gramian: Literal["tape", "layerwise", "auto"] | None = None
     probes: int = Field(96, ge=0, le=1000, description="points at which conflict is measured")
     epochs: int | None = Field(None, ge=1, le=_LARGEST, description="passes over the training data")
@@ -137,7 +140,7 @@ class TrainerConfig(Training):
     @model_validator(mode="after")
     def _check_whole(self) -> TrainerConfig:
         check_tasks(self.tasks)
-        check_primary(self.surgery, self.tasks)
+        check_method(self.surgery, self.surgery_every, self.tasks)
         if self.features is not None and self.embedding_sizes is not None:
             raise ValueError(
                 "`features` says how many ids there are; remove `embedding_sizes`, or, if "

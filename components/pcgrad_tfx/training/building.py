@@ -117,6 +117,7 @@ def compile_model(
         weighted_metrics=metrics[True] or None,
         surgery=_surgery(config, tasks, steps_per_epoch),
         gramian=config.gramian or "tape",
+        surgery_every=config.surgery_every,
     )
     if not model.built:
         raise ValueError(

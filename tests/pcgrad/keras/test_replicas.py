@@ -9,12 +9,14 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from distribution_page import page_blocks, run_block
 from pcgrad import PCGrad
+from pcgrad.keras import MultiTaskModel
 from replica_means import (
     averaged,
     error_of_one_number,
@@ -65,6 +67,7 @@ def trained_on_two_replicas() -> dict[str, Any]:
         "packed": packed_and_not(strategy),
         "numbers": trained_on_numbers(strategy),
         "one_number": error_of_one_number(strategy),
+        "every": error_of_steps_between(strategy),
         "probes": probed(strategy),
         "methods": fitted_by(strategy),
     }
@@ -100,6 +103,18 @@ def error_without_step(strategy: tf.distribute.Strategy) -> str:
         strategy.run(tf.function(step))
     except ValueError as error:
         return str(error)
+    return ""
+
+
+def error_of_steps_between(strategy: tf.distribute.Strategy) -> str:
+    """The message for a Gram matrix that is not taken in every step."""
+    with strategy.scope():
+        inputs = keras.Input((2,))
+        model = MultiTaskModel(inputs, {task: keras.layers.Dense(1)(inputs) for task in "ab"})
+        try:
+            model.compile("sgd", {"a": "mse", "b": "mse"}, surgery=PCGrad(), surgery_every=3)
+        except ValueError as error:
+            return str(error)
     return ""
 
 
@@ -181,6 +196,10 @@ def test_one_number_or_parts_of_rows_are_those_of_whole_batches(on_two_replicas)
     for variable, expected in zip(variables, wanted, strict=True):
         np.testing.assert_allclose(variable, expected, rtol=0, atol=1e-12)
     assert_same_history(history, wanted_history)
+
+
+def test_a_gram_matrix_now_and_then_is_refused(on_two_replicas):
+    assert on_two_replicas["every"].startswith("`surgery_every` is 3: on several replicas, here 2")
 
 
 def test_one_number_that_is_neither_a_mean_nor_a_sum(on_two_replicas):

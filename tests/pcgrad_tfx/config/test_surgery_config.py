@@ -26,6 +26,12 @@ def test_a_table_without_arguments_is_the_name():
     assert surgery_text("famo") == "famo"
 
 
+def test_a_gram_matrix_now_and_then_wants_a_method_that_takes_one():
+    assert trainer_config({**CONFIG, "surgery_every": 5}).surgery_every == 5
+    with pytest.raises(ValueError, match='surgery_every: surgery = "famo" takes no Gram matrix'):
+        trainer_config({**CONFIG, "surgery": "famo", "surgery_every": 5})
+
+
 @pytest.mark.parametrize(
     ("surgery", "message"),
     [
