@@ -6,14 +6,42 @@ from pcgrad.probe_statistics import Probe
 from pcgrad.probe_summary import summarize_probes
 from pcgrad.surgery import PCGrad, PPCGrad, weighted_backward
 from pcgrad.task_gradients import TaskGradients, combine, task_gradients
-from pcgrad.weightings import Weighting, equal_weights, projection_orders
+from pcgrad.weightings import (
+    IMTLG,
+    MGDA,
+    AlignedMTL,
+    CAGrad,
+    ConFIG,
+    DualProj,
+    FairGrad,
+    GradVac,
+    NashMTL,
+    Normalized,
+    PrimaryTask,
+    UPGrad,
+    Weighting,
+    equal_weights,
+    projection_orders,
+)
 
 __all__ = [
+    "IMTLG",
+    "MGDA",
+    "AlignedMTL",
+    "CAGrad",
+    "ConFIG",
+    "DualProj",
+    "FairGrad",
+    "GradVac",
     "GradientProbe",
+    "NashMTL",
+    "Normalized",
     "PCGrad",
     "PPCGrad",
+    "PrimaryTask",
     "Probe",
     "TaskGradients",
+    "UPGrad",
     "Weighting",
     "combine",
     "cosines",
