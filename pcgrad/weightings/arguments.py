@@ -15,7 +15,7 @@ def real_argument(
     Raises:
         ValueError: It is none, or not allowed.
     """
-    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+    if not isinstance(value, bool) and isinstance(value, numbers.Real):
         number = float(value)
         if math.isfinite(number) and is_allowed(number):
             return number
@@ -28,7 +28,7 @@ def natural_argument(name: str, value: object) -> int:
     Raises:
         ValueError: It is none.
     """
-    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+    if not isinstance(value, bool) and isinstance(value, numbers.Integral):
         number = int(value)
         if number >= 0:
             return number

@@ -14,8 +14,10 @@ from pcgrad_tfx.errors import brief, shown
 
 # The names of `pcgrad.methods`, which imports TensorFlow, and "none".
 SURGERIES = (
-    "pcgrad", "ppcgrad", "none", "dual_balancing", "dwa", "famo", "geometric_mean", "gradnorm",
-    "log_losses", "normalized", "random", "smooth_tchebycheff", "uncertainty",
+    "pcgrad", "ppcgrad", "none", "aligned_mtl", "cagrad", "config", "dual_balancing", "dual_proj",
+    "dwa", "fairgrad", "famo", "geometric_mean", "gradnorm", "gradvac", "imtl_g", "log_losses",
+    "mgda", "nash_mtl", "normalized", "primary_task", "random", "smooth_tchebycheff",
+    "uncertainty", "upgrad",
 )  # fmt: skip
 
 # Those of them that take no Gram matrix.
