@@ -44,10 +44,14 @@ class RandomWeights(ConfiguredWeighting):
             raise ValueError(
                 "RandomWeights draws anew in every step: pass `step` (say, `optimizer.iterations`)"
             )
-        normal = tf.random.stateless_normal(
+        # Integers, as XLA makes other normal numbers of the same generator.
+        integers = tf.random.stateless_uniform(
             [gramian.shape[0]],
             seed=tf.stack([tf.cast(self.seed, tf.int64), tf.cast(step, tf.int64)]),
-            dtype=tf.float64,
+            minval=None,
+            maxval=None,
+            dtype=tf.int64,
             alg="philox",
         )
-        return tf.nn.softmax(normal)
+        uniform = 0.5 + tf.cast(integers, tf.float64) / 2**64
+        return tf.nn.softmax(tf.math.ndtri(tf.clip_by_value(uniform, 1e-12, 1 - 1e-12)))

@@ -1,10 +1,13 @@
 """Weights from losses, against the objectives that they are the gradients of."""
 
+import inspect
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+import pcgrad
 from pcgrad import (
     FAMO,
     DualBalancing,
@@ -16,6 +19,7 @@ from pcgrad import (
     SmoothTchebycheff,
     UncertaintyWeights,
 )
+from pcgrad.weightings.weighting import ConfiguredWeighting
 
 LOSSES = np.random.default_rng(0).uniform(0.2, 3.0, size=(12, 3))
 
@@ -195,6 +199,53 @@ def test_a_step_after_which_a_loss_is_not_finite_teaches_nothing():
     weighed(famo, LOSSES[0])
     famo.after_step([tf.constant(loss) for loss in [np.nan, 1.0, 1.0]])
     np.testing.assert_array_equal(famo.state["logits"], np.zeros(3))
+
+
+ALL = [made for made in vars(pcgrad).values() if inspect.isclass(made)]
+ALL = [made for made in ALL if issubclass(made, ConfiguredWeighting)]
+ALL = [made for made in ALL if not inspect.isabstract(made)]
+OF_LOSSES = [made for made in ALL if made.needs_losses or not made.needs_gramian]
+GRAMIAN = np.array([[2.0, -0.5, 0.1], [-0.5, 1.0, 0.3], [0.1, 0.3, 4.0]])
+
+
+@pytest.mark.parametrize("method", OF_LOSSES)
+def test_eager_graph_and_xla_agree(method):
+    def run(jit_compile):
+        weighting = method()
+        if hasattr(weighting, "build"):
+            weighting.build(3)
+        call = weighting.__call__
+        if jit_compile is not None:
+            call = tf.function(call, jit_compile=jit_compile)
+        gramian, step = tf.constant(GRAMIAN), tf.constant(1, tf.int64)
+        return [call(gramian, step, tf.constant(losses)).numpy() for losses in LOSSES[:4]]
+
+    np.testing.assert_allclose(run(False), run(None), rtol=1e-9)
+    np.testing.assert_allclose(run(True), run(None), rtol=1e-7)
+
+
+@pytest.mark.parametrize("method", [one for one in OF_LOSSES if one is not RandomWeights])
+def test_tasks_in_another_order_have_their_weights(method):
+    order = [2, 0, 1]
+    one, other = method(), method()
+    for losses in LOSSES[:4]:
+        weights = weighed(one, losses, GRAMIAN)
+        permuted = weighed(other, losses[order], GRAMIAN[order][:, order])
+        np.testing.assert_allclose(permuted, weights[order])
+
+
+@pytest.mark.parametrize("method", OF_LOSSES)
+@pytest.mark.parametrize("tasks", [1, 2, 50])
+@pytest.mark.parametrize("scale", [1e-15, 1.0, 1e15])
+def test_weights_are_finite_and_positive(method, tasks, scale):
+    rng = np.random.default_rng(tasks)
+    vectors, weighting = rng.normal(size=(tasks, 5)) * scale, method()
+    for _ in range(3):
+        losses = rng.uniform(0.1, 5, size=tasks) * scale
+        weights = weighed(weighting, losses, vectors @ vectors.T)
+        assert weights.shape == (tasks,)
+        assert np.isfinite(weights).all()
+        assert (weights >= 0).all()
 
 
 def test_the_losses_must_be_given():

@@ -29,7 +29,7 @@ def test_a_configuration_survives_json():
     [
         ({"sugery": "none"}, 'sugery: unknown key; did you mean "surgery"'),
         ({"model_function": "a.b"}, 'model_function: unknown key; did you mean "model_fn"'),
-        ({"qqqqq": 1}, "qqqqq: unknown key; there are: surgery, gramian, .*…"),
+        ({"qqqqq": 1}, "qqqqq: unknown key; there are: surgery, surgery_every, .*…"),
         ({"surgery": "pcgard"}, 'surgery: "pcgard" .*ppcgrad, none, .*; did you mean "pcgrad"'),
         ({"gramian": "tap"}, 'gramian: "tap" .*tape, .*auto; did you mean "tape"'),
         ({"epochs": 0}, "epochs: 0 .*greater than or equal to 1"),
