@@ -57,7 +57,14 @@ def compile_pipeline(settings: Settings, path: Path) -> dict[str, Any]:
     defaults = {name: parameter.default for name, parameter in parameters.items()}
     kubeflow_spec.set_defaults(spec, defaults)
     kubeflow_spec.set_resources(spec, settings.resources)
-    kubeflow_spec.set_retries(spec, ["Transform", "Trainer"], settings.retries)
+    kubeflow_spec.set_retries(
+        spec,
+        ["Transform", "Trainer"],
+        settings.retries,
+        kubeflow_spec.KFP_RETRIES_END
+        if settings.target == KFP
+        else kubeflow_spec.VERTEX_RETRIES_END,
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     if settings.target == KFP:
         # Of changes in the files they look at the server's cache sees nothing.

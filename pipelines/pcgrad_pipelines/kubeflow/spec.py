@@ -17,6 +17,13 @@ from pcgrad_tfx.kubeflow import pages
 
 Json = dict[str, Any]
 
+# How long after its first start a step may still be started again: Argo's counts the training, too,
+# and without it there is no retry at all. Source: `processNodeRetries` in
+# workflow/controller/operator.go of argoproj/argo-workflows. 30 days.
+KFP_RETRIES_END = "2592000s"
+# The largest that Kubeflow's compiler writes, for Vertex AI too: `RetryPolicy.to_proto` of the SDK.
+VERTEX_RETRIES_END = "3600s"
+
 
 def set_defaults(spec: Json, defaults: Mapping[str, Any]) -> None:
     """Gives the runtime parameters their defaults, which TFX's compiler leaves out."""
@@ -57,14 +64,21 @@ def set_resources(spec: Json, resources: Mapping[str, Resources]) -> None:
         steps[component]["resources"] = limits
 
 
-def set_retries(spec: Json, components: Iterable[str], retries: int) -> None:
-    """Starts failed steps again, after a minute, two, four … up to an hour."""
+def set_retries(spec: Json, components: Iterable[str], retries: int, max_duration: str) -> None:
+    """Starts failed steps again, after a minute, two, four …
+
+    Args:
+        spec: The PipelineSpec.
+        components: The steps.
+        retries: How often.
+        max_duration: `KFP_RETRIES_END` or `VERTEX_RETRIES_END`.
+    """
     for component in components if retries else ():
         _tasks(spec)[component]["retryPolicy"] = {
             "maxRetryCount": retries,
             "backoffDuration": "60s",
             "backoffFactor": 2.0,
-            "backoffMaxDuration": "3600s",
+            "backoffMaxDuration": max_duration,
         }
 
 
