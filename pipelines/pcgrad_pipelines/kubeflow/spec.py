@@ -14,6 +14,7 @@ from pcgrad_pipelines.kubeflow.options import Resources
 from pcgrad_tfx.config.validation_messages import nearest
 from pcgrad_tfx.conflict_report import ConflictReportPage
 from pcgrad_tfx.kubeflow import pages
+from pcgrad_tfx.training.distribution import ACCELERATOR_VARIABLE
 
 Json = dict[str, Any]
 
@@ -32,7 +33,7 @@ def set_defaults(spec: Json, defaults: Mapping[str, Any]) -> None:
 
 
 def set_resources(spec: Json, resources: Mapping[str, Resources]) -> None:
-    """Limits what steps may use, and asks for so much.
+    """Limits what steps may use, and asks for so much; tells a step of its accelerator.
 
     TFX's `platform_config` does the same, but not for an ExampleGen.
 
@@ -61,11 +62,13 @@ def set_resources(spec: Json, resources: Mapping[str, Resources]) -> None:
         if wanted.accelerator is not None:
             # JSON has a 64-bit integer as text.
             limits["accelerator"] = {"type": wanted.accelerator, "count": str(wanted.accelerators)}
+            variable = {"name": ACCELERATOR_VARIABLE, "value": wanted.accelerator}
+            steps[component]["env"] = [*steps[component].get("env", []), variable]
         steps[component]["resources"] = limits
 
 
 def set_retries(spec: Json, components: Iterable[str], retries: int, max_duration: str) -> None:
-    """Starts failed steps again, after a minute, two, four …
+    """Starts failed steps again, after a minute, two, four and so on.
 
     Args:
         spec: The PipelineSpec.

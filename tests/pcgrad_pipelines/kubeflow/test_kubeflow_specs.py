@@ -11,6 +11,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 
 from kfp_rules import broken_rules
 from kubeflow_runs import SUFFIX, compile_for, documents, spec, write_houses
+from pcgrad_tfx.training.distribution import ACCELERATOR_VARIABLE
 
 PARAMETERS = {
     "data_root": "/opt/site-packages/tfx/components/testdata/external/csv",
@@ -184,6 +185,8 @@ def test_resources_and_retries(compiled, target):
         },
         "CsvExampleGen": {"memoryLimit": pytest.approx(8 * 2**30 / 1e9)},
     }
+    told = {name: found["env"] for name, found in containers(path).items() if "env" in found}
+    assert told == {"Trainer": [{"name": ACCELERATOR_VARIABLE, "value": "nvidia.com/gpu"}]}
     retried = {
         name: task["retryPolicy"]
         for name, task in spec(path)["root"]["dag"]["tasks"].items()
