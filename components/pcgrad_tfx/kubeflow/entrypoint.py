@@ -49,8 +49,8 @@ def run(args: argparse.Namespace, beam_args: list[str]) -> None:
     )
     executor_inputs.complete_types(executor_input, inputs_spec)
     executor_inputs.drop_absent_inputs(executor_input)
-    executor_inputs.drop_launcher_outputs(executor_input)
     page_files = pages.restore_types(executor_input)
+    executor_inputs.drop_launcher_outputs(executor_input)
     paths = executor_inputs.to_local_paths(executor_input, args.keep_gcs)
     executor_inputs.drive_example_gen(executor_input, inputs_spec)
 
@@ -61,6 +61,7 @@ def run(args: argparse.Namespace, beam_args: list[str]) -> None:
     executor_output = executor_inputs.read_output(output_file)
     executor_inputs.to_uris(executor_output, paths)
     pages.point_to_files(executor_output, page_files)
+    executor_inputs.make_missing_outputs(executor_output)
     with fileio.open(output_file, "w") as file:
         file.write(json_format.MessageToJson(executor_output))
 

@@ -21,7 +21,6 @@ from tfx.utils import name_utils
 
 from pcgrad_tfx.example_gen.csv_example_gen import CsvExampleGen
 from pcgrad_tfx.kubeflow import entrypoint
-from pcgrad_tfx.kubeflow.executor_input import complete_types
 from pcgrad_tfx.kubeflow.last_pushed import ABSENT_PROPERTY
 from pcgrad_tfx.kubeflow.uris import MOUNT_ROOT_VARIABLE, LocalPaths
 
@@ -40,6 +39,13 @@ class Recorder(base_executor.BaseExecutor):
         model.set_string_custom_property("split", input_dict["examples"][0].uri + "/Split-train")
         model.set_string_custom_property("volume", "/minio/other")
         model.set_int_custom_property("number", 3)
+
+
+class Idle(base_executor.BaseExecutor):
+    """Makes nothing."""
+
+    def Do(self, input_dict, output_dict, exec_properties):
+        seen.update(inputs=input_dict)
 
 
 class Waiting(base_executor.BaseExecutor):
@@ -166,14 +172,16 @@ def test_artifacts_whose_paths_begin_alike_are_told_apart(mounts):
     assert paths.uri(f"{mounts}/s3/b/models") == f"{mounts}/s3/b/models"
 
 
-def test_an_inputs_own_type_counts_more_than_the_declared_one():
-    given, declared = pb.ExecutorInput(), pb.ComponentInputsSpec()
-    models = given.inputs.artifacts["model"].artifacts
-    for title in ("tfx.Model", ""):
-        models.add().type.schema_title = title
-    declared.artifacts["model"].artifact_type.schema_title = "tfx.Artifact"
-    complete_types(given, declared)
-    assert [model.type.schema_title for model in models] == ["tfx.Model", "tfx.Artifact"]
+@pytest.mark.parametrize("keep_gcs", [False, True])
+def test_servers_without_ml_metadata(mounts, tmp_path, keep_gcs):
+    """They hand over a schema as a title, and take an output that is not there for an error."""
+    examples = artifact("gs://b/examples")
+    examples["type"] = {"schemaTitle": schema(standard_artifacts.Examples)}
+    made = run(invocation("gs://b", tmp_path, examples=examples), Idle, keep_gcs=keep_gcs)
+    (given,) = seen["inputs"]["examples"]
+    assert isinstance(given, standard_artifacts.Examples)
+    assert made.artifacts["model"].artifacts[0].uri == "gs://b/model"
+    assert (mounts / "gcs/b/model").is_dir()
 
 
 def test_gcs_may_be_left_to_tensorflow(mounts):
