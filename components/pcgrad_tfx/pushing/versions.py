@@ -95,9 +95,11 @@ def check_writable(folder: str) -> None:
             file.write("")
         tf.io.gfile.remove(path)
     except tf.errors.OpError as error:
+        # The message begins with the path.
+        reason = one_line(error.message).rpartition("; ")[2]
         raise ValueError(
-            f"push_destination: user {os.getuid()} cannot write to {folder} "
-            f"({one_line(error.message)}); give that user the right to, or name another folder"
+            f"push_destination: user {os.geteuid()} cannot write to {folder} ({reason}); give that "
+            "user the right to, or name another folder"
         ) from None
 
 

@@ -40,7 +40,7 @@ def compile_pipeline(settings: Settings, path: Path) -> dict[str, Any]:
 
     Raises:
         ConfigError: If the settings name a component that there is not, or the configuration data
-            with splits of their own.
+            with splits of their own, or more columns than Kubeflow can hand over.
     """
     _refuse_own_splits(settings.config.data)
     parameters = _runtime_parameters(settings)
@@ -65,17 +65,18 @@ def compile_pipeline(settings: Settings, path: Path) -> dict[str, Any]:
         if settings.target == KFP
         else kubeflow_spec.VERTEX_RETRIES_END,
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
     if settings.target == KFP:
         # Of changes in the files they look at the server's cache sees nothing.
         uncached = ["LastPushedModel", *([] if settings.cache_examples else ["CsvExampleGen"])]
         kubeflow_spec.adapt_to_kfp(spec, settings.pipeline_root, uncached)
+        kubeflow_spec.check_size(spec)
         documents = [spec]
         if settings.volumes:
             documents.append(kubeflow_spec.platform_spec(spec, settings.volumes))
         text = yaml.safe_dump_all(documents, allow_unicode=True)
     else:
         text = json.dumps(job, indent=2, sort_keys=True) + "\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     return defaults
 

@@ -6,6 +6,7 @@ compiler leaves out for both, is told at each function. All but the last change 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -17,6 +18,9 @@ from pcgrad_tfx.kubeflow import pages
 from pcgrad_tfx.training.distribution import ACCELERATOR_VARIABLE
 
 Json = dict[str, Any]
+
+# MAX_ARG_STRLEN, with the zero at the end.
+_LONGEST_ARGUMENT = 128 * 1024
 
 # How long after its first start a step may still be started again: Argo's counts the training, too,
 # and without it there is no retry at all. Source: `processNodeRetries` in
@@ -83,6 +87,34 @@ def set_retries(spec: Json, components: Iterable[str], retries: int, max_duratio
             "backoffFactor": 2.0,
             "backoffMaxDuration": max_duration,
         }
+
+
+def check_size(spec: Json) -> None:
+    """Checks that Kubeflow can start a run.
+
+    Its driver gets the whole root as one argument: `addDAGDriverTemplate` in
+    `backend/src/v2/compiler/argocompiler/dag.go`.
+
+    Args:
+        spec: The PipelineSpec.
+
+    Raises:
+        ConfigError: If that is longer than Linux takes.
+    """
+    size = _size(spec["root"])
+    if size >= _LONGEST_ARGUMENT:
+        sizes = {name: _size(task) for name, task in _tasks(spec).items()}
+        largest = max(sizes, key=lambda name: sizes[name])
+        raise ConfigError(
+            f"the compiled DAG has {size:,} bytes, and Kubeflow hands it over as one argument, of "
+            f"which Linux takes less than {_LONGEST_ARGUMENT:,}; most of it is {largest} "
+            f"({sizes[largest]:,} bytes): name fewer columns or tasks in the TOML file"
+        )
+
+
+def _size(message: Json) -> int:
+    """Bytes of the JSON that Kubeflow makes of a message."""
+    return len(json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode())
 
 
 def adapt_to_kfp(spec: Json, pipeline_root: str, uncached: Iterable[str]) -> None:

@@ -1,6 +1,9 @@
 """The compiled pipelines: parsed strictly, and what options do to them."""
 
+import contextlib
 import json
+import subprocess
+import sys
 
 import pytest
 from google.auth.credentials import AnonymousCredentials
@@ -11,6 +14,9 @@ from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 
 from kfp_rules import broken_rules
 from kubeflow_runs import SUFFIX, compile_for, documents, spec, write_houses
+from pcgrad_pipelines.config import ConfigError
+from pcgrad_pipelines.kubeflow.runner import FAILED, main
+from pcgrad_pipelines.kubeflow.spec import check_size
 from pcgrad_tfx.training.distribution import ACCELERATOR_VARIABLE
 
 PARAMETERS = {
@@ -200,6 +206,36 @@ def test_resources_and_retries(compiled, target):
         assert policy["backoffMaxDuration"] == f"{days * 24 * 3600:.0f}s"
     json_format.ParseDict(spec(path), pb.PipelineSpec())
     json_format.ParseDict(spec(path)["deploymentSpec"], pb.PipelineDeploymentConfig())
+
+
+def test_what_is_too_long_for_kubeflow_is_not_compiled(tmp_path, capsys):
+    columns = json.dumps([f"a_column_with_the_number_{number}" for number in range(1000)])
+    config = write_houses(tmp_path)
+    config.write_text(config.read_text().replace('["area"]', columns))
+    path = tmp_path / "houses.yaml"
+    arguments = [f"--config={config}", "--data=gs://houses", f"--output={path}", "--image=i"]
+    places = ["--pipeline-root=minio://b", "--push-destination=gs://p"]
+    assert main(["--target=kfp", *arguments, *places]) == FAILED
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line.startswith("the compiled DAG has 1")
+    assert "most of it is CsvExampleGen (" in line
+    assert not path.exists()
+    # Google's client hands a file over.
+    compile_for("vertex", tmp_path / "houses.json", *arguments[:2])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a limit of Linux, where the pods run")
+def test_what_is_compiled_is_not_too_long_for_linux():
+    def root(size):
+        return {"dag": {"tasks": {"a": "x" * (size - len('{"dag":{"tasks":{"a":""}}}'))}}}
+
+    for size in (2**17 - 1, 2**17):
+        argument = json.dumps(root(size), separators=(",", ":"))
+        assert len(argument) == size
+        with contextlib.nullcontext() if size < 2**17 else pytest.raises(OSError, match="too long"):
+            subprocess.run(["true", argument], check=True)
+        with contextlib.nullcontext() if size < 2**17 else pytest.raises(ConfigError):
+            check_size({"root": root(size)})
 
 
 def test_a_volume_is_mounted_into_every_step(compiled):
