@@ -25,7 +25,10 @@ from pcgrad_tfx.kubeflow.last_pushed import LastPushedModel
 from pcgrad_tfx.kubeflow.training_parameters import TrainingParameters
 
 # In place of TFX's own entry point, which expects what Vertex AI hands to a step.
-_ENTRY_POINT = ["python", "-m", "pcgrad_tfx.kubeflow.entrypoint"]
+_ENTRY_POINT = [
+    *("python", "-m", "pcgrad_tfx.kubeflow.entrypoint"),
+    f"--tfx_version={tfx.__version__}",
+]
 
 
 def compile_pipeline(settings: Settings, path: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from google.cloud import aiplatform
 from google.protobuf import json_format
 from kfp import components
 from kfp.pipeline_spec import pipeline_spec_pb2 as pb
+from tfx import v1 as tfx
 
 from kfp_rules import broken_rules
 from kubeflow_runs import SUFFIX, compile_for, documents, spec, write_houses
@@ -150,14 +151,14 @@ def test_options_change_the_defaults(compiled):
 
 
 def test_steps_run_in_the_image_by_our_entry_point_or_on_vertex_ai_by_tfx_own(compiled):
-    modules = {
-        "kfp": "pcgrad_tfx.kubeflow.entrypoint",
-        "vertex": "tfx.orchestration.kubeflow.v2.container.kubeflow_v2_run_executor",
+    commands = {
+        "kfp": ["pcgrad_tfx.kubeflow.entrypoint", f"--tfx_version={tfx.__version__}"],
+        "vertex": ["tfx.orchestration.kubeflow.v2.container.kubeflow_v2_run_executor"],
     }
-    for target, module in modules.items():
+    for target, command in commands.items():
         for container in containers(compiled(target)).values():
             assert container["image"] == "registry/tfx-pcgrad:1"
-            assert container["command"] == ["python", "-m", module]
+            assert container["command"] == ["python", "-m", *command]
             assert container["args"][-1].endswith(".FnApiRunner")
 
 

@@ -1,6 +1,7 @@
 """What open-source Kubeflow hands to a step becomes what TFX's executors expect, and back."""
 
 import argparse
+import copy
 import json
 import signal
 import subprocess
@@ -252,8 +253,21 @@ def test_the_driver_of_an_example_gen_finds_the_latest_span(mounts, tmp_path):
         assert list(features["span"].int64_list.value) == [2]
 
 
+def test_a_newer_tfx_may_have_compiled_the_pipeline(mounts, tmp_path):
+    inputs_spec = copy.deepcopy(INPUTS_SPEC)
+    inputs_spec["parameters"]["epochs"]["newer"] = True
+    run(invocation("s3://b", tmp_path, examples=artifact("s3://b/e")), inputs_spec=inputs_spec)
+    assert seen["properties"]["epochs"] == 3
+
+
+def test_other_versions_are_told():
+    assert entrypoint.version_problem(None) is None
+    assert entrypoint.version_problem(tfx.__version__) is None
+    assert "compiled by TFX 0.1.0, and this image" in entrypoint.version_problem("0.1.0")
+
+
 def command_line(executor, executor_input):
-    args = arguments(executor, executor_input, INPUTS_SPEC)
+    args = arguments(executor, executor_input, INPUTS_SPEC, tfx_version="0.1.0")
     flags = [f"--{name}={value}" for name, value in vars(args).items()]
     return [sys.executable, "-m", "pcgrad_tfx.kubeflow.entrypoint", *flags, "--runner=Some"]
 
@@ -278,5 +292,7 @@ def test_on_failure_the_last_line_is_what_went_wrong(mounts, tmp_path):
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     assert process.returncode == 1
-    assert process.stdout.splitlines()[-1] == "column 'fare' is missing; add it"
+    *_, remark, last = process.stdout.splitlines()
+    assert last == "column 'fare' is missing; add it"
+    assert remark.startswith("The pipeline was compiled by TFX 0.1.0")
     assert "a worker failed" in process.stdout
