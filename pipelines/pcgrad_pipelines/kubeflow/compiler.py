@@ -16,6 +16,7 @@ from tfx.v1.dsl.experimental import RuntimeParameter
 from pcgrad_pipelines.config import ConfigError, Data
 from pcgrad_pipelines.kubeflow import spec as kubeflow_spec
 from pcgrad_pipelines.kubeflow.options import KFP, Settings
+from pcgrad_pipelines.kubeflow.pods import platform_spec
 from pcgrad_pipelines.kubeflow.submit import push_destination
 from pcgrad_pipelines.pipeline import RunSettings, create_pipeline
 from pcgrad_tfx.data.csv_checks import csv_location
@@ -60,6 +61,7 @@ def compile_pipeline(settings: Settings, path: Path) -> dict[str, Any]:
     defaults = {name: parameter.default for name, parameter in parameters.items()}
     kubeflow_spec.set_defaults(spec, defaults)
     kubeflow_spec.set_resources(spec, settings.resources)
+    kubeflow_spec.set_environment(spec, settings.environment)
     kubeflow_spec.set_retries(
         spec,
         ["Transform", "Trainer"],
@@ -73,9 +75,8 @@ def compile_pipeline(settings: Settings, path: Path) -> dict[str, Any]:
         uncached = ["LastPushedModel", *([] if settings.cache_examples else ["CsvExampleGen"])]
         kubeflow_spec.adapt_to_kfp(spec, settings.pipeline_root, uncached)
         kubeflow_spec.check_size(spec)
-        documents = [spec]
-        if settings.volumes:
-            documents.append(kubeflow_spec.platform_spec(spec, settings.volumes))
+        platform = platform_spec(kubeflow_spec.containers(spec), settings.pods)
+        documents = [spec] if platform is None else [spec, platform]
         text = yaml.safe_dump_all(documents, allow_unicode=True)
     else:
         text = json.dumps(job, indent=2, sort_keys=True) + "\n"

@@ -1,7 +1,8 @@
 """What is done to a PipelineSpec after TFX has compiled it.
 
 TFX compiles for Vertex AI. What open-source Kubeflow Pipelines takes differently, and what TFX's
-compiler leaves out for both, is told at each function. All but the last change the spec in place.
+compiler leaves out for both, is told at each function. Those that return nothing change the spec in
+place.
 """
 
 from __future__ import annotations
@@ -48,11 +49,7 @@ def set_resources(spec: Json, resources: Mapping[str, Resources]) -> None:
     Raises:
         ConfigError: If there is no such component.
     """
-    steps = {
-        name.removesuffix("_executor"): executor["container"]
-        for name, executor in _executors(spec).items()
-        if "container" in executor
-    }
+    steps = containers(spec)
     for component, wanted in resources.items():
         if component not in steps:
             raise ConfigError(
@@ -66,9 +63,29 @@ def set_resources(spec: Json, resources: Mapping[str, Resources]) -> None:
         if wanted.accelerator is not None:
             # JSON has a 64-bit integer as text.
             limits["accelerator"] = {"type": wanted.accelerator, "count": str(wanted.accelerators)}
-            variable = {"name": ACCELERATOR_VARIABLE, "value": wanted.accelerator}
-            steps[component]["env"] = [*steps[component].get("env", []), variable]
+            _add_variables(steps[component], {ACCELERATOR_VARIABLE: wanted.accelerator})
         steps[component]["resources"] = limits
+
+
+def set_environment(spec: Json, environment: Mapping[str, str]) -> None:
+    """Gives all steps environment variables."""
+    if environment:
+        for container in containers(spec).values():
+            _add_variables(container, environment)
+
+
+def containers(spec: Json) -> dict[str, Json]:
+    """The containers of a PipelineSpec, by component."""
+    return {
+        name.removesuffix("_executor"): executor["container"]
+        for name, executor in _executors(spec).items()
+        if "container" in executor
+    }
+
+
+def _add_variables(container: Json, variables: Mapping[str, str]) -> None:
+    added = [{"name": name, "value": value} for name, value in variables.items()]
+    container["env"] = [*container.get("env", []), *added]
 
 
 def set_retries(spec: Json, components: Iterable[str], retries: int, max_duration: str) -> None:
@@ -133,29 +150,6 @@ def adapt_to_kfp(spec: Json, pipeline_root: str, uncached: Iterable[str]) -> Non
     for executor in _executors(spec).values():
         # The hook that has an ExampleGen's driver run; our entry point runs it.
         executor["container"].pop("lifecycle", None)
-
-
-def platform_spec(spec: Json, volumes: Mapping[str, str]) -> Json:
-    """What a PipelineSpec has no words for: volumes, mounted into every step.
-
-    As kfp-kubernetes writes it, by "constant", which all 2.x servers read; its successor
-    "pvcNameParameter" is unknown to older ones. Source: `makeVolumeMountPatch` in
-    `backend/src/v2/driver` of kubeflow/pipelines.
-
-    Args:
-        spec: The PipelineSpec.
-        volumes: The path of each PersistentVolumeClaim.
-
-    Returns:
-        The PlatformSpec.
-    """
-    config = {
-        name: {
-            "pvcMount": [{"constant": claim, "mountPath": path} for claim, path in volumes.items()]
-        }
-        for name in _executors(spec)
-    }
-    return {"platforms": {"kubernetes": {"deploymentSpec": {"executors": config}}}}
 
 
 def _tasks(spec: Json) -> Json:

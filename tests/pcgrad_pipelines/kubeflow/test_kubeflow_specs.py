@@ -252,6 +252,63 @@ def test_a_volume_is_mounted_into_every_step(compiled):
     assert set(loaded.platform_spec.platforms) == {"kubernetes"}
 
 
+def test_pods(compiled):
+    path = compiled(
+        "kfp",
+        "--volume=models=/mnt/models",
+        "--image-pull-policy=Always",
+        "--image-pull-secret=registry",
+        "--secret-env=TOKEN=tracking:token",
+        "--node-selector=pool=ml",
+        "--node-selector=Trainer:cloud.example.com/gpu=a100",
+        "--toleration=Trainer:nvidia.com/gpu:NoSchedule",
+        "--toleration=Trainer:pool=ml:NoExecute",
+    )
+    _, platform = documents(path)
+    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    of_all = {
+        "pvcMount": [{"constant": "models", "mountPath": "/mnt/models"}],
+        "imagePullPolicy": "Always",
+        "imagePullSecret": [{"secretName": "registry"}],
+        "secretAsEnv": [
+            {"secretName": "tracking", "keyToEnv": [{"secretKey": "token", "envVar": "TOKEN"}]}
+        ],
+        "nodeSelector": {"labels": {"pool": "ml"}},
+    }
+    of_trainer = {
+        "nodeSelector": {"labels": {"pool": "ml", "cloud.example.com/gpu": "a100"}},
+        "tolerations": [
+            {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"},
+            {"key": "pool", "operator": "Equal", "value": "ml", "effect": "NoExecute"},
+        ],
+    }
+    assert executors.pop("Trainer_executor") == of_all | of_trainer
+    others = (COMMON | BASELINE["kfp"]) - {"Trainer"}
+    assert set(executors) == {f"{name}_executor" for name in others}
+    assert all(config == of_all for config in executors.values())
+    assert broken_rules(documents(path)) == {}
+
+
+def test_pods_of_a_component_that_there_is_not(tmp_path, capsys):
+    options = ["--target=kfp", "--image=i", f"--output={tmp_path / 'taxi.yaml'}"]
+    places = ["--pipeline-root=minio://b", "--push-destination=gs://p"]
+    assert main([*options, *places, "--node-selector=Trainr:a=b"]) == FAILED
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line.startswith("--node-selector: no component 'Trainr'; did you mean \"Trainer\"?")
+
+
+@pytest.mark.parametrize("target", ["kfp", "vertex"])
+def test_environment_variables_reach_every_step(compiled, target):
+    found = containers(
+        compiled(target, "--env=A=1=2", "--env=B=", "--resources=Trainer:accelerator=g:1")
+    )
+    for name, container in found.items():
+        told = [{"name": "A", "value": "1=2"}, {"name": "B", "value": ""}]
+        if name == "Trainer":
+            told.insert(0, {"name": ACCELERATOR_VARIABLE, "value": "g"})
+        assert container["env"] == told
+
+
 def test_steps_of_a_distributed_beam_runner_open_gcs_themselves(compiled):
     path = compiled(
         "kfp",
