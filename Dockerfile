@@ -6,17 +6,23 @@
 # does; for the newer one
 #
 #     docker build -t REGISTRY/tfx-pcgrad --build-arg PYTHON=3.13 --build-arg DEBIAN=trixie .
+#
+# With CUDA's libraries, for steps that ask for an NVIDIA GPU:
+#
+#     docker build -t REGISTRY/tfx-pcgrad:gpu --build-arg GPU=1 .
 ARG PYTHON=3.10
 ARG DEBIAN=bookworm
 
 # The full image has the compiler that one dependency of TFX (pyfarmhash) is built with.
 FROM python:${PYTHON}-${DEBIAN} AS build
+ARG GPU=
 WORKDIR /source
 RUN python -m venv /opt/venv
-COPY requirements.lock pyproject.toml README.md LICENSE ./
+COPY requirements.lock requirements-gpu.lock pyproject.toml README.md LICENSE ./
 # The dependencies first: this layer stays when only the code changes.
 RUN mkdir -p pcgrad components/pcgrad_tfx pipelines/pcgrad_pipelines \
-    && /opt/venv/bin/pip install --no-cache-dir --constraint requirements.lock ".[tfx,kfp]"
+    && /opt/venv/bin/pip install --no-cache-dir --constraint requirements.lock \
+        --constraint requirements-gpu.lock ".[tfx,kfp]" "tensorflow${GPU:+[and-cuda]}"
 COPY pcgrad pcgrad
 COPY components components
 COPY pipelines pipelines

@@ -72,6 +72,9 @@ format: $(STAMP) ## Format the code and make the safe fixes
 lock: ## Pin the dependencies of all stacks again, ARGS=--upgrade for newer ones
 	"$(UV)" pip compile --quiet --universal pyproject.toml --all-extras --python-version 3.10 \
 		--custom-compile-command "make lock" -o requirements.lock $(ARGS)
+	echo 'tensorflow[and-cuda]' | "$(UV)" pip compile --quiet --universal - --no-annotate \
+		--constraint requirements.lock --python-version 3.10 \
+		--custom-compile-command "make lock" -o requirements-gpu.lock $(ARGS)
 
 setup: $(STAMP) ## Only set up .venv
 

@@ -232,14 +232,18 @@ def _provision_outputs(root, task, component, pod):
     # provisionOutputs, driver/driver.go
     outputs = pb.ExecutorInput.Outputs()
     task_root = f"{root}/{task}/{uuid.uuid4()}"
-    types = {
-        name: artifact.artifact_type
-        for name, artifact in component.output_definitions.artifacts.items()
-    }
+    declared = dict(component.output_definitions.artifacts)
     # Since 2.5, unless the server is told not to publish logs.
-    types["executor-logs"] = pb.ArtifactTypeSchema(schema_title="system.Artifact")
-    for name, kind in types.items():
-        outputs.artifacts[name].artifacts.add(name=name, uri=f"{task_root}/{name}", type=kind)
+    declared["executor-logs"] = pb.ComponentOutputsSpec.ArtifactSpec(
+        artifact_type=pb.ArtifactTypeSchema(schema_title="system.Artifact")
+    )
+    for name, output in declared.items():
+        outputs.artifacts[name].artifacts.add(
+            name=name,
+            uri=f"{task_root}/{name}",
+            type=output.artifact_type,
+            metadata=output.metadata,
+        )
     outputs.output_file = str(_in_pod(task_root, pod) / "output_metadata.json")
     return outputs
 

@@ -22,7 +22,10 @@ OLDER = {"tfx": "1.16.0", "tensorflow": "2.16.2", "keras": "3.12", "numpy": "1.2
 NEWER = {"tfx": "1.21.0", "tensorflow": "2.21.0", "keras": "3.15", "numpy": "2.4"}
 
 
-def pins(python: str) -> dict[str, str]:
+GPU_LOCK = (ROOT / "requirements-gpu.lock").read_text(encoding="utf-8")
+
+
+def pins(python: str, lock: str = LOCK) -> dict[str, str]:
     """Name to version of what is installed under a Python on Linux."""
     environment = {
         "python_version": python,
@@ -35,7 +38,7 @@ def pins(python: str) -> dict[str, str]:
         "platform_python_implementation": "CPython",
     }
     found: dict[str, str] = {}
-    for line in LOCK.splitlines():
+    for line in lock.splitlines():
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         requirement = Requirement(line)
@@ -76,8 +79,18 @@ def test_the_project_allows_the_pythons_that_are_offered() -> None:
     assert (ROOT / ".python-version").read_text(encoding="utf-8").strip() in PYTHONS
 
 
-def test_no_address_and_no_path() -> None:
-    assert not re.search(r"://|file:|--index-url|--extra-index|--find-links| @ |(^|\s)/", LOCK)
+@pytest.mark.parametrize("lock", [LOCK, GPU_LOCK], ids=["", "gpu"])
+def test_no_address_and_no_path(lock: str) -> None:
+    assert not re.search(r"://|file:|--index-url|--extra-index|--find-links| @ |(^|\s)/", lock)
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_what_an_image_for_gpus_has_beside_is_pinned_too(python: str) -> None:
+    usual, gpu = pins(python), pins(python, GPU_LOCK)
+    assert {name: usual[name] for name in gpu if name in usual}.items() <= gpu.items()
+    beside = set(gpu) - set(usual)
+    assert {"nvidia-cudnn-cu12", "nvidia-cublas-cu12"} <= beside
+    assert all(name.startswith("nvidia-") for name in beside)
 
 
 DISTRIBUTIONS = {

@@ -22,6 +22,7 @@ from absl import app
 from absl.flags import argparse_flags
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
+from tfx import version as tfx
 from tfx.dsl.io import fileio
 from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
 
@@ -45,12 +46,15 @@ def run(args: argparse.Namespace, beam_args: list[str]) -> None:
         ignore_unknown_fields=True,
     )
     inputs_spec = json_format.Parse(
-        args.json_serialized_inputs_spec_args, pipeline_spec_pb2.ComponentInputsSpec()
+        args.json_serialized_inputs_spec_args,
+        pipeline_spec_pb2.ComponentInputsSpec(),
+        # As may a newer TFX that compiled the pipeline.
+        ignore_unknown_fields=True,
     )
     executor_inputs.complete_types(executor_input, inputs_spec)
     executor_inputs.drop_absent_inputs(executor_input)
-    executor_inputs.drop_launcher_outputs(executor_input)
     page_files = pages.restore_types(executor_input)
+    executor_inputs.drop_launcher_outputs(executor_input)
     paths = executor_inputs.to_local_paths(executor_input, args.keep_gcs)
     executor_inputs.drive_example_gen(executor_input, inputs_spec)
 
@@ -61,6 +65,7 @@ def run(args: argparse.Namespace, beam_args: list[str]) -> None:
     executor_output = executor_inputs.read_output(output_file)
     executor_inputs.to_uris(executor_output, paths)
     pages.point_to_files(executor_output, page_files)
+    executor_inputs.make_missing_outputs(executor_output)
     with fileio.open(output_file, "w") as file:
         file.write(json_format.MessageToJson(executor_output))
 
@@ -83,11 +88,31 @@ def _parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
         help="the ComponentInputsSpec; a pipeline compiled with use_pipeline_spec_2_1 passes it",
     )  # fmt: skip
     parser.add_argument(
+        "--tfx_version", metavar="VERSION", help="of the TFX that compiled the pipeline"
+    )
+    parser.add_argument(
         "--keep_gcs", action="store_true",
         help="open gs:// itself, not the launcher's copy; for a distributed Beam runner",
     )  # fmt: skip
     args, beam_args = parser.parse_known_args(argv[1:])
     return args, beam_args
+
+
+def version_problem(compiled_by: str | None) -> str | None:
+    """Says whether the pipeline was compiled by another TFX than the image's.
+
+    Args:
+        compiled_by: The version, `None` if unknown.
+
+    Returns:
+        A line, `None` if they are the same.
+    """
+    if compiled_by in (None, tfx.__version__):
+        return None
+    return (
+        f"The pipeline was compiled by TFX {compiled_by}, and this image has {tfx.__version__}: "
+        "compile with the packages of the image."
+    )
 
 
 def _leave(signum: int, frame: types.FrameType | None) -> None:
@@ -101,10 +126,14 @@ def _leave(signum: int, frame: types.FrameType | None) -> None:
 
 def _main(command: tuple[argparse.Namespace, list[str]]) -> None:
     signal.signal(signal.SIGTERM, _leave)
+    if remark := version_problem(command[0].tfx_version):
+        print(remark, file=sys.stderr, flush=True)
     try:
         run(*command)
     except Exception as error:
         traceback.print_exc()
+        if remark:
+            print(remark, file=sys.stderr)
         print(root_message(error), file=sys.stderr, flush=True)
         # While the interpreter shuts down, TensorFlow's objects complain about missing modules.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

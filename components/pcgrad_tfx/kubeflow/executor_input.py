@@ -7,6 +7,7 @@ at each function. All of them change an `ExecutorInput` in place.
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterable
 
 from google.protobuf import json_format
@@ -17,7 +18,7 @@ from tfx.orchestration.kubeflow.v2.file_based_example_gen import driver
 from tfx.types import standard_component_specs
 
 from pcgrad_tfx.kubeflow.last_pushed import is_absent
-from pcgrad_tfx.kubeflow.uris import LocalPaths
+from pcgrad_tfx.kubeflow.uris import LocalPaths, local_path
 
 
 def complete_types(
@@ -26,13 +27,14 @@ def complete_types(
 ) -> None:
     """Gives input artifacts the types that the component declares for them.
 
-    They arrive with an empty one, by which TFX cannot make its artifacts. Source:
-    `GetOutputArtifactsByExecutionId` in `backend/src/v2/metadata/client.go`.
+    By those that they arrive with TFX cannot make its artifacts: an empty one, or, on servers
+    without ML Metadata, a whole schema as its title. Sources: `GetOutputArtifactsByExecutionId` in
+    `backend/src/v2/metadata/client.go`; `convertArtifactToRuntimeArtifact` in
+    `backend/src/v2/driver/container.go` of the branch mlmd-removal.
     """
     for name, artifacts in executor_input.inputs.artifacts.items():
         for artifact in artifacts.artifacts:
-            if not (artifact.type.instance_schema or artifact.type.schema_title):
-                artifact.type.CopyFrom(inputs_spec.artifacts[name].artifact_type)
+            artifact.type.CopyFrom(inputs_spec.artifacts[name].artifact_type)
 
 
 def drop_absent_inputs(executor_input: pipeline_spec_pb2.ExecutorInput) -> None:
@@ -114,6 +116,19 @@ def to_uris(executor_output: pipeline_spec_pb2.ExecutorOutput, paths: LocalPaths
         for key, value in list(artifact.metadata.items()):
             if isinstance(value, str):
                 artifact.metadata[key] = paths.uri(value)
+
+
+def make_missing_outputs(executor_output: pipeline_spec_pb2.ExecutorOutput) -> None:
+    """Makes an empty folder where the launcher looks for an output and there is none.
+
+    A component may leave an output empty, or have written it to `gs://` itself. Servers without ML
+    Metadata take that for an error: `uploadOutputArtifacts` in
+    `backend/src/v2/component/launcher_v2.go` of the branch mlmd-removal.
+    """
+    for artifact in _all(executor_output.artifacts.values()):
+        path = local_path(artifact.uri)
+        if "://" not in path and not os.path.exists(path):
+            os.makedirs(path)
 
 
 def read_output(path: str) -> pipeline_spec_pb2.ExecutorOutput:

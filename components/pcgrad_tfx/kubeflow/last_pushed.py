@@ -19,7 +19,7 @@ from pcgrad_tfx import component
 from pcgrad_tfx.component import Artifacts
 from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.formatting import one_line
-from pcgrad_tfx.pushing.versions import loading_problem, versions
+from pcgrad_tfx.pushing.versions import check_writable, loading_problem, versions
 from pcgrad_tfx.training.task_definitions import definitions, learned_same_tasks
 
 # The custom property, with value 1, of an output artifact that stands for nothing.
@@ -38,11 +38,13 @@ class Executor(component.Executor):
         """Looks at the push destination.
 
         Raises:
-            ValueError: If `push_destination` names no folder, or is none.
+            ValueError: If `push_destination` names no folder, is none, or cannot be written to:
+                better now than when a model is trained.
         """
         model, blessing = outputs["model"], outputs["model_blessing"]
         folder = _pushed_to(properties["push_destination"])
         pushed = _find(folder, json.loads(properties["tasks"]))
+        check_writable(folder)
         if pushed is None:
             logging.info("%s: no model of these tasks has been pushed yet.", folder)
             for artifact in (model, blessing):

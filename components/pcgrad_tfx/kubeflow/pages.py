@@ -3,9 +3,9 @@
 Its user interface shows an artifact if its type is `system.HTML` and its URI that of an HTML file,
 which TFX knows nothing of: `getVertifiedHtmlArtifacts` and `getHtmlViewerConfig` in
 `frontend/src/components/viewers/MetricsVisualizations.tsx` of kubeflow/pipelines. So the compiled
-pipeline says `system.HTML` and, beside it, TFX's type; the entry point gives TFX its type back and
-afterwards the artifact the file's URI, which the launcher accepts: `mergeRuntimeArtifacts` in
-`backend/src/v2/component/launcher_v2.go`. It then uploads this file only.
+pipeline says `system.HTML` and, in the artifact's metadata, TFX's type; the entry point gives TFX
+its type back and afterwards the artifact the file's URI, which the launcher accepts and then
+uploads this file only: `mergeRuntimeArtifacts` in `backend/src/v2/component/launcher_v2.go`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from tfx.types import artifact
 from tfx.utils import import_utils
 
 _HTML = "system.HTML"
+_VERSION = "0.0.1"
 _TFX_TYPE = "tfxType"
 
 
@@ -33,9 +34,9 @@ def mark_pages(spec: dict[str, Any], kind: type[artifact.Artifact]) -> None:
         for output in outputs.values():
             schema = yaml.safe_load(output["artifactType"]["instanceSchema"])
             if schema["title"] == kind.TYPE_NAME:
-                schema |= {"title": _HTML, _TFX_TYPE: kind.TYPE_NAME}
-                marked = yaml.safe_dump(schema, sort_keys=False)
-                output["artifactType"]["instanceSchema"] = marked
+                # Of the title only a server without ML Metadata sees what it is.
+                output["artifactType"] = {"schemaTitle": _HTML, "schemaVersion": _VERSION}
+                output["metadata"] = {_TFX_TYPE: kind.TYPE_NAME}
 
 
 def restore_types(executor_input: pipeline_spec_pb2.ExecutorInput) -> dict[str, str]:
@@ -47,11 +48,10 @@ def restore_types(executor_input: pipeline_spec_pb2.ExecutorInput) -> dict[str, 
     files = {}
     for name, artifacts in executor_input.outputs.artifacts.items():
         for output in artifacts.artifacts:
-            schema = yaml.safe_load(output.type.instance_schema) or {}
-            if schema.get("title") == _HTML:
-                schema["title"] = schema.pop(_TFX_TYPE)
-                output.type.instance_schema = yaml.safe_dump(schema, sort_keys=False)
-                files[name] = import_utils.import_class_by_path(schema["title"]).HTML_FILE
+            if output.type.schema_title == _HTML:
+                kind = output.metadata[_TFX_TYPE]
+                output.type.schema_title = kind
+                files[name] = import_utils.import_class_by_path(kind).HTML_FILE
     return files
 
 

@@ -28,7 +28,7 @@ class LocalPaths:
     """
 
     def __init__(self, uris: Iterable[str], keep_gcs: bool = False) -> None:
-        self._paths = {uri: _local_path(uri, keep_gcs) for uri in uris}
+        self._paths = {uri: local_path(uri, keep_gcs) for uri in uris}
 
     def path(self, uri: str) -> str:
         """The local path of an artifact, or its URI where there is none."""
@@ -42,7 +42,16 @@ class LocalPaths:
         return path
 
 
-def _local_path(uri: str, keep_gcs: bool) -> str:
+def local_path(uri: str, keep_gcs: bool = False) -> str:
+    """Where the launcher puts what lies at a URI, or takes it from.
+
+    Args:
+        uri: Of an artifact.
+        keep_gcs: See `LocalPaths`.
+
+    Returns:
+        The path, or the URI if the launcher leaves it alone.
+    """
     root = os.environ.get(MOUNT_ROOT_VARIABLE, "/")
     for scheme, mount in _MOUNTS.items():
         if uri.startswith(scheme) and not (keep_gcs and scheme == GCS):

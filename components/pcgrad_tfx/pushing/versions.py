@@ -79,6 +79,30 @@ def push(model: str, folder: str) -> str:
     return copy if is_remote else _publish(copy, folder, version)
 
 
+def check_writable(folder: str) -> None:
+    """Writes a file to a push destination, made if missing, and removes it.
+
+    Args:
+        folder: The push destination, local or remote.
+
+    Raises:
+        ValueError: The push destination cannot be written to.
+    """
+    path = os.path.join(folder, f".{uuid.uuid4().hex}")
+    try:
+        tf.io.gfile.makedirs(folder)
+        with tf.io.gfile.GFile(path, "w") as file:
+            file.write("")
+        tf.io.gfile.remove(path)
+    except tf.errors.OpError as error:
+        # The message begins with the path.
+        reason = one_line(error.message).rpartition("; ")[2]
+        raise ValueError(
+            f"push_destination: user {os.geteuid()} cannot write to {folder} ({reason}); give that "
+            "user the right to, or name another folder"
+        ) from None
+
+
 def loading_problem(saved_model: str) -> str | None:
     """Says why a SavedModel cannot be served.
 

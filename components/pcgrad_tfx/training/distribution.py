@@ -10,7 +10,24 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
+# Names the accelerator that was asked for, as `tfx-pcgrad compile --resources` sets it for a step.
+ACCELERATOR_VARIABLE = "PCGRAD_TFX_ACCELERATOR"
+
 _PARAMETER_SERVER = "ps"
+
+
+def check_accelerator() -> None:
+    """Refuses to train on CPUs while an accelerator is reserved, as TensorFlow does silently.
+
+    Raises:
+        ValueError: `PCGRAD_TFX_ACCELERATOR` names one, and TensorFlow sees none.
+    """
+    wanted = os.environ.get(ACCELERATOR_VARIABLE)
+    if wanted and {device.device_type for device in tf.config.list_physical_devices()} <= {"CPU"}:
+        raise ValueError(
+            f"an accelerator ({wanted}) was asked for, but TensorFlow sees none; build the image "
+            "with --build-arg GPU=1 (see Dockerfile), or take it out of --resources"
+        )
 
 
 def training_strategy() -> tf.distribute.Strategy:

@@ -37,6 +37,7 @@ from pcgrad_tfx.training.callbacks.record import TrainingRecord
 from pcgrad_tfx.training.checkpoints import EpochCheckpoint, checkpoint_folder, discard_damaged
 from pcgrad_tfx.training.dataset import InputData
 from pcgrad_tfx.training.distribution import (
+    check_accelerator,
     is_chief,
     lost_workers_named,
     output_folders,
@@ -66,13 +67,15 @@ def run_fn(fn_args: tfx.components.FnArgs) -> None:
 
     Raises:
         ValueError: `custom_config` or the hyperparameters are wrong, or do not fit the data; one
-            line that names the key and the remedy.
+            line that names the key and the remedy. Or an accelerator was asked for and there is
+            none.
         FloatingPointError: Training diverged; nothing was saved as a model.
         RuntimeError: Another worker has gone.
     """
     config = trainer_config(fn_args.custom_config, fn_args.hyperparameters, fn_args.train_steps)
     if not fn_args.transform_graph_path:
         raise ValueError("the Trainer has no transform_graph; pass it Transform's output")
+    check_accelerator()
     # Several workers must be connected before TensorFlow does anything else.
     strategy = training_strategy()
     # Names such as "auc" then do not get a number, however often this process trains.

@@ -16,6 +16,7 @@ from tfx.v1.dsl.experimental import RuntimeParameter
 from pcgrad_pipelines.config import ConfigError, Data
 from pcgrad_pipelines.kubeflow import spec as kubeflow_spec
 from pcgrad_pipelines.kubeflow.options import KFP, Settings
+from pcgrad_pipelines.kubeflow.pods import platform_spec
 from pcgrad_pipelines.kubeflow.submit import push_destination
 from pcgrad_pipelines.pipeline import RunSettings, create_pipeline
 from pcgrad_tfx.data.csv_checks import csv_location
@@ -25,7 +26,10 @@ from pcgrad_tfx.kubeflow.last_pushed import LastPushedModel
 from pcgrad_tfx.kubeflow.training_parameters import TrainingParameters
 
 # In place of TFX's own entry point, which expects what Vertex AI hands to a step.
-_ENTRY_POINT = ["python", "-m", "pcgrad_tfx.kubeflow.entrypoint"]
+_ENTRY_POINT = [
+    *("python", "-m", "pcgrad_tfx.kubeflow.entrypoint"),
+    f"--tfx_version={tfx.__version__}",
+]
 
 
 def compile_pipeline(settings: Settings, path: Path) -> dict[str, Any]:
@@ -40,7 +44,7 @@ def compile_pipeline(settings: Settings, path: Path) -> dict[str, Any]:
 
     Raises:
         ConfigError: If the settings name a component that there is not, or the configuration data
-            with splits of their own.
+            with splits of their own, or more columns than Kubeflow can hand over.
     """
     _refuse_own_splits(settings.config.data)
     parameters = _runtime_parameters(settings)
@@ -57,18 +61,26 @@ def compile_pipeline(settings: Settings, path: Path) -> dict[str, Any]:
     defaults = {name: parameter.default for name, parameter in parameters.items()}
     kubeflow_spec.set_defaults(spec, defaults)
     kubeflow_spec.set_resources(spec, settings.resources)
-    kubeflow_spec.set_retries(spec, ["Transform", "Trainer"], settings.retries)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    kubeflow_spec.set_environment(spec, settings.environment)
+    kubeflow_spec.set_retries(
+        spec,
+        ["Transform", "Trainer"],
+        settings.retries,
+        kubeflow_spec.KFP_RETRIES_END
+        if settings.target == KFP
+        else kubeflow_spec.VERTEX_RETRIES_END,
+    )
     if settings.target == KFP:
         # Of changes in the files they look at the server's cache sees nothing.
         uncached = ["LastPushedModel", *([] if settings.cache_examples else ["CsvExampleGen"])]
         kubeflow_spec.adapt_to_kfp(spec, settings.pipeline_root, uncached)
-        documents = [spec]
-        if settings.volumes:
-            documents.append(kubeflow_spec.platform_spec(spec, settings.volumes))
+        kubeflow_spec.check_size(spec)
+        platform = platform_spec(kubeflow_spec.containers(spec), settings.pods)
+        documents = [spec] if platform is None else [spec, platform]
         text = yaml.safe_dump_all(documents, allow_unicode=True)
     else:
         text = json.dumps(job, indent=2, sort_keys=True) + "\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     return defaults
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 
 from pcgrad_pipelines.config import ConfigError, Data, PipelineConfig
+from pcgrad_pipelines.kubeflow.pods import ForSteps
 from pcgrad_tfx.config.validation_messages import nearest
 
 KFP, VERTEX = "kfp", "vertex"
@@ -64,7 +65,8 @@ class Settings:
         checkpoint_root: Where an interrupted training resumes from.
         resources: What components may use.
         retries: How often Transform and Trainer are started again.
-        volumes: The path of each PersistentVolumeClaim.
+        environment: Variables of all steps.
+        pods: What pods get beside, as volumes.
         enable_cache: Whether to reuse the results of unchanged steps.
         cache_examples: Whether KFP may reuse the examples, too.
         beam_args: Beam's options.
@@ -80,7 +82,8 @@ class Settings:
     checkpoint_root: str | None
     resources: dict[str, Resources]
     retries: int
-    volumes: dict[str, str]
+    environment: dict[str, str]
+    pods: list[ForSteps]
     enable_cache: bool
     cache_examples: bool
     beam_args: list[str]

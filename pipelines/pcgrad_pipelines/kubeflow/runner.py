@@ -15,7 +15,7 @@ from pcgrad_pipelines.beam_options import (
     is_distributed,
 )
 from pcgrad_pipelines.config import ConfigError, load_config
-from pcgrad_pipelines.kubeflow import options, submit
+from pcgrad_pipelines.kubeflow import options, pods, submit
 from pcgrad_pipelines.kubeflow.options import KFP, VERTEX, Settings
 from pcgrad_pipelines.runner_options import (
     DEFAULT_CONFIG,
@@ -137,6 +137,11 @@ def add_compile_options(parser: argparse.ArgumentParser) -> None:
         "--volume", metavar="CLAIM=PATH", action="append", default=[],
         help="mount a PersistentVolumeClaim into every step (kfp); may be repeated",
     )  # fmt: skip
+    running.add_argument(
+        "--env", metavar="NAME=VALUE", action="append", default=[],
+        help="an environment variable of every step; may be repeated",
+    )  # fmt: skip
+    pods.add_options(running)
     running.add_argument("--no-cache", action="store_true", help="run every step in every run")
     running.add_argument(
         "--cache-examples", action="store_true",
@@ -159,14 +164,18 @@ def add_server_options(parser: argparse._ActionsContainer) -> None:
 
 # The options of one target only, of --submit only, and of compiling only.
 _TARGET_OPTIONS = {
-    KFP: ["volume", "cache_examples", "host"],
+    KFP: [
+        "volume", "cache_examples", "host", "image_pull_policy", "image_pull_secret", "secret_env",
+        "node_selector", "toleration",
+    ],
     VERTEX: ["project", "region"],
-}
+}  # fmt: skip
 _SUBMIT_OPTIONS = ["host", "project", "region", "parameter", "compiled"]
 _COMPILER_OPTIONS = [
     "config", "image", "pipeline_root", "output", "data", "push_destination", "surgery", "epochs",
     "learning_rate", "seed", "resources", "retries", "checkpoint_root", "volume", "no_cache",
-    "cache_examples", "beam_runner", "beam_arg",
+    "cache_examples", "beam_runner", "beam_arg", "env", "image_pull_policy", "image_pull_secret",
+    "secret_env", "node_selector", "toleration",
 ]  # fmt: skip
 
 
@@ -235,7 +244,8 @@ def _settings(args: argparse.Namespace) -> Settings:
         checkpoint_root=args.checkpoint_root,
         resources=options.parse_resources(args.resources),
         retries=args.retries,
-        volumes=volumes,
+        environment=pods.parse_environment(args.env),
+        pods=[*pods.mounts(volumes), *pods.parse_options(args)],
         enable_cache=not args.no_cache,
         cache_examples=args.cache_examples,
         beam_args=beam_pipeline_args(args),

@@ -1,6 +1,9 @@
 """The compiled pipelines: parsed strictly, and what options do to them."""
 
+import contextlib
 import json
+import subprocess
+import sys
 
 import pytest
 from google.auth.credentials import AnonymousCredentials
@@ -8,9 +11,14 @@ from google.cloud import aiplatform
 from google.protobuf import json_format
 from kfp import components
 from kfp.pipeline_spec import pipeline_spec_pb2 as pb
+from tfx import v1 as tfx
 
 from kfp_rules import broken_rules
 from kubeflow_runs import SUFFIX, compile_for, documents, spec, write_houses
+from pcgrad_pipelines.config import ConfigError
+from pcgrad_pipelines.kubeflow.runner import FAILED, main
+from pcgrad_pipelines.kubeflow.spec import check_size
+from pcgrad_tfx.training.distribution import ACCELERATOR_VARIABLE
 
 PARAMETERS = {
     "data_root": "/opt/site-packages/tfx/components/testdata/external/csv",
@@ -143,14 +151,14 @@ def test_options_change_the_defaults(compiled):
 
 
 def test_steps_run_in_the_image_by_our_entry_point_or_on_vertex_ai_by_tfx_own(compiled):
-    modules = {
-        "kfp": "pcgrad_tfx.kubeflow.entrypoint",
-        "vertex": "tfx.orchestration.kubeflow.v2.container.kubeflow_v2_run_executor",
+    commands = {
+        "kfp": ["pcgrad_tfx.kubeflow.entrypoint", f"--tfx_version={tfx.__version__}"],
+        "vertex": ["tfx.orchestration.kubeflow.v2.container.kubeflow_v2_run_executor"],
     }
-    for target, module in modules.items():
+    for target, command in commands.items():
         for container in containers(compiled(target)).values():
             assert container["image"] == "registry/tfx-pcgrad:1"
-            assert container["command"] == ["python", "-m", module]
+            assert container["command"] == ["python", "-m", *command]
             assert container["args"][-1].endswith(".FnApiRunner")
 
 
@@ -184,14 +192,51 @@ def test_resources_and_retries(compiled, target):
         },
         "CsvExampleGen": {"memoryLimit": pytest.approx(8 * 2**30 / 1e9)},
     }
+    told = {name: found["env"] for name, found in containers(path).items() if "env" in found}
+    assert told == {"Trainer": [{"name": ACCELERATOR_VARIABLE, "value": "nvidia.com/gpu"}]}
     retried = {
-        name: task["retryPolicy"]["maxRetryCount"]
+        name: task["retryPolicy"]
         for name, task in spec(path)["root"]["dag"]["tasks"].items()
         if "retryPolicy" in task
     }
-    assert retried == {"Transform": 3, "Trainer": 3}
+    assert set(retried) == {"Transform", "Trainer"}
+    for policy in retried.values():
+        assert policy["maxRetryCount"] == 3
+        # Argo counts from the first start, so a long training must fit in.
+        days = 30 if target == "kfp" else 1 / 24
+        assert policy["backoffMaxDuration"] == f"{days * 24 * 3600:.0f}s"
     json_format.ParseDict(spec(path), pb.PipelineSpec())
     json_format.ParseDict(spec(path)["deploymentSpec"], pb.PipelineDeploymentConfig())
+
+
+def test_what_is_too_long_for_kubeflow_is_not_compiled(tmp_path, capsys):
+    columns = json.dumps([f"a_column_with_the_number_{number}" for number in range(1000)])
+    config = write_houses(tmp_path)
+    config.write_text(config.read_text().replace('["area"]', columns))
+    path = tmp_path / "houses.yaml"
+    arguments = [f"--config={config}", "--data=gs://houses", f"--output={path}", "--image=i"]
+    places = ["--pipeline-root=minio://b", "--push-destination=gs://p"]
+    assert main(["--target=kfp", *arguments, *places]) == FAILED
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line.startswith("the compiled DAG has 1")
+    assert "most of it is CsvExampleGen (" in line
+    assert not path.exists()
+    # Google's client hands a file over.
+    compile_for("vertex", tmp_path / "houses.json", *arguments[:2])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a limit of Linux, where the pods run")
+def test_what_is_compiled_is_not_too_long_for_linux():
+    def root(size):
+        return {"dag": {"tasks": {"a": "x" * (size - len('{"dag":{"tasks":{"a":""}}}'))}}}
+
+    for size in (2**17 - 1, 2**17):
+        argument = json.dumps(root(size), separators=(",", ":"))
+        assert len(argument) == size
+        with contextlib.nullcontext() if size < 2**17 else pytest.raises(OSError, match="too long"):
+            subprocess.run(["true", argument], check=True)
+        with contextlib.nullcontext() if size < 2**17 else pytest.raises(ConfigError):
+            check_size({"root": root(size)})
 
 
 def test_a_volume_is_mounted_into_every_step(compiled):
@@ -205,6 +250,63 @@ def test_a_volume_is_mounted_into_every_step(compiled):
     }
     loaded = components.load_component_from_file(str(path))
     assert set(loaded.platform_spec.platforms) == {"kubernetes"}
+
+
+def test_pods(compiled):
+    path = compiled(
+        "kfp",
+        "--volume=models=/mnt/models",
+        "--image-pull-policy=Always",
+        "--image-pull-secret=registry",
+        "--secret-env=TOKEN=tracking:token",
+        "--node-selector=pool=ml",
+        "--node-selector=Trainer:cloud.example.com/gpu=a100",
+        "--toleration=Trainer:nvidia.com/gpu:NoSchedule",
+        "--toleration=Trainer:pool=ml:NoExecute",
+    )
+    _, platform = documents(path)
+    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    of_all = {
+        "pvcMount": [{"constant": "models", "mountPath": "/mnt/models"}],
+        "imagePullPolicy": "Always",
+        "imagePullSecret": [{"secretName": "registry"}],
+        "secretAsEnv": [
+            {"secretName": "tracking", "keyToEnv": [{"secretKey": "token", "envVar": "TOKEN"}]}
+        ],
+        "nodeSelector": {"labels": {"pool": "ml"}},
+    }
+    of_trainer = {
+        "nodeSelector": {"labels": {"pool": "ml", "cloud.example.com/gpu": "a100"}},
+        "tolerations": [
+            {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"},
+            {"key": "pool", "operator": "Equal", "value": "ml", "effect": "NoExecute"},
+        ],
+    }
+    assert executors.pop("Trainer_executor") == of_all | of_trainer
+    others = (COMMON | BASELINE["kfp"]) - {"Trainer"}
+    assert set(executors) == {f"{name}_executor" for name in others}
+    assert all(config == of_all for config in executors.values())
+    assert broken_rules(documents(path)) == {}
+
+
+def test_pods_of_a_component_that_there_is_not(tmp_path, capsys):
+    options = ["--target=kfp", "--image=i", f"--output={tmp_path / 'taxi.yaml'}"]
+    places = ["--pipeline-root=minio://b", "--push-destination=gs://p"]
+    assert main([*options, *places, "--node-selector=Trainr:a=b"]) == FAILED
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line.startswith("--node-selector: no component 'Trainr'; did you mean \"Trainer\"?")
+
+
+@pytest.mark.parametrize("target", ["kfp", "vertex"])
+def test_environment_variables_reach_every_step(compiled, target):
+    found = containers(
+        compiled(target, "--env=A=1=2", "--env=B=", "--resources=Trainer:accelerator=g:1")
+    )
+    for name, container in found.items():
+        told = [{"name": "A", "value": "1=2"}, {"name": "B", "value": ""}]
+        if name == "Trainer":
+            told.insert(0, {"name": ACCELERATOR_VARIABLE, "value": "g"})
+        assert container["env"] == told
 
 
 def test_steps_of_a_distributed_beam_runner_open_gcs_themselves(compiled):

@@ -1,6 +1,7 @@
 """What open-source Kubeflow hands to a step becomes what TFX's executors expect, and back."""
 
 import argparse
+import copy
 import json
 import signal
 import subprocess
@@ -21,7 +22,6 @@ from tfx.utils import name_utils
 
 from pcgrad_tfx.example_gen.csv_example_gen import CsvExampleGen
 from pcgrad_tfx.kubeflow import entrypoint
-from pcgrad_tfx.kubeflow.executor_input import complete_types
 from pcgrad_tfx.kubeflow.last_pushed import ABSENT_PROPERTY
 from pcgrad_tfx.kubeflow.uris import MOUNT_ROOT_VARIABLE, LocalPaths
 
@@ -40,6 +40,13 @@ class Recorder(base_executor.BaseExecutor):
         model.set_string_custom_property("split", input_dict["examples"][0].uri + "/Split-train")
         model.set_string_custom_property("volume", "/minio/other")
         model.set_int_custom_property("number", 3)
+
+
+class Idle(base_executor.BaseExecutor):
+    """Makes nothing."""
+
+    def Do(self, input_dict, output_dict, exec_properties):
+        seen.update(inputs=input_dict)
 
 
 class Waiting(base_executor.BaseExecutor):
@@ -166,14 +173,16 @@ def test_artifacts_whose_paths_begin_alike_are_told_apart(mounts):
     assert paths.uri(f"{mounts}/s3/b/models") == f"{mounts}/s3/b/models"
 
 
-def test_an_inputs_own_type_counts_more_than_the_declared_one():
-    given, declared = pb.ExecutorInput(), pb.ComponentInputsSpec()
-    models = given.inputs.artifacts["model"].artifacts
-    for title in ("tfx.Model", ""):
-        models.add().type.schema_title = title
-    declared.artifacts["model"].artifact_type.schema_title = "tfx.Artifact"
-    complete_types(given, declared)
-    assert [model.type.schema_title for model in models] == ["tfx.Model", "tfx.Artifact"]
+@pytest.mark.parametrize("keep_gcs", [False, True])
+def test_servers_without_ml_metadata(mounts, tmp_path, keep_gcs):
+    """They hand over a schema as a title, and take an output that is not there for an error."""
+    examples = artifact("gs://b/examples")
+    examples["type"] = {"schemaTitle": schema(standard_artifacts.Examples)}
+    made = run(invocation("gs://b", tmp_path, examples=examples), Idle, keep_gcs=keep_gcs)
+    (given,) = seen["inputs"]["examples"]
+    assert isinstance(given, standard_artifacts.Examples)
+    assert made.artifacts["model"].artifacts[0].uri == "gs://b/model"
+    assert (mounts / "gcs/b/model").is_dir()
 
 
 def test_gcs_may_be_left_to_tensorflow(mounts):
@@ -244,8 +253,21 @@ def test_the_driver_of_an_example_gen_finds_the_latest_span(mounts, tmp_path):
         assert list(features["span"].int64_list.value) == [2]
 
 
+def test_a_newer_tfx_may_have_compiled_the_pipeline(mounts, tmp_path):
+    inputs_spec = copy.deepcopy(INPUTS_SPEC)
+    inputs_spec["parameters"]["epochs"]["newer"] = True
+    run(invocation("s3://b", tmp_path, examples=artifact("s3://b/e")), inputs_spec=inputs_spec)
+    assert seen["properties"]["epochs"] == 3
+
+
+def test_other_versions_are_told():
+    assert entrypoint.version_problem(None) is None
+    assert entrypoint.version_problem(tfx.__version__) is None
+    assert "compiled by TFX 0.1.0, and this image" in entrypoint.version_problem("0.1.0")
+
+
 def command_line(executor, executor_input):
-    args = arguments(executor, executor_input, INPUTS_SPEC)
+    args = arguments(executor, executor_input, INPUTS_SPEC, tfx_version="0.1.0")
     flags = [f"--{name}={value}" for name, value in vars(args).items()]
     return [sys.executable, "-m", "pcgrad_tfx.kubeflow.entrypoint", *flags, "--runner=Some"]
 
@@ -270,5 +292,7 @@ def test_on_failure_the_last_line_is_what_went_wrong(mounts, tmp_path):
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     assert process.returncode == 1
-    assert process.stdout.splitlines()[-1] == "column 'fare' is missing; add it"
+    *_, remark, last = process.stdout.splitlines()
+    assert last == "column 'fare' is missing; add it"
+    assert remark.startswith("The pipeline was compiled by TFX 0.1.0")
     assert "a worker failed" in process.stdout

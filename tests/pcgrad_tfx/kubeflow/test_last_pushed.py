@@ -69,8 +69,16 @@ def test_the_newest_version_is_the_largest_number(pushed, tmp_path):
 
 def test_before_the_first_push_there_is_none(pushed, tmp_path):
     assert Found(tmp_path / "1", pushed).version is None
-    pushed.mkdir()
+    assert list(pushed.iterdir()) == []
     assert Found(tmp_path / "2", pushed).version is None
+
+
+def test_that_nothing_can_be_pushed_is_said_before_a_training(tmp_path):
+    (tmp_path / "volume").write_text("no folder")
+    with pytest.raises(
+        ValueError, match=r"^push_destination: user \d+ cannot write to .*models \("
+    ):
+        Found(tmp_path, tmp_path / "volume" / "models")
 
 
 def test_what_is_no_version_is_ignored(pushed, tmp_path):

@@ -38,9 +38,8 @@ def spec(tmp_path_factory):
     return yaml.safe_load((compiled / "pipeline.yaml").read_text())
 
 
-def output_schema(spec):
-    output = spec["components"]["ConflictReport"]["outputDefinitions"]["artifacts"]["report"]
-    return output["artifactType"]["instanceSchema"]
+def declared_output(spec):
+    return spec["components"]["ConflictReport"]["outputDefinitions"]["artifacts"]["report"]
 
 
 def run_step(spec, root, mounts):
@@ -52,7 +51,12 @@ def run_step(spec, root, mounts):
     task = spec["root"]["dag"]["tasks"]["ConflictReport"]
     parameters = task["inputs"]["parameters"]
     model_run = {"name": "7", "uri": f"{root}/model_run", "type": {"instanceSchema": ""}}
-    report = {"uri": f"{root}/report", "type": {"instanceSchema": output_schema(spec)}}
+    output = declared_output(spec)
+    report = {
+        "uri": f"{root}/report",
+        "type": output["artifactType"],
+        "metadata": output.get("metadata", {}),
+    }
     output_file = mounts / "output_metadata.json"
     executor_input = {
         "inputs": {
@@ -82,8 +86,10 @@ def test_it_is_shown_as_a_page(spec, tmp_path, monkeypatch):
     monkeypatch.setenv(MOUNT_ROOT_VARIABLE, str(tmp_path / "mounts"))
     marked = json.loads(json.dumps(spec))
     mark_pages(marked, ConflictReportPage)
-    # What the server takes for the type's name: SchemaToArtifactType, metadata/client.go
-    assert yaml.safe_load(output_schema(marked))["title"] == "system.HTML"
+    # What the server takes for the type's name: getArtifactSchema, component/launcher_v2.go;
+    # without ML Metadata artifactTypeSchemaToArtifactType, component/util.go
+    assert declared_output(marked)["artifactType"]["schemaTitle"] == "system.HTML"
+    assert "instanceSchema" not in declared_output(marked)["artifactType"]
     made = run_step(marked, ROOT, tmp_path / "mounts")
     assert made.uri == f"{ROOT}/report/report.html"
     local = tmp_path / "mounts" / "minio" / made.uri.removeprefix("minio://")
@@ -93,7 +99,8 @@ def test_it_is_shown_as_a_page(spec, tmp_path, monkeypatch):
 def test_unmarked_it_is_an_artifact_of_tfx(spec, tmp_path, monkeypatch):
     """As on Vertex AI."""
     monkeypatch.setenv(MOUNT_ROOT_VARIABLE, str(tmp_path / "mounts"))
-    assert yaml.safe_load(output_schema(spec))["title"] == ConflictReportPage.TYPE_NAME
+    schema = yaml.safe_load(declared_output(spec)["artifactType"]["instanceSchema"])
+    assert schema["title"] == ConflictReportPage.TYPE_NAME
     made = run_step(spec, ROOT, tmp_path / "mounts")
     assert made.uri == f"{ROOT}/report"
     report = tmp_path / "mounts" / "minio" / ROOT.removeprefix("minio://") / "report"

@@ -14,6 +14,7 @@ from pcgrad_tfx.config import training_rule
 from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.config.training_config import trainer_config as pcgrad_config
 from pcgrad_tfx.training import inputs
+from pcgrad_tfx.training.distribution import ACCELERATOR_VARIABLE, check_accelerator
 from transform_runs import config_of, to_example
 from transformed import op_determinism
 from trips import (
@@ -310,6 +311,16 @@ def test_what_is_wrong_is_said_before_training(
         transformed_data.train(tmp_path, trainer_config(**changes), **arguments)
     assert not (tmp_path / "model").exists()
     assert not (tmp_path / "model_run").exists()
+
+
+def test_an_accelerator_that_was_asked_for_must_be_there(transformed_data, tmp_path, monkeypatch):
+    monkeypatch.setenv(ACCELERATOR_VARIABLE, "nvidia.com/gpu")
+    devices = [tf.config.PhysicalDevice("/physical_device:CPU:0", "CPU")]
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: devices)
+    with pytest.raises(ValueError, match=r"^an accelerator \(nvidia.com/gpu\) was asked for"):
+        transformed_data.train(tmp_path)
+    devices.append(tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU"))
+    check_accelerator()
 
 
 @pytest.mark.parametrize("train_steps", [1, 20])
