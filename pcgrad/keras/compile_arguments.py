@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pcgrad.keras.output_names import OutputNames
+from pcgrad.keras.output_names import OutputNames, add_named
 from pcgrad.methods import make_weighting
 from pcgrad.weightings.weighting import Weighting, needs_gramian
 
@@ -99,7 +99,7 @@ def by_task(
                 f"each of the tasks {list(tasks)}"
             )
         values = dict(zip(fitting, values, strict=True))
-    named = {name: value for name, value in _flat(values).items() if value is not None}
+    named = {name: value for name, value in _flat(argument, values).items() if value is not None}
     unknown = sorted(set(named) - set(tasks))
     if unknown:
         raise ValueError(f"`{argument}` names {unknown[0]!r}; the tasks are {list(tasks)}")
@@ -112,6 +112,8 @@ def checked_weight(task: str, weight: Any) -> Any:
     Raises:
         ValueError: It is no finite number.
     """
+    if isinstance(weight, tf.Tensor) and hasattr(weight, "numpy"):
+        weight = weight.numpy()  # Of an eager tensor, which stays as it is.
     if isinstance(weight, tf.Variable | keras.Variable) or tf.is_tensor(weight):
         is_number = tf.as_dtype(weight.dtype) != tf.bool and len(weight.shape) == 0
         if is_number and tf.as_dtype(weight.dtype) != tf.string:
@@ -183,10 +185,15 @@ def _is_nested_within(values: Sequence[Any]) -> bool:
     return any(isinstance(value, Mapping | list | tuple) for value in values)
 
 
-def _flat(values: Mapping[Any, Any], parents: tuple[str, ...] = ()) -> dict[str, Any]:
+def _flat(
+    argument: str, values: Mapping[Any, Any], parents: tuple[str, ...] = ()
+) -> dict[str, Any]:
     """The entries of a mapping of mappings by the whole way to them."""
     found: dict[str, Any] = {}
     for key, value in values.items():
         way = (*parents, str(key))
-        found |= _flat(value, way) if isinstance(value, Mapping) else {"/".join(way): value}
+        is_inner = isinstance(value, Mapping)
+        entries = _flat(argument, value, way) if is_inner else {"/".join(way): value}
+        for name, entry in entries.items():
+            add_named(found, argument, name, entry)
     return found

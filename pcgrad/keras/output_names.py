@@ -45,18 +45,26 @@ class OutputNames:
         """
         found: dict[str, Any] = {}
         for path, entry in keras.tree.flatten_with_path(structure):
-            name = self.by_path.get(path, _joined(path))
-            if name in found:
-                raise ValueError(
-                    f"`{argument}` has two entries for {name!r}: names are texts, so 1 and '1' are "
-                    "the same; rename one of the outputs"
-                )
-            found[name] = entry
+            add_named(found, argument, self.by_path.get(path, _joined(path)), entry)
         return found
 
     def as_given(self, structure: Any) -> list[str]:
         """The names of the entries of a structure in the order in which they were given."""
         return [self.by_path.get(path, _joined(path)) for path, _ in _walk(structure)]
+
+
+def add_named(found: dict[str, Any], argument: str, name: str, entry: Any) -> None:
+    """Adds an entry to those of an argument.
+
+    Raises:
+        ValueError: There is one of the same name.
+    """
+    if name in found:
+        raise ValueError(
+            f"`{argument}` has two entries for {name!r}: names are texts, so 1 and '1' are the "
+            "same; rename or remove one"
+        )
+    found[name] = entry
 
 
 def functional_outputs(output: Any, layers: Sequence[str]) -> OutputNames:

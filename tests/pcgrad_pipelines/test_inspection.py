@@ -168,6 +168,20 @@ def test_what_the_rows_cannot_be_split_by(tmp_path, keys, said):
     assert said in str(raised.value)
 
 
+def test_a_value_with_few_different_rows_is_named(tmp_path):
+    """Its rows are all in train, which nobody else would say."""
+    same = ROWS[0].replace("True", "maybe").replace("False", "maybe")
+    text = split_by(
+        'stratify = "shared"',
+        CONFIG.replace(
+            'kind = "binary"\ncolumn = "shared"', 'kind = "multiclass"\ncolumn = "shared"'
+        ),
+    )
+    remarks = inspected(tmp_path, text, [*ROWS, *[same] * 50]).remarks
+    said = "fewer than three different rows of 'maybe' (50 rows) (`stratify`): all of them are in"
+    assert any(said in remark for remark in remarks)
+
+
 def test_splits_of_ones_own_are_not_split_again(tmp_path):
     for split in ("train", "eval", "test"):
         (tmp_path / "splits" / split).mkdir(parents=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -33,11 +33,10 @@ def score(
     Returns:
         Each task's primary metric on the labelled rows, weighted; None where it is undefined.
     """
-
-    @tf.function(reduce_retracing=True)
-    def predict(features: Mapping[str, tf.Tensor]) -> Mapping[str, tf.Tensor]:
-        return outputs_by_task(model, model(features, training=False))
-
+    # Traced for any number of rows; TensorFlow would warn of the next models' calls otherwise.
+    predict = tf.function(
+        lambda features: outputs_by_task(model, model(features, training=False))
+    ).get_concrete_function(batches.element_spec[0])
     found: dict[str, list[tuple[Values, ...]]] = {task.name: [] for task in tasks}
     for features, labels, *weights in batches:
         outputs = predict(features)

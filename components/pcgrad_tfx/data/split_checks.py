@@ -9,9 +9,9 @@ from __future__ import annotations
 import bisect
 import hashlib
 from array import array
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import tensorflow as tf
@@ -67,12 +67,15 @@ class SplitSummary:
         groups: By split the number of its groups, where rows are split by group.
         left_out: How many rows are in no split, as they lie in a gap.
         bounds: Where a split by time cuts.
+        undivided: Strata of fewer than three different rows, which are in train as a whole, with
+            the number of their rows.
     """
 
     rows: Mapping[str, int]
     groups: Mapping[str, int]
     left_out: int = 0
     bounds: TimeBounds | None = None
+    undivided: Mapping[str, int] = field(default_factory=dict)
 
 
 class SplitChecks:
@@ -92,6 +95,10 @@ class SplitChecks:
         self._places = [columns.index(name) for name in splitting.columns]
         self._is_grouped, self._is_timed = bool(splitting.group), bool(splitting.time)
         self._counts: Counter[str] = Counter()
+        # By stratum the hashes of its rows, as many as there are splits.
+        self._rows: defaultdict[str, set[int]] = defaultdict(set)
+        # Groups with spaces around them, by the hash of what they are without.
+        self._padded: dict[int, str] = {}
         self._hashes = array("q")
         self._formats = FORMATS
         self._times = array("d")
@@ -115,11 +122,16 @@ class SplitChecks:
             self._check_presence(where, "group", cell)
             self._hashes.append(hash(cell))
             self._count(cell, _MAX_GROUPS)
+            if cell != (bare := cell.strip()) and len(self._padded) < _MAX_GROUPS:
+                self._padded[hash(bare)] = cell
         elif self._is_timed:
             self._check_presence(where, "time", cell)
             self._add_time(where, cell)
         else:
-            self._count("\0".join(cells[place] for place in self._places), _MAX_STRATA)
+            stratum = "\0".join(cells[place] for place in self._places)
+            self._count(stratum, _MAX_STRATA)
+            if stratum in self._counts and len(self._rows[stratum]) < len(SPLITS):
+                self._rows[stratum].add(hash(tuple(cells)))
 
     def finish(self, where: str) -> SplitSummary | None:
         """Says what is known of the splits.
@@ -128,7 +140,8 @@ class SplitChecks:
             where: What was read, for the message.
 
         Returns:
-            What is known; None where hashes of the rows, or of very many groups, decide.
+            What is known; None where hashes of the rows, or of very many groups, decide and
+            there is nothing to say.
 
         Raises:
             DataError: The rows cannot be split in this way.
@@ -137,13 +150,7 @@ class SplitChecks:
             return self._groups(where)
         if self._is_timed:
             return self._by_time(where)
-        if len(self._counts) > _MAX_STRATA:
-            columns = ", ".join(map(shown, self._splitting.stratify))
-            raise DataError(
-                f"{where}: column {columns} (`stratify`) has more than {_MAX_STRATA} different "
-                "values; name columns of classes"
-            )
-        return None
+        return self._strata(where) if self._places else None
 
     def _check_presence(self, where: str, key: str, cell: str) -> None:
         if not cell:
@@ -227,11 +234,37 @@ class SplitChecks:
                 )
         return SplitSummary(rows, {}, int(places[len(SPLITS)]), bounds)
 
+    def _strata(self, where: str) -> SplitSummary | None:
+        place = f"{where}: column {', '.join(map(shown, self._splitting.stratify))} (`stratify`)"
+        if len(self._counts) > _MAX_STRATA:
+            raise DataError(
+                f"{place} has more than {_MAX_STRATA} different values; name columns of classes"
+            )
+        undivided = {
+            stratum.replace("\0", ", "): count
+            for stratum, count in self._counts.items()
+            if len(self._rows[stratum]) < len(SPLITS)
+        }
+        if len(undivided) == len(self._counts):
+            raise DataError(
+                f"{place}: no value has three different rows, and equal rows stay together, so "
+                "that eval and test would be empty; name another column, or remove the key"
+            )
+        return SplitSummary({}, {}, undivided=undivided) if undivided else None
+
     def _groups(self, where: str) -> SplitSummary | None:
         column = self._splitting.columns[0]
         place = f"{where}: column {shown(column)} (`group`)"
         rows = len(self._hashes)
-        number = len(np.unique(np.frombuffer(self._hashes, np.int64)))
+        known = np.unique(np.frombuffer(self._hashes, np.int64))
+        number = len(known)
+        padded = np.array([*self._padded], np.int64)
+        if (both := padded[np.isin(padded, known)]).size:
+            group = self._padded[int(both[0])]
+            raise DataError(
+                f"{place}: {shown(group)} and {shown(group.strip())} differ by spaces only, and "
+                "would be two groups; remove the spaces"
+            )
         if number == rows:
             raise DataError(
                 f"{place}: another value in each of the {rows:,} rows, so that no two rows are of "

@@ -8,8 +8,6 @@ import itertools
 import re
 from collections.abc import Collection, Sequence
 
-import pandas as pd
-
 from pcgrad_tfx.config.features import ISO, MILLISECONDS, SECONDS
 from pcgrad_tfx.data.row_checks import number_fault
 
@@ -26,7 +24,9 @@ _HOURS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", ", %H:%M", "T%
 FORMATS = (NUMBER, ISO, *map("".join, itertools.product(_DAYS, _HOURS)), "%Y-%m", "%b %Y")
 
 _ISO = re.compile(
-    r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?( ?(Z|UTC|[+-]\d{2}(:?\d{2})?))?)?"
+    r"(\d{4})-(\d{2})-(\d{2})"
+    r"(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?"
+    r"(?: ?(?:Z|UTC|([+-]\d{2})(?::?(\d{2}))?))?)?"
 )
 
 
@@ -49,15 +49,23 @@ def as_time(text: str, written: str) -> float | None:
 @functools.lru_cache(1 << 16)
 def _days(text: str, written: str) -> float | None:
     try:
-        if written != ISO:
-            time = datetime.datetime.strptime(text, written).replace(tzinfo=datetime.timezone.utc)
-        elif _ISO.fullmatch(text):
-            time = pd.Timestamp(text)
-        else:
-            return None
+        if written == ISO:
+            return _iso_days(text)
+        time = datetime.datetime.strptime(text, written).replace(tzinfo=datetime.timezone.utc)
     except ValueError:
         return None
-    return float(time.timestamp()) / 86_400
+    return time.timestamp() / 86_400
+
+
+def _iso_days(text: str) -> float | None:
+    """Of the years 1 to 9999: pandas knows those of nanoseconds in 64 bits only."""
+    found = _ISO.fullmatch(text)
+    if not found:
+        return None
+    *fields, fraction, ahead, minutes = found.groups("0")
+    offset = datetime.timedelta(hours=int(ahead), minutes=int(ahead[0] + minutes))
+    time = datetime.datetime(*map(int, fields), tzinfo=datetime.timezone(offset))
+    return (time.timestamp() + float(f"0.{fraction}")) / 86_400
 
 
 def narrowed(formats: Sequence[str], text: str) -> tuple[str, ...]:

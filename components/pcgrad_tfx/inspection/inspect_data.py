@@ -178,7 +178,14 @@ def _found_features(
 
 
 def _split_sizes(splits: SplitSummary, splitting: Splitting) -> Iterator[str]:
-    """How large the splits are, where that depends on groups or times."""
+    """How large the splits are, where that depends on groups or times, and what is not split."""
+    if splits.undivided:
+        rows = [f"{shown(value)} ({count:,} rows)" for value, count in splits.undivided.items()]
+        yield (
+            f"fewer than three different rows of {', '.join(rows[:3])}"
+            f"{' …' if len(rows) > 3 else ''} (`stratify`): all of them are in train"
+        )
+        return
     sizes = [f"{name} {count:,}" for name, count in splits.rows.items()]
     if splits.groups:
         sizes = [

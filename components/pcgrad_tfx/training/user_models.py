@@ -156,7 +156,14 @@ def check_outputs(
     """
     rows = len(next(iter(features.values())))
     try:
-        outputs = outputs_by_task(model, model(features, training=False))
+        found = model(features, training=False)
+    # Whatever the layers raise.
+    except Exception as error:
+        raise ValueError(
+            f"{path} returned a model that cannot be called: {_said(error)}"
+        ) from error
+    try:
+        outputs = outputs_by_task(model, found)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     names = {task.name for task in tasks}
@@ -208,20 +215,28 @@ def _as_functional(model: keras.Model, path: str, feature_spec: FeatureSpec) -> 
         inputs[name] = keras.Input(shape, dtype=feature.dtype.name, sparse=not is_dense)
         # As an argument it could have no slash.
         inputs[name].name = name
-    # What is built takes a tensor.
-    only = isinstance(model, keras.Sequential) and model.built and len(inputs) == 1
-    given = next(iter(inputs.values())) if only else inputs
-    try:
-        return MultiTaskModel(inputs, model(given))
-    # Whatever the layers raise.
-    except Exception as error:
-        said = _STYLE.sub("", str(error)).partition("Arguments received")[0]
-        reason = textwrap.shorten(said, 300, placeholder=" …")
-        raise ValueError(
-            f"{path} returned {type(model).__name__}, which cannot take a mapping of the features "
-            f"{sorted(inputs)} ({reason}); return a functional keras.Model or a "
-            "pcgrad.keras.MultiTaskModel"
-        ) from error
+    candidates: list[Any] = [inputs]
+    if isinstance(model, keras.Sequential) and len(inputs) == 1:
+        # Its first layer takes the tensor, or is one of the user's that takes the mapping.
+        candidates = [next(iter(inputs.values())), *([] if model.built else [inputs])]
+    failed: Exception | None = None
+    for given in candidates:
+        try:
+            return MultiTaskModel(inputs, model(given))
+        # Whatever the layers raise.
+        except Exception as error:
+            failed = failed or error
+    raise ValueError(
+        f"{path} returned {type(model).__name__}, which cannot take a mapping of the features "
+        f"{sorted(inputs)} ({_said(failed)}); return a functional keras.Model or a "
+        "pcgrad.keras.MultiTaskModel"
+    ) from failed
+
+
+def _said(error: Exception | None) -> str:
+    """What a layer raised, on one line, without the arguments that Keras lists."""
+    said = _STYLE.sub("", str(error)).partition("Arguments received")[0]
+    return textwrap.shorten(said, 300, placeholder=" …")
 
 
 def _no_rows(feature_spec: FeatureSpec) -> dict[str, Any]:

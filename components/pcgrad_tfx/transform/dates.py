@@ -12,13 +12,17 @@ from pcgrad_tfx.config.features import DATE_PARTS, ISO, MILLISECONDS, SECONDS
 from pcgrad_tfx.data.labels import RawColumn, numbers, texts
 
 _SECONDS_OF_A_DAY = 86_400
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 # As Python reads years of two digits.
 _FIRST_YEAR_OF_1900 = 69
 
+_LONG_MONTHS = (
+    "january", "february", "march", "april", "may", "june", "july", "august", "september",
+    "october", "november", "december",
+)  # fmt: skip
+_MONTHS = tuple(name[:3] for name in _LONG_MONTHS)
 _PATTERNS = {
-    "Y": r"(\d{4})", "y": r"(\d{2})", "b": r"([A-Za-z]{3})", "B": r"([A-Za-z]{3,9})",
-    "p": r"([AaPp])[Mm]",
+    "Y": r"(\d{4})", "y": r"(\d{2})", "b": r"([A-Za-z]{3})",
+    "B": f"((?i:{'|'.join(_LONG_MONTHS)}))", "p": r"([AaPp])[Mm]",
 }  # fmt: skip
 _NUMBER = r"(\d{1,2})"
 _ISO_FIELDS = "YmdHMSz"
@@ -97,7 +101,7 @@ def _seconds(text: tf.Tensor, written: str) -> tf.Tensor:
     days = _days(year, month, day)
     # A day that does not exist, as the 31st of February, would be one of another month.
     real_year, real_month = _year_and_month(days)
-    valid &= (year == real_year) & (month == real_month)
+    valid &= (year >= 1) & (year == real_year) & (month == real_month)
     time = days * _SECONDS_OF_A_DAY
     time += (hour * 60 + minute) * 60 + second - _offset(found.get("z"))
     return tf.where(valid, tf.cast(time, tf.float64), tf.constant(math.nan, tf.float64))

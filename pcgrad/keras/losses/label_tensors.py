@@ -20,12 +20,18 @@ def label_tensor(task: str, labels: Any, predictions: tf.Tensor) -> tf.Tensor:
         Labels [rows, …], of known rank.
 
     Raises:
-        ValueError: The rank is not known, or the number of rows is not that of the predictions.
+        ValueError: The rank is not known, the number of rows is not that of the predictions, or
+            the labels are a sparse tensor.
         InvalidArgumentError: So is the number of rows when the step runs, or ragged labels are
             longer than the predictions.
     """
     if isinstance(labels, tf.RaggedTensor):
         labels = _padded(task, labels, predictions)
+    if isinstance(labels, tf.SparseTensor):
+        raise ValueError(
+            f"the labels of task {task!r} are a sparse tensor: make them dense, say by "
+            "`tf.sparse.to_dense` in the dataset"
+        )
     labels = tf.convert_to_tensor(labels)
     if not labels.shape.rank:
         raise ValueError(

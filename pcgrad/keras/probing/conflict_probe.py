@@ -209,7 +209,9 @@ class ConflictProbe(keras.callbacks.Callback):
         chunks = self._rows.draw(generator, self._blocks, self._chunk_rows)
         weights = {task: float(weight) for task, weight in self._loss_weights.items()}
         with self.model.distribute_strategy.scope():
-            self._found.append(self._probe(chunks, step, self._chunk_rows, weights))
+            probe = self._probe(chunks, step, self._chunk_rows, weights)
+        # After a restart the memory may be enough for another number of chunks.
+        self._found = [one for one in self._found if one.chunks == probe.chunks] + [probe]
         self._tasks = self._probe.tasks
         self._set_next()
 
@@ -231,7 +233,8 @@ class ConflictProbe(keras.callbacks.Callback):
             field.name: np.stack([getattr(probe, field.name) for probe in self._found])
             for field in dataclasses.fields(Probe)
         }
-        np.savez(file, tasks=np.array(self._tasks), **columns)
+        # A probe may have taken fewer, for want of memory.
+        np.savez(file, tasks=np.array(self._tasks), planned=len(self._blocks), **columns)
         with tf.io.gfile.GFile(self._path, "wb") as written:
             written.write(file.getvalue())
 
@@ -244,12 +247,10 @@ class ConflictProbe(keras.callbacks.Callback):
         try:
             found = np.load(content)
             columns = {field.name: found[field.name] for field in dataclasses.fields(Probe)}
-            tasks = tuple(map(str, found["tasks"]))
+            tasks, planned = tuple(map(str, found["tasks"])), int(found["planned"])
         except (KeyError, ValueError, EOFError, zipfile.BadZipFile):
             return
-        if columns["gramian"].shape[1] != len(self._blocks) or (
-            {*columns["chunk_rows"]} != {self._chunk_rows}
-        ):
+        if planned != len(self._blocks) or {*columns["chunk_rows"]} != {self._chunk_rows}:
             return
         self._tasks = tasks
         # Numbers as Python has them: they go into logs.

@@ -1,6 +1,5 @@
-"""`ConflictProbe` in `fit`: what it measures, that it changes nothing, that it goes on."""
+"""`ConflictProbe` in `fit`: what it measures, and that it changes nothing."""
 
-import json
 import pathlib
 import re
 
@@ -8,70 +7,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from pcgrad import PCGrad
-from pcgrad.keras import ConflictMonitor, ConflictProbe, MultiTaskModel
+from pcgrad.keras import ConflictProbe, MultiTaskModel
 from pcgrad.keras.probing.probe_rows import ProbeRows
 from pcgrad.probe_statistics import probe_statistics
-
-ROWS, WIDTH, AREAS = 160, 3, 6
-NAN = float("nan")
-
-
-def rows(count=ROWS, missing=0.0, seed=0):
-    rng = np.random.default_rng(seed)
-    x = {
-        "numbers": rng.normal(size=(count, WIDTH)).astype("float32"),
-        "area": rng.integers(0, AREAS, count),
-    }
-    level = x["numbers"][:, 0] + 0.3 * (x["area"] % 2)
-    y = {
-        "price": (level + 0.1 * rng.normal(size=count)).astype("float32")[:, None],
-        "sold": (level + rng.normal(size=count) < 0).astype("float32")[:, None],
-    }
-    y["price"][rng.random(count) < missing] = NAN
-    return x, y
-
-
-def model_of(cls=MultiTaskModel, noisy_layers=False, optimizer=None, **arguments):
-    keras.utils.set_random_seed(1)
-    numbers = keras.Input((WIDTH,), name="numbers")
-    area = keras.Input((), dtype="int64", name="area")
-    hidden = keras.layers.Concatenate()([numbers, keras.layers.Embedding(AREAS, 2)(area)])
-    hidden = keras.layers.Dense(6, activation="tanh")(hidden)
-    if noisy_layers:
-        hidden = keras.layers.BatchNormalization()(hidden)
-        hidden = keras.layers.Dropout(0.3)(hidden)
-    outputs = {
-        "price": keras.layers.Dense(1, name="price")(hidden),
-        "sold": keras.layers.Dense(1, activation="sigmoid", name="sold")(hidden),
-    }
-    model = cls({"numbers": numbers, "area": area}, outputs)
-    model.compile(
-        optimizer or keras.optimizers.SGD(0.1),
-        loss={"price": "mse", "sold": "binary_crossentropy"},
-        loss_weights={"price": 1.0, "sold": 0.5},
-        **arguments,
-    )
-    return model
-
-
-def fit(model, *callbacks, x=None, y=None, epochs=3, **arguments):
-    if x is None:
-        x, y = rows()
-    return model.fit(
-        x, y, batch_size=32, epochs=epochs, verbose=0, callbacks=list(callbacks), **arguments
-    )
-
-
-def same_probes(one, other, tolerance=0.0):
-    assert [probe.step for probe in one] == [probe.step for probe in other]
-    for left, right in zip(one, other, strict=True):
-        for name, value in vars(left).items():
-            np.testing.assert_allclose(
-                value, getattr(right, name), rtol=tolerance, atol=tolerance, err_msg=name
-            )
+from probed_training import ROWS, WIDTH, fit, model_of, rows, same_probes
 
 
 class Weights(keras.callbacks.Callback):
@@ -231,133 +172,6 @@ def test_under_xla():
     fit(model_of(jit_compile=True), probe, epochs=1)
     fit(model_of(jit_compile=False), plain, epochs=1)
     same_probes(probe.probes, plain.probes, 1e-3)
-
-
-def test_a_subclass_is_probed_as_soon_as_it_has_weights():
-    class Own(MultiTaskModel):
-        def __init__(self):
-            super().__init__()
-            self.trunk, self.heads = keras.layers.Dense(4), [keras.layers.Dense(1) for _ in "ab"]
-
-        def call(self, x):
-            hidden = self.trunk(x["numbers"])
-            return dict(zip(("price", "sold"), [head(hidden) for head in self.heads], strict=True))
-
-    model = Own()
-    model.compile("sgd", loss={"price": "mse", "sold": "mse"})
-    probe = ConflictProbe(*rows())
-    fit(model, probe)
-    assert [one.step for one in probe.probes] == list(range(1, 15))
-
-
-def steps_of(probe):
-    return [one.step for one in probe.probes]
-
-
-def test_the_probes_are_denser_at_the_beginning():
-    """The n-th of five at N n²/25."""
-    probe = ConflictProbe(*rows(), probes=5)
-    fit(model_of(), probe, epochs=15)
-    assert steps_of(probe) == [0, 3, 12, 27, 48]
-
-
-def test_a_short_training_has_as_many_as_it_has_steps():
-    probe = ConflictProbe(*rows(), probes=48)
-    fit(model_of(), probe, epochs=2)
-    assert steps_of(probe) == list(range(10))
-
-
-def test_of_unknown_length():
-    """At squares in the first epoch, then as if the length had been known."""
-    x, y = rows()
-    batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(16).filter(lambda *_: True)
-    probe = ConflictProbe(x, y, probes=5)
-    model_of().fit(batches, epochs=15, verbose=0, callbacks=[probe])
-    # 150 steps: the places are 6 n². That after 9 was set before. The last is the end.
-    assert steps_of(probe) == [0, 1, 4, 9, 16, 24, 54, 96, 150]
-
-
-def test_a_training_that_is_stopped_early_has_enough_probes():
-    class Stop(keras.callbacks.Callback):
-        def on_epoch_end(self, epoch, logs=None):
-            self.model.stop_training = epoch == 4
-
-    probe = ConflictProbe(*rows(), probes=20)
-    fit(model_of(), probe, Stop(), epochs=20)
-    assert steps_of(probe) == [0, 1, 3, 4, 7, 9, 13, 16, 21]
-
-
-def test_several_steps_at_once():
-    """A probe comes with the first call of `fit`'s function at or after its place."""
-    probe = ConflictProbe(*rows(), probes=5)
-    fit(model_of(steps_per_execution=2), probe, epochs=15)
-    assert steps_of(probe) == [0, 4, 12, 27, 49]
-
-
-def test_an_interrupted_training_goes_on_with_its_probes(tmp_path):
-    x, y = rows()
-    arguments = {"x": x, "y": y, "shuffle": False}
-    model = model_of()
-    fit(model, ConflictProbe(x, y, probes=5, log_dir=tmp_path), epochs=2, **arguments)
-    resumed = ConflictProbe(x, y, probes=5, log_dir=tmp_path)
-    fit(model, resumed, epochs=4, initial_epoch=2, **arguments)
-    whole = ConflictProbe(x, y, probes=5)
-    fit(model_of(), whole, epochs=4, **arguments)
-    assert steps_of(whole) == [0, 1, 4, 8, 13]
-    # Two planned epochs have their places elsewhere than four.
-    assert steps_of(resumed) == [0, 1, 2, 4, 7, 10, 13]
-    known = {probe.step: probe for probe in whole.probes}
-    both = [probe for probe in resumed.probes if probe.step in known]
-    assert len(both) > 1
-    same_probes(both, [known[probe.step] for probe in both], 1e-5)
-    # Another training in the same folder begins anew.
-    third = ConflictProbe(x, y, probes=5, log_dir=tmp_path)
-    fit(model_of(), third, epochs=1, **arguments)
-    assert steps_of(third) == [0, 1, 2, 4]
-
-
-@pytest.mark.parametrize("damage", ["older", "cut off", "empty", "no archive"])
-def test_a_resumed_training_begins_anew_where_it_cannot_read_the_probes(tmp_path, damage):
-    x, y = rows()
-    model = model_of()
-    fit(model, ConflictProbe(x, y, log_dir=tmp_path), epochs=1)
-    path = tmp_path / "probes.npz"
-    whole = path.read_bytes()
-    path.write_bytes({"cut off": whole[: len(whole) // 2], "no archive": b"soon"}.get(damage, b""))
-    if damage == "older":
-        np.savez(path, tasks=np.array(["price", "sold"]), products=np.zeros((3, 2, 2)))
-    resumed = ConflictProbe(x, y, log_dir=tmp_path)
-    fit(model, resumed, epochs=2, initial_epoch=1)
-    assert steps_of(resumed)[0] == 5
-    assert resumed.summary()["probes"] == len(resumed.probes)
-
-
-def test_a_resumed_training_with_other_chunks_begins_anew(tmp_path):
-    x, y = rows()
-    model = model_of()
-    fit(model, ConflictProbe(x, y, chunks=8, log_dir=tmp_path), epochs=1)
-    for arguments in ({"chunks": 16}, {"chunks": 8, "chunk_rows": 5}):
-        resumed = ConflictProbe(x, y, log_dir=tmp_path, **arguments)
-        fit(model, resumed, epochs=2, initial_epoch=1)
-        assert steps_of(resumed)[0] >= 5
-        assert {probe.chunks for probe in resumed.probes} == {arguments["chunks"]}
-
-
-def test_the_logs(tmp_path):
-    x, y = rows()
-    probe = ConflictProbe(x, y, log_dir=tmp_path)
-    monitor = ConflictMonitor(tmp_path, probe, follow=False)
-    history = fit(model_of(), probe, monitor, x=x, y=y).history
-    lines = [json.loads(line) for line in (tmp_path / "conflicts.jsonl").read_text().splitlines()]
-    assert lines[-1]["probes"] == json.loads(json.dumps(probe.summary()))
-    assert len(lines[0]["probes"]["tasks"]) == 2
-    assert lines[-1]["pairs"] == []  # A step of a plain sum takes one backward pass.
-    kept = probe.summary()["tasks"]["price"]["kept"]["value"]
-    assert history["price_progress_kept"][-1] == kept
-    events = EventAccumulator(str(tmp_path)).Reload()
-    (*_, last) = events.Tensors("progress_kept/price")
-    assert tf.make_ndarray(last.tensor_proto) == pytest.approx(kept)
-    assert events.Tensors("probe_cosine/price/sold")
 
 
 def test_the_ledger_is_what_a_small_step_of_gradient_descent_does():

@@ -291,6 +291,22 @@ def test_one_name_in_two_ways():
         model.compile("sgd", {1: "mse", "1": "mae"})
 
 
+@pytest.mark.parametrize("argument", ["loss_weights", "metrics", "weighted_metrics"])
+@pytest.mark.parametrize("entries", [{1: 2.0, "1": 3.0}, {"n": {2: 2.0}, "n/2": 3.0}])
+def test_one_name_in_two_ways_in_another_argument(argument, entries):
+    model = subclassed(lambda a, b: {"1": a, "n/2": b})(MultiTaskModel)
+    with pytest.raises(ValueError, match=f"`{argument}` has two entries for '.*'.*remove one"):
+        model.compile("sgd", {"1": "mse", "n/2": "mae"}, **{argument: entries})
+
+
+def test_sparse_labels():
+    data = tf.data.Dataset.from_tensors((X, (FIRST, tf.sparse.from_dense(SECOND))))
+    model = built(MultiTaskModel, in_list)
+    model.compile("sgd", "mse")
+    with pytest.raises(ValueError, match="labels of task 'area' are a sparse.*sparse.to_dense"):
+        model.fit(data, verbose=0)
+
+
 @pytest.mark.parametrize("in_graph", [False, True])
 def test_rows_of_labels_and_predictions_differ(in_graph):
     model = subclassed(lambda a, b: {"a": a, "b": b[:-1]})(MultiTaskModel)

@@ -174,7 +174,10 @@ def test_one_weight_for_one_output(weight):
 
 @pytest.mark.parametrize(
     "weight",
-    [np.nan, np.inf, "2", True, np.bool_(True), tf.constant(True), tf.Variable([1.0]), [1.0]],
+    [
+        *(np.nan, np.inf, "2", True, np.bool_(True), [1.0]),
+        *(tf.constant(True), tf.constant("2"), tf.constant(np.nan), tf.Variable([1.0])),
+    ],
 )
 def test_a_loss_weight_that_is_no_number(weight):
     with pytest.raises(ValueError, match="`loss_weights`.*'b.*pass|`loss_weights` names 'b/0'"):

@@ -1,10 +1,13 @@
 """A comparison's metrics against scikit-learn, with labels missing."""
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from sklearn import metrics
 
-from pcgrad_tfx.comparison.scores import primary_metric
+from pcgrad.keras import MultiTaskModel
+from pcgrad_tfx.comparison.scores import primary_metric, score
 from pcgrad_tfx.config.tasks import Task
 
 RNG = np.random.default_rng(0)
@@ -77,3 +80,20 @@ def test_labels_that_vary_only_where_nothing_counts(kind):
     scores = RNG.random((4, OF_KIND[kind].units))
     found = primary_metric(OF_KIND[kind], np.array([1.0, 1, 0, 0]), scores, np.array([1, 1, 0, 0]))
     assert found is None
+
+
+def test_the_scores_of_many_models_bring_no_warning_of_tracing(monkeypatch):
+    """Each is traced once for batches of any size."""
+    warned = []
+    monkeypatch.setattr(tf.get_logger(), "warning", lambda *said: warned.append(said))
+    rows = RNG.normal(size=(10, 1)).astype("float32")
+    labels = np.arange(10.0) % 2
+    data = tf.data.Dataset.from_tensor_slices(({"x": rows}, {"b": labels})).batch(4)
+    for _ in range(7):
+        x = keras.Input((1,), name="x")
+        probability = keras.layers.Dense(1, "sigmoid")(x)
+        model = MultiTaskModel({"x": x}, {"b": probability})
+        found = score(model, data, [OF_KIND["binary"]])
+        answers = model.predict_on_batch({"x": rows})["b"][:, 0]
+        assert found["b"] == pytest.approx(metrics.roc_auc_score(labels, answers))
+    assert not [said for said in warned if "score.<locals>" in str(said)]

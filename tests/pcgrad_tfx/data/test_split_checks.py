@@ -129,6 +129,9 @@ GROUP, TIME = Splitting(group="patient"), Splitting(time="date")
         (Splitting(time="date", gap=1), ["201301", "201302", "201401"], "201301 looks like a date"),
         (Splitting(time="date", gap=40), days(100), "split 'eval' would be empty"),
         (Splitting(stratify="price"), [str(i) for i in range(200)], "more than 100 different"),
+        (Splitting(stratify="sort"), ["a", "b"] * 60, "'sort' (`stratify`): no value has three"),
+        (GROUP, [*"abcd", " a"] * 40, "' a' and 'a' differ by spaces only"),
+        (GROUP, [*"abcd", "b\t"] * 40, "'b\\t' and 'b' differ by spaces only"),
     ],
 )
 def test_what_cannot_be_split_is_refused(splitting, values, said):
@@ -136,6 +139,17 @@ def test_what_cannot_be_split_is_refused(splitting, values, said):
         checked(splitting, values)
     assert said in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_strata_of_few_different_rows_are_named():
+    checks = SplitChecks(Splitting(stratify=["sort", "size"]), ["row", "sort", "size"])
+    for row in range(120):
+        checks.add("a.csv", [str(row % 2), "rare", "s"])
+        checks.add("a.csv", [str(row % 3), "often", "s"])
+    assert checks.finish("a.csv").undivided == {"rare, s": 120}
+    for row in range(3):
+        checks.add("a.csv", [str(row), "rare", "s"])
+    assert checks.finish("a.csv") is None
 
 
 def test_many_groups_are_not_all_kept():

@@ -16,7 +16,7 @@ from pcgrad_tfx.data.csv_checks import check_csv
 from pcgrad_tfx.data.tfrecord_checks import check_tfrecord
 from pcgrad_tfx.errors import DataError
 from pcgrad_tfx.example_gen import checked_example_gen, csv_example_gen, import_example_gen
-from pcgrad_tfx.example_gen.splitting import split_by_stratum, split_by_time
+from pcgrad_tfx.example_gen.splitting import _HashBounds, split_by_stratum, split_by_time
 from transform_runs import to_example
 
 NUMBER_OF_ROWS = 600
@@ -121,6 +121,26 @@ def test_equal_rows_of_a_class_stay_together_and_leave_none_to_train_without_it(
     }
     many = {name: {row[0] for row in one if row[3] == "many"} for name, one in found.items()}
     assert len(set().union(*many.values())) == sum(map(len, many.values())) == 10
+
+
+@pytest.mark.parametrize("parts", [[100], [30, 70], [0, 1, 99], [25, 25, 25, 25], [1] * 100])
+def test_the_bounds_of_a_stratum_are_those_of_all_its_workers(parts):
+    """Beam in one process never merges what several workers have found."""
+    draw = random.Random(0)
+    hashes = [draw.randrange(2**64) for _ in range(100)]
+    combine = _HashBounds((8, 1, 1))
+    remaining, found = iter(hashes), []
+    for size in parts:
+        accumulator = combine.create_accumulator()
+        for _ in range(size):
+            accumulator = combine.add_input(accumulator, next(remaining))
+        found.append(accumulator)
+    merged = combine.merge_accumulators(found[:1])
+    for accumulator in found[1:]:
+        merged = combine.merge_accumulators([merged, accumulator])
+    at_once = combine.merge_accumulators(iter(found))
+    expected = sorted(hashes)[80], sorted(hashes)[90]
+    assert combine.extract_output(merged) == combine.extract_output(at_once) == expected
 
 
 def test_strata_are_told_apart_by_which_column_is_missing():

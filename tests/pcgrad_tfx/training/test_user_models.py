@@ -299,16 +299,20 @@ class ToTensor(keras.layers.Layer):
         return keras.ops.stack(columns, axis=1)
 
 
-@pytest.mark.parametrize("kind", ["list", "tensor", "sequential", "mapping", "built sequential"])
+@pytest.mark.parametrize(
+    "kind",
+    ["list", "tensor", "sequential", "mapping", "built sequential", "sequential of a tensor"],
+)
 def test_one_output_for_one_task_needs_no_name(kind):
     given, head = inputs(), keras.layers.Dense(1, "sigmoid")
-    spec = MILES if kind == "built sequential" else SPEC
+    spec = MILES if kind in ("built sequential", "sequential of a tensor") else SPEC
     model = {
         "list": lambda: keras.Model(given, [head(column(given))]),
         "tensor": lambda: keras.Model(given, head(column(given))),
         "mapping": lambda: keras.Model(given, {"out": head(column(given))}),
         "sequential": lambda: keras.Sequential([ToTensor(), head]),
         "built sequential": lambda: keras.Sequential([keras.Input((1,)), head]),
+        "sequential of a tensor": lambda: keras.Sequential([keras.layers.Reshape((1,)), head]),
     }[kind]()
     features = {name: FEATURES[name] for name in spec}
     model = convert(model, TASKS[:1], spec)
@@ -316,6 +320,23 @@ def test_one_output_for_one_task_needs_no_name(kind):
     model.compile("sgd", loss={"tip": "binary_crossentropy"})
     loss = model.train_on_batch(features, {"tip": tf.constant([0.0, 1.0, 1.0])})
     assert np.isfinite(loss).all()
+
+
+class FailsOnRows(keras.layers.Layer):
+    """Passes while the model is built."""
+
+    def call(self, values):
+        if tf.executing_eagerly():
+            raise KeyError(-1)
+        return values
+
+
+def test_a_model_that_fails_on_rows_is_refused():
+    model = convert(functional(heads(tip=keras.Sequential([FailsOnRows(), big(1, "sigmoid")]))))
+    with pytest.raises(
+        ValueError, match=r"^models\.build returned a model that cannot be called: "
+    ):
+        check(model)
 
 
 def compiled():
