@@ -64,7 +64,9 @@ def _iso_days(text: str) -> float | None:
         return None
     *fields, fraction, ahead, minutes = found.groups("0")
     offset = datetime.timedelta(hours=int(ahead), minutes=int(ahead[0] + minutes))
-    time = datetime.datetime(*map(int, fields), tzinfo=datetime.timezone(offset))
+    year, month, day, hour, minute, second = map(int, fields)
+    zone = datetime.timezone(offset)
+    time = datetime.datetime(year, month, day, hour, minute, second, tzinfo=zone)
     return (time.timestamp() + float(f"0.{fraction}")) / 86_400
 
 

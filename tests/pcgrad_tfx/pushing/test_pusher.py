@@ -2,6 +2,7 @@
 
 import errno
 import os
+import pathlib
 import shutil
 import uuid
 
@@ -42,6 +43,25 @@ def test_the_newest_version_is_the_model(model, destination):
 def test_the_number_is_above_all_others(model, destination):
     write_saved_model(f"{destination}/20990101000000", "other")
     assert push(model, destination) == f"{destination}/20990101000001"
+
+
+def test_versions_are_in_the_order_of_numbers(destination):
+    for name in ("9", "100", "20"):
+        write_saved_model(f"{destination}/{name}", name)
+    assert versions(destination) == ["100", "20", "9"]
+
+
+def test_a_change_near_the_end_of_a_file_is_a_new_version(
+    model, destination, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("pcgrad_tfx.pushing.versions._CHUNK_BYTES", 4)
+    shutil.copytree(model, tmp_path / "changed")
+    for folder, text in ((model, "the same, old"), (str(tmp_path / "changed"), "the same, new")):
+        tf.io.gfile.makedirs(f"{folder}/assets.extra")
+        (pathlib.Path(folder) / "assets.extra" / "notes").write_text(text)
+    first = push(model, destination)
+    assert push(model, destination) == first
+    assert push(str(tmp_path / "changed"), destination) != first
 
 
 def test_two_in_one_second_are_two_versions(model, destination, tmp_path):
