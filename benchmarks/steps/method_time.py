@@ -10,7 +10,7 @@ import argparse
 import json
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -64,10 +64,19 @@ def main() -> None:
                 name = f"pcgrad, surgery_every = {every}"
                 ratios[name] = median_ratio(times["kept"], times["plain"])
             rows.append({"network": network, "tasks": tasks, "ratios": ratios})
-            print(json.dumps(rows[-1]), flush=True)
+            print(markdown(rows[-1:]), flush=True)
     args.output.mkdir(parents=True, exist_ok=True)
     result = {"tensorflow": tf.__version__, "gramian": args.gramian, "rows": rows}
     (args.output / "method_time.json").write_text(json.dumps(result, indent=1) + "\n")
+
+
+def markdown(rows: Sequence[dict[str, Any]]) -> str:
+    """The table for docs/methods.md: a row for each method, a column for each network."""
+    heads = [f"{row['network']}, T = {row['tasks']}" for row in rows]
+    lines = [["method", *heads], ["---", *("---:" for _ in heads)]]
+    for name in rows[0]["ratios"]:
+        lines.append([f"`{name}`", *(f"{row['ratios'][name]:.2f}" for row in rows)])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _several(step: Callable[[], Any], count: int) -> Callable[[], None]:
