@@ -59,7 +59,7 @@ def weighted_backward(
         return weighted_sum_backward(tape, losses, variables, weighting, step)
     named, variables = named_losses(losses, variables)
     gradients = task_gradients(tape, named, variables)
-    weights = weigh(weighting, gram_matrix(gradients), step, list(named.values()))
+    weights = weigh(weighting, gram_matrix(gradients), step, named)
     return combine(gradients, weights)
 
 

@@ -63,7 +63,7 @@ def loss_weights(
         ValueError: It does not return one weight for each loss.
     """
     identity = tf.eye(len(losses), dtype=tf.float64)
-    weights = weigh(weighting, identity, step, list(losses.values()))
+    weights = weigh(weighting, identity, step, losses)
     weights = tf.unstack(check_weights(weights, len(losses)), num=len(losses))
     return [tf.cast(w, loss.dtype) for w, loss in zip(weights, losses.values(), strict=True)]
 

@@ -122,8 +122,8 @@ class MultiTaskModel(SavableModel):
 
         Raises:
             ValueError: Losses, weights or metrics do not match the tasks; a weight is no finite
-                number; `gramian` or a method's name is unknown; `surgery_every` is no integer of 1
-                or more, or of no use, or there are several replicas.
+                number; `gramian`, a method's name or its primary task is unknown; `surgery_every`
+                is no integer of 1 or more, or of no use, or there are several replicas.
             TypeError: `surgery` is not callable, or a class; `compute_loss` is overridden.
         """
         surgery = as_weighting(surgery)
@@ -167,7 +167,7 @@ class MultiTaskModel(SavableModel):
             **kwargs,
         }
         reported = reporting_order(loss, tasks, outputs)
-        self._set_surgery(surgery, surgery_every, len(tasks))
+        self._set_surgery(surgery, surgery_every, tasks)
         self._training = CompiledTraining(
             task_losses, reported, surgery, gramian, arguments, self._kept_weights
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -11,7 +12,7 @@ import tensorflow as tf
 from pcgrad.kept_weights import KeptWeights
 from pcgrad.keras.functional_form import is_functional
 from pcgrad.keras.reporting.reporting_model import ReportingModel
-from pcgrad.weightings.weighting import Weighting, state_variables
+from pcgrad.weightings.weighting import Weighting, state_variables, tell_names
 
 # Before the names of a surgery's variables, in files.
 _OF_SURGERY = "surgery_"
@@ -23,13 +24,14 @@ class SavableModel(ReportingModel):
     _surgery: Weighting | None = None
     _kept_weights: KeptWeights | None = None
 
-    def _set_surgery(self, surgery: Weighting | None, every: int, tasks: int) -> None:
+    def _set_surgery(self, surgery: Weighting | None, every: int, tasks: Sequence[str]) -> None:
         """Keeps a surgery where checkpoints find its state, and makes its variables."""
         self._surgery, self._kept_weights = surgery, None
+        tell_names(surgery, tasks)
         build = getattr(surgery, "build", None)
         if build is not None:
             with self.distribute_strategy.scope():
-                build(tasks)
+                build(len(tasks))
         if every > 1:
             replicas = self.distribute_strategy.num_replicas_in_sync
             if replicas > 1:
@@ -38,7 +40,7 @@ class SavableModel(ReportingModel):
                     f"`surgery_every` is {every}: on several replicas, here {replicas}, the Gram "
                     "matrix is taken in every step; leave it out"
                 )
-            self._kept_weights = KeptWeights(every, tasks)
+            self._kept_weights = KeptWeights(every, len(tasks))
 
     @property
     def surgery_variables(self) -> list[tf.Variable]:

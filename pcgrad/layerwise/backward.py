@@ -114,7 +114,7 @@ def backward(
 
     def finish(gradients: TaskGradients, description: str) -> Backward:
         products = gram_matrix(gradients)
-        weights = weigh(weighting, products, step, list(named.values()))
+        weights = weigh(weighting, products, step, named)
         update, shared = combine(gradients, weights), tuple(gradients.shared)
         return Backward(update, products, weights, shared, description)
 

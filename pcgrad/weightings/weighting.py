@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import tensorflow as tf
@@ -21,6 +21,7 @@ class Weighting(Protocol):
       the identity, of which only the size counts, and its weights are those of the losses: their
       weighted sum is differentiated, in one backward pass.
     - `needs_losses = True`: it is called with a third argument, the losses, [T], float64.
+    - a method `name_tasks(names)`: it is told the tasks' names, in order, before it is called.
     - a method `after_step(losses)`: it is called after each step with the T losses that the same
       batch has then.
     - `is_pure = True`: its weights are a function of the Gram matrix and the step alone. Then
@@ -74,6 +75,13 @@ def after_step(weighting: Weighting) -> Callable[[Sequence[tf.Tensor]], None] | 
     return getattr(weighting, "after_step", None)
 
 
+def tell_names(weighting: Weighting | None, names: Sequence[str]) -> None:
+    """Tells a weighting the names of the tasks, in order, if it asks for them."""
+    told = getattr(weighting, "name_tasks", None)
+    if told is not None:
+        told(tuple(names))
+
+
 def state_variables(weighting: Weighting | None) -> list[tf.Variable]:
     """The variables of a weighting that keeps a state."""
     return list(getattr(weighting, "variables", ()))
@@ -83,7 +91,7 @@ def weigh(
     weighting: Weighting,
     gramian: tf.Tensor,
     step: tf.Tensor | int | None,
-    losses: Sequence[tf.Tensor],
+    losses: Mapping[str, tf.Tensor],
 ) -> tf.Tensor:
     """Calls a weighting with what it needs.
 
@@ -91,14 +99,16 @@ def weigh(
         weighting: Any.
         gramian: Gram matrix of all replicas' gradients, [T, T], float64.
         step: Number of the training step.
-        losses: The T losses of any shape and dtype; in a replica context the replica's parts.
+        losses: The T losses by name, of any shape and dtype; in a replica context the replica's
+            parts.
 
     Returns:
         What it returns. Nothing is differentiated through it.
     """
+    tell_names(weighting, tuple(losses))
     if not needs_losses(weighting):
         return tf.stop_gradient(weighting(gramian, step))
-    return tf.stop_gradient(weighting(gramian, step, whole_losses(losses)))  # type: ignore[call-arg]  # it says so
+    return tf.stop_gradient(weighting(gramian, step, whole_losses(list(losses.values()))))  # type: ignore[call-arg]  # it says so
 
 
 def whole_losses(losses: Sequence[tf.Tensor]) -> tf.Tensor:

@@ -22,27 +22,48 @@ class PrimaryTask(GramWeighting):
     cosine, the gradients that are projected here; the projection is PCGrad's.
 
     Args:
-        task: Index of the primary task, from 0.
+        task: The name of the primary task, or its index, from 0.
 
     Cost: O(T).
 
     Raises:
-        ValueError: The index is not an integer of 0 or more; or, at the call, there are not so many
-            tasks.
+        ValueError: It is no name and no integer of 0 or more; or, at the call, there is no such
+            task, or names are not known, as in a call by hand.
 
     Example:
         >>> PrimaryTask(0)(tf.constant([[2.0, -1.0], [-1.0, 4.0]])).numpy().tolist()
         [1.5, 1.0]
     """
 
-    def __init__(self, task: int) -> None:
-        self.task = natural_argument("task", task)
+    def __init__(self, task: int | str) -> None:
+        self.task = task if isinstance(task, str) else natural_argument("task", task)
+        self._names: tuple[str, ...] = ()
+
+    def name_tasks(self, names: tuple[str, ...]) -> None:
+        """Tells the names of the tasks, in order.
+
+        Raises:
+            ValueError: The primary task is not among them.
+        """
+        if isinstance(self.task, str) and self.task not in names:
+            raise ValueError(f"PrimaryTask: `task` is {self.task!r}; the tasks are {list(names)}")
+        self._names = names
 
     def _weights(self, gramian: tf.Tensor) -> tf.Tensor:
-        tasks = gramian.shape[0]
-        if self.task >= tasks:
-            raise ValueError(f"`task` must be below the number of tasks, {tasks}, not {self.task}")
-        conflicts = tf.minimum(gramian[self.task], 0)
-        removed = tf.math.divide_no_nan(tf.reduce_sum(conflicts), gramian[self.task, self.task])
-        primary = tf.one_hot(self.task, tasks, dtype=gramian.dtype)
+        tasks, index = gramian.shape[0], self._index()
+        if index >= tasks:
+            raise ValueError(f"`task` must be below the number of tasks, {tasks}, not {index}")
+        conflicts = tf.minimum(gramian[index], 0)
+        removed = tf.math.divide_no_nan(tf.reduce_sum(conflicts), gramian[index, index])
+        primary = tf.one_hot(index, tasks, dtype=gramian.dtype)
         return 1 - removed * primary
+
+    def _index(self) -> int:
+        if not isinstance(self.task, str):
+            return self.task
+        if not self._names:
+            raise ValueError(
+                f"PrimaryTask: the names of the tasks are not known here; pass the index of "
+                f"{self.task!r} as `task`"
+            )
+        return self._names.index(self.task)

@@ -11,6 +11,7 @@ import tensorflow as tf
 from pcgrad import (
     FAMO,
     GramWeighting,
+    PrimaryTask,
     StatefulWeighting,
     make_weighting,
     weighted_backward,
@@ -184,6 +185,23 @@ def test_weights_from_losses_take_one_backward_pass_and_are_constants():
         variables = plain.trainable_variables
         optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
     assert_same_weights(model, plain, atol=1e-6)
+
+
+def test_a_primary_task_by_its_name():
+    one, other = compiled(PrimaryTask("b")), compiled(PrimaryTask(1))
+    fit(one)
+    fit(other)
+    assert_same_weights(one, other)
+    assert repr(one.compiled_training.weighting) == "PrimaryTask(task='b')"
+    variable = tf.Variable([1.0, 2.0])
+    with tf.GradientTape(persistent=True) as tape:
+        losses = {"a": -variable[0], "b": 2 * variable[0] + variable[1]}
+    (update,) = weighted_backward(tape, losses, [variable], PrimaryTask("b"))
+    np.testing.assert_allclose(update, [-1 + 1.4 * 2, 1.4], rtol=1e-6)
+    with pytest.raises(ValueError, match=r"`task` is 'c'; the tasks are \['a', 'b'\]"):
+        compiled(PrimaryTask("c"))
+    with pytest.raises(ValueError, match="names of the tasks are not known here; pass the index"):
+        PrimaryTask("b")(tf.eye(2))
 
 
 @pytest.mark.parametrize(
