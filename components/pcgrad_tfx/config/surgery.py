@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
@@ -63,7 +64,10 @@ def check_surgery(value: Any) -> str:
         return method
     if method in ("none", PRIMARY_TASK):
         raise ValueError(f'"{method}" takes no arguments; remove {shown(next(iter(arguments)))}')
-    from pcgrad.methods import make_weighting
+    # What TensorFlow's packages warn of on the way is not about the configuration.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from pcgrad.methods import make_weighting
 
     make_weighting(method, **arguments)
     return json.dumps({"method": method, **arguments})
