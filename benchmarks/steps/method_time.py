@@ -7,6 +7,7 @@ time; all take turns, and the median of the ratios within a round is reported.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import pathlib
@@ -45,10 +46,7 @@ def main() -> None:
     rows = []
     for network in args.networks:
         for tasks in args.tasks:
-
-            def step_of(**settings: Any) -> Callable[[], Any]:
-                return make_step(MultiTaskModel, network, tasks, **settings)  # noqa: B023
-
+            step_of = functools.partial(make_step, MultiTaskModel, network, tasks)
             steps = {"plain": step_of()}
             for method in args.methods:
                 arguments = {"task": 0} if method == "primary_task" else {}

@@ -71,7 +71,7 @@ def test_uncertainties_are_learned_by_the_papers_objective():
         np.testing.assert_allclose(weighed(weighting, losses), np.exp(-now) / 2, rtol=1e-5)
         log_variances.step(
             gradient(
-                lambda s, losses=losses: tf.reduce_sum(tf.exp(-s) * losses / 2 + s / 2),  # type: ignore[misc]
+                lambda s, losses=losses: tf.reduce_sum(tf.exp(-s) * losses / 2 + s / 2),
                 now,
             )
         )
@@ -87,7 +87,7 @@ def test_famo_learns_from_what_the_step_has_done():
         weighting.after_step([tf.constant(loss, tf.float32) for loss in after])
         fallen = np.log(before) - np.log(after)
         change = gradient(
-            lambda x, fallen=fallen: tf.reduce_sum(tf.nn.softmax(x) * fallen),  # type: ignore[misc]
+            lambda x, fallen=fallen: tf.reduce_sum(tf.nn.softmax(x) * fallen),
             now,
         )
         logits.step(change + 0.01 * now)
@@ -105,7 +105,7 @@ def test_gradnorm_learns_by_the_papers_objective():
         targets = np.mean(now * norms) * (rates / rates.mean()) ** 0.7
         learned.step(
             gradient(
-                lambda w, norms=norms, targets=targets: tf.reduce_sum(tf.abs(w * norms - targets)),  # type: ignore[misc]
+                lambda w, norms=norms, targets=targets: tf.reduce_sum(tf.abs(w * norms - targets)),
                 now,
             )
         )
