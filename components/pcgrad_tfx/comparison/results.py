@@ -90,6 +90,8 @@ class ComparisonOutcome(BaseModel, frozen=True, extra="forbid"):
 
 def write_comparison(comparison: ComparisonOutcome, folder: str) -> None:
     """Writes `comparison.json` into a folder, local or remote."""
+    # On Kubeflow it is not there.
+    tf.io.gfile.makedirs(folder)
     with tf.io.gfile.GFile(os.path.join(folder, RESULTS_FILE), "w") as file:
         file.write(comparison.model_dump_json(indent=1))
 

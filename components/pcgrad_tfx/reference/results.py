@@ -87,6 +87,8 @@ def _counted(names: Sequence[str]) -> str:
 
 def write_reference(outcome: ReferenceOutcome, folder: str) -> None:
     """Writes `reference.json` into a folder, local or remote."""
+    # On Kubeflow it is not there.
+    tf.io.gfile.makedirs(folder)
     with tf.io.gfile.GFile(os.path.join(folder, RESULTS_FILE), "w") as file:
         file.write(outcome.model_dump_json(indent=1))
 
