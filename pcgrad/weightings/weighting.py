@@ -108,7 +108,9 @@ def weigh(
     tell_names(weighting, tuple(losses))
     if not needs_losses(weighting):
         return tf.stop_gradient(weighting(gramian, step))
-    return tf.stop_gradient(weighting(gramian, step, whole_losses(list(losses.values()))))  # type: ignore[call-arg]  # it says so
+    # More than the protocol's arguments, as it says by its attribute.
+    with_losses: Callable[..., tf.Tensor] = weighting
+    return tf.stop_gradient(with_losses(gramian, step, whole_losses(list(losses.values()))))
 
 
 def whole_losses(losses: Sequence[tf.Tensor]) -> tf.Tensor:

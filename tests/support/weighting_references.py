@@ -40,7 +40,10 @@ def cagrad(gradients: np.ndarray, c: float) -> np.ndarray:
     low, high = np.log(radius / longest) - 1, np.log(radius / longest) + 30
     if np.linalg.norm(offset(high)) < radius:  # g_w is zero, and the ball's boundary not reached
         return mean + offset(high)
-    excess = lambda log_s: np.log(np.linalg.norm(offset(log_s)) / radius)  # noqa: E731
+
+    def excess(log_s):
+        return np.log(np.linalg.norm(offset(log_s)) / radius)
+
     return mean + offset(optimize.brentq(excess, low, high, xtol=1e-14, rtol=1e-14))
 
 
