@@ -15,7 +15,7 @@ PACKAGES = {
 STOREYS = list(PACKAGES)
 STAGES = [
     "config", "data", "inspection", "example_gen", "validation", "transform", "training",
-    "evaluation", "pushing", "comparison", "reference",
+    "evaluation", "pushing", "reference", "comparison",
     "conflict_report", "kubeflow",
 ]  # fmt: skip
 # Above and below all stages: the doors, and what knows none of them.

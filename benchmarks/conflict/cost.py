@@ -21,7 +21,7 @@ import tensorflow_transform as tft
 
 from pcgrad_tfx.comparison.methods import Candidate
 from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS
-from pcgrad_tfx.comparison.runs import Trainings
+from pcgrad_tfx.comparison.trainings import Job, Trainings
 from pcgrad_tfx.config.training_config import TrainerConfig
 from pcgrad_tfx.training.inputs import read_inputs
 
@@ -41,7 +41,8 @@ def main() -> None:
         for probes in sorted(seconds, reverse=bool(turn % 2)):
             trainings = trainings_of(args.artifacts, probes, args.epochs)
             begun = time.perf_counter()
-            trainings.run(Candidate(EQUAL_WEIGHTS, args.surgery), seed=0)
+            candidate = Candidate(method=EQUAL_WEIGHTS, surgery=args.surgery)
+            trainings.run(Job(candidate, seed=0, is_probed=True))
             seconds[probes].append(time.perf_counter() - begun)
     without, with_them = (statistics.median(values) for values in seconds.values())
     print(

@@ -17,6 +17,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from benchmarks.conflict.cost import trainings_of
 from pcgrad_tfx.comparison.methods import Candidate
 from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS
+from pcgrad_tfx.comparison.trainings import Job
 
 
 def main() -> None:
@@ -29,9 +30,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     for probes in args.probes:
-        run = trainings_of(args.artifacts, probes).run(
-            Candidate(EQUAL_WEIGHTS, "none"), seed=args.seed
-        )
+        job = Job(Candidate(method=EQUAL_WEIGHTS), seed=args.seed, is_probed=True)
+        run = trainings_of(args.artifacts, probes).run(job)
         found = run.probes or {}
         print(f"{found['probes']} probes, the last at step {found['last_step']}")
         for task, said in found["tasks"].items():

@@ -3,14 +3,16 @@
 `python benchmarks/pipeline/null_comparisons.py`
 
 The local runner prepares small data of two tasks; then the Comparison component runs on them again
-and again, but whatever method it asks for, it gets equal weights with a seed of their own. So no
-method can be better, and each claim is a false one; 5% of the comparisons may make one.
+and again, with its search, but whatever method it asks for, it gets equal weights with a seed of
+their own. So no method can be better, and each claim is a false one; 5% of the comparisons may make
+one.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import os
 import pathlib
@@ -30,11 +32,10 @@ from pcgrad_pipelines.config import PipelineConfig, load_config
 from pcgrad_pipelines.local.run_summary import NodeRun, read_last_run
 from pcgrad_tfx.comparison.component import ComparisonResults
 from pcgrad_tfx.comparison.executor import Executor
-from pcgrad_tfx.comparison.methods import Candidate
 from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS, Run, read_comparison
-from pcgrad_tfx.comparison.runs import Trainings
-from pcgrad_tfx.comparison.settings import ComparisonSettings
+from pcgrad_tfx.comparison.settings import ComparedMethod, ComparisonSettings
 from pcgrad_tfx.comparison.statistics import Finding, compare_methods
+from pcgrad_tfx.comparison.trainings import Job, Trainings
 
 _REPOSITORY = pathlib.Path(__file__).parents[2]
 _CONFIG = """
@@ -67,34 +68,46 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--comparisons", type=int, default=20, help="how many (default: 20)")
     parser.add_argument("--rows", type=int, default=600, help="of the data (default: 600)")
+    parser.add_argument("--search", type=int, default=4, help="settings tried (default: 4)")
     args = parser.parse_args()
     claiming = 0
     with tempfile.TemporaryDirectory() as folder:
-        found = false_claims(pathlib.Path(folder), args.comparisons, args.rows)
+        found = false_claims(pathlib.Path(folder), args.comparisons, args.rows, args.search)
         for number, claims in enumerate(found, 1):
             claiming += bool(claims)
-            print(f"{claiming} of {number} comparisons claim a difference on a task", flush=True)
+            print(f"{claiming} of {number} comparisons claim a difference", flush=True)
             for claim in claims:
                 print(f"  {claim}")
 
 
-def false_claims(folder: pathlib.Path, comparisons: int, rows: int) -> Iterator[list[Finding]]:
+def false_claims(
+    folder: pathlib.Path, comparisons: int, rows: int, search: int
+) -> Iterator[list[Finding]]:
     """Compares equals.
 
     Args:
         folder: For all that is made.
         comparisons: How often.
         rows: Of the data.
+        search: Settings that are tried for each method.
 
     Yields:
-        What each comparison claims about a task.
+        What each comparison claims about a task, or about all together.
     """
     known_truth("aligned", rows).to_csv(folder / "equals.csv", index=False)
     path = folder / "equals.toml"
     path.write_text(_CONFIG)
     config = load_config(path)
     inputs = _prepared(folder, config)
-    settings = ComparisonSettings(static_weights=(), single_task=False)
+    settings = ComparisonSettings(
+        methods=tuple(ComparedMethod(surgery=name) for name in ("pcgrad", "ppcgrad")),
+        search=search,
+        static_weights=(),
+        single_task=False,
+        reference=False,
+        # What is trained is replaced, in this process.
+        jobs=1,
+    )
     custom_config = {
         **config.training.model_dump(mode="json", exclude_none=True),
         "tasks": [task.model_dump(mode="json", exclude={"gate"}) for task in config.tasks],
@@ -109,7 +122,7 @@ def false_claims(folder: pathlib.Path, comparisons: int, rows: int) -> Iterator[
         with _equals(number):
             Executor().Do(inputs, {"comparison": [output]}, properties)
         found = compare_methods(read_comparison(output.uri))
-        yield [finding for finding in found if finding.task and finding.is_significant]
+        yield [finding for finding in found if finding.is_significant]
 
 
 def _prepared(folder: pathlib.Path, config: PipelineConfig) -> dict[str, list[artifact.Artifact]]:
@@ -143,10 +156,13 @@ def _equals(number: int) -> Iterator[None]:
     """Whatever is to be trained becomes equal weights, with seeds that no other training has."""
     train = Trainings.run
 
-    def run(self: Trainings, candidate: Candidate, seed: int) -> Run:
-        own_seed = 1000 * number + 100 * _METHODS.index(candidate.method) + seed
-        found = train(self, Candidate(EQUAL_WEIGHTS), own_seed)
-        return found.model_copy(update={"method": candidate.method, "seed": seed})
+    def run(self: Trainings, job: Job) -> Run:
+        method = job.candidate.method
+        equal = job.candidate.model_copy(update={"method": EQUAL_WEIGHTS, "surgery": "none"})
+        # Seeds of the search are far from the others.
+        own_seed = 1000 * number + 100 * _METHODS.index(method) + job.seed
+        found = train(self, dataclasses.replace(job, candidate=equal, seed=own_seed))
+        return found.model_copy(update={"method": method, "seed": job.seed})
 
     with (
         mock.patch.object(Trainings, "run", run),

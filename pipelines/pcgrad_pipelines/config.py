@@ -237,7 +237,7 @@ class PipelineConfig(BaseModel):
         cls, comparison: ComparisonSettings | None, info: ValidationInfo
     ) -> ComparisonSettings | None:
         if comparison is not None and "tasks" in info.data:
-            comparison.grid(info.data["tasks"])
+            comparison.check(info.data["tasks"])
         return comparison
 
     def with_overrides(self, **training: Any) -> PipelineConfig:
@@ -258,6 +258,23 @@ class PipelineConfig(BaseModel):
         except ValueError as error:
             raise ConfigError(str(error)) from None
         return self.model_copy(update={"training": checked})
+
+    def with_comparison(self, **settings: Any) -> PipelineConfig:
+        """Returns a copy that compares methods, as it says already or by default.
+
+        Args:
+            **settings: Values for fields of `ComparisonSettings`; None leaves a field as it is.
+
+        Raises:
+            ConfigError: If a value is wrong.
+        """
+        given = {key: value for key, value in settings.items() if value is not None}
+        before = self.comparison or ComparisonSettings()
+        try:
+            checked = ComparisonSettings.model_validate(before.model_dump() | given)
+        except ValidationError as error:
+            raise ConfigError("\n".join(problem_lines(error, ComparisonSettings))) from None
+        return self.model_copy(update={"comparison": checked})
 
 
 def _is_deep(document: Any) -> bool:

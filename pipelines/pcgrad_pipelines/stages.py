@@ -22,6 +22,7 @@ from tfx.v1.dsl.experimental import RuntimeParameter
 from pcgrad_pipelines.config import PipelineConfig
 from pcgrad_tfx.code_version import code_version
 from pcgrad_tfx.comparison.component import Comparison
+from pcgrad_tfx.comparison.settings import ComparisonSettings
 from pcgrad_tfx.config.features import required_columns, transformed_name
 from pcgrad_tfx.config.splitting import BY_HASH
 from pcgrad_tfx.config.tasks import Task
@@ -33,6 +34,7 @@ from pcgrad_tfx.example_gen.csv_example_gen import CsvExampleGen
 from pcgrad_tfx.example_gen.import_example_gen import ImportExampleGen
 from pcgrad_tfx.pushing.pusher import Pusher
 from pcgrad_tfx.reference.component import Reference
+from pcgrad_tfx.reference.settings import ReferenceSettings
 from pcgrad_tfx.training.task_definitions import definitions
 from pcgrad_tfx.validation.curated_schema import CuratedSchema
 from pcgrad_tfx.validation.validation_gate import ValidationGate
@@ -205,10 +207,15 @@ def train(
                 # It has methods and seeds of its own.
                 **{k: v for k, v in custom_config.items() if k not in ("surgery", "seed")},
                 "code_version": code_version("pcgrad_tfx.comparison.executor"),
-                "comparison": config.comparison.model_dump(mode="json", exclude_none=True),
+                "comparison": _comparison(config.comparison, config.reference),
             },
         )
     return TrainingNodes(trainer, reference, comparison)
+
+
+def _comparison(comparison: ComparisonSettings, reference: ReferenceSettings) -> dict[str, Any]:
+    settings = comparison.model_dump(mode="json", exclude_none=True)
+    return settings | {"reference": comparison.reference and reference.enabled}
 
 
 def report(config: PipelineConfig, training: TrainingNodes, files: DataFiles | None) -> BaseNode:

@@ -33,9 +33,9 @@ class Comparison(
 ):
     """Trains the same model in several ways, with several seeds, and scores it on the test split.
 
-    Equal weights, PCGrad, PPCGrad, a grid of static loss weights of which the best on the eval
-    split is scored, and each task alone. With one seed all begin with the same weights and see the
-    same batches; only the way of training differs.
+    Equal weights, PCGrad and other methods, static loss weights, and each task alone: for each
+    of them settings are searched on the eval split, with the same budget, and the best are trained
+    with every seed. With one seed all begin with the same weights and see the same batches.
 
     Component `outputs` contains:
 

@@ -13,18 +13,37 @@ RESULTS_FILE = "comparison.json"
 # The method that all others are compared with: the sum of the losses with the tasks' own weights.
 EQUAL_WEIGHTS = "equal weights"
 
+# Of `ComparisonOutcome.references`.
+TREES, LINEAR = "boosted trees", "linear model"
+
 
 class Method(BaseModel, frozen=True, extra="forbid"):
     """A way of training.
 
     Attributes:
-        name: As people read it: "equal weights", "PCGrad", "PPCGrad", "static weights" (the one of
-            the grid that is best on the eval split) or "single task".
+        name: As people read it: "equal weights", "PCGrad", "static weights", "single task" …
         loss_weights: Factors of the losses, by task, that were chosen for "static weights".
+        settings: What was chosen on eval in the place of the configuration's values: fields of
+            `Training`.
+        settings_by_task: The same of each task alone, of "single task".
     """
 
     name: str
     loss_weights: dict[str, float] | None = None
+    settings: dict[str, float] = {}
+    settings_by_task: dict[str, dict[str, float]] = {}
+
+
+class Improvement(BaseModel, frozen=True, extra="forbid"):
+    """A training after its best epoch so far.
+
+    Attributes:
+        epochs: How many epochs it has made.
+        test: As `Run.test`.
+    """
+
+    epochs: int
+    test: dict[str, float | None]
 
 
 class Run(BaseModel, frozen=True, extra="forbid"):
@@ -34,7 +53,10 @@ class Run(BaseModel, frozen=True, extra="forbid"):
         method: The method's name.
         seed: Of the initial weights and the order of the rows.
         eval: Each task's primary metric on the eval split; None where it is undefined.
-        test: The same on the test split.
+        test: The same on the test split; empty where it was not looked at.
+        epochs: How many epochs were made.
+        improvements: The way to the best epoch, where it was followed.
+        diverged: Whether the training diverged. It then counts as a constant prediction.
         pairs: `pcgrad.keras.ConflictStatistics.run_pairs` of the training, where it was followed.
         probes: The summary of `pcgrad.keras.ConflictProbe`, where the training was probed.
     """
@@ -42,9 +64,32 @@ class Run(BaseModel, frozen=True, extra="forbid"):
     method: str
     seed: int
     eval: dict[str, float | None]
-    test: dict[str, float | None]
+    test: dict[str, float | None] = {}
+    epochs: int = 0
+    improvements: tuple[Improvement, ...] = ()
+    diverged: bool = False
     pairs: tuple[dict[str, Any], ...] = ()
     probes: dict[str, Any] | None = None
+
+
+class Trial(BaseModel, frozen=True, extra="forbid"):
+    """A training of the search.
+
+    Attributes:
+        method: The method's name.
+        task: The one task that was trained, None for all.
+        settings: As `Method.settings`.
+        loss_weights: As `Method.loss_weights`.
+        eval: As `Run.eval`.
+        test: As `Run.test`; of static weights only, for the picture: nothing is chosen by it.
+    """
+
+    method: str
+    task: str | None = None
+    settings: dict[str, float] = {}
+    loss_weights: dict[str, float] | None = None
+    eval: dict[str, float | None]
+    test: dict[str, float | None] = {}
 
 
 class StepTime(BaseModel, frozen=True, extra="forbid"):
@@ -73,10 +118,13 @@ class ComparisonOutcome(BaseModel, frozen=True, extra="forbid"):
         metrics: The primary metric's name ("auc", "r_squared"), by task in their order.
         methods: What was compared, equal weights first.
         seeds: Of the runs; each method was trained once with each.
-        runs: All runs; of static weights those with the chosen weights.
+        runs: All runs, with the chosen settings and weights.
         step_times: Of the methods that train all tasks at once.
         rows: Number of rows of each split.
         settings: How all were trained, plain JSON values.
+        search: So many settings were tried for each method; 0: none was tuned.
+        trials: The trainings of the search.
+        references: Other models' metrics on the test split, by their name and by task.
     """
 
     metrics: dict[str, str]
@@ -86,6 +134,9 @@ class ComparisonOutcome(BaseModel, frozen=True, extra="forbid"):
     step_times: tuple[StepTime, ...]
     rows: dict[str, int]
     settings: dict[str, Any]
+    search: int = 0
+    trials: tuple[Trial, ...] = ()
+    references: dict[str, dict[str, float | None]] = {}
 
 
 def write_comparison(comparison: ComparisonOutcome, folder: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from statistics import fmean
 
 import numpy as np
@@ -20,9 +20,13 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
 from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS, ComparisonOutcome
+from pcgrad_tfx.evaluation.scores import mean_defined
 
 # Two-sided, of tests and intervals.
 LEVEL = 0.05
+# The metric over all tasks: Δm of Maninis et al. 2019 (arXiv 1904.08918), equation 4, against equal
+# weights.
+RELATIVE_CHANGE = "relative_change"
 # With which probability the smallest detectable difference would be seen.
 POWER = 0.8
 
@@ -67,23 +71,49 @@ def compare_methods(comparison: ComparisonOutcome) -> list[Finding]:
     """Compares all methods with equal weights on the test split.
 
     Returns:
-        For each method all tasks, and then for each method the mean over all tasks if there is
-        more than one and all have the same metric: AUC and R² have no mean.
+        For each method all tasks, and then for each method the mean over the tasks of the relative
+        change, if there is more than one; it is undefined where equal weights have a metric of 0
+        or below.
     """
     methods = [method.name for method in comparison.methods if method.name != EQUAL_WEIGHTS]
     by_task = [
-        _finding(comparison, method, [task], task, metric)
+        _finding(method, task, metric, _differences(comparison, method, task))
         for method in methods
         for task, metric in comparison.metrics.items()
     ]
-    tasks, metrics = list(comparison.metrics), set(comparison.metrics.values())
     overall = [
-        _finding(comparison, method, tasks, None, metric)
-        for metric in metrics
+        _finding(method, None, RELATIVE_CHANGE, _relative_changes(comparison, method))
         for method in methods
-        if len(tasks) > 1 and len(metrics) == 1
+        if len(comparison.metrics) > 1
     ]
     return [*corrected(by_task), *corrected(overall)]
+
+
+def in_equal_time(comparison: ComparisonOutcome) -> dict[str, dict[str, float | None]]:
+    """The metrics that the methods have in the time that equal weights train.
+
+    Of a method whose step takes twice as long, those of its best epoch in the first half of as many
+    epochs as equal weights make with the same seed.
+
+    Returns:
+        Means over the seeds, by method and task, of the methods whose steps were timed; None for a
+        method that has not finished an epoch by then.
+    """
+    epochs = {run.seed: run.epochs for run in comparison.runs if run.method == EQUAL_WEIGHTS}
+    found: dict[str, dict[str, float | None]] = {}
+    for time in comparison.step_times:
+        scores = []
+        for run in comparison.runs:
+            if run.method == time.method and run.improvements:
+                most = round(epochs[run.seed] / time.ratio)
+                made = [one.test for one in run.improvements if one.epochs <= most]
+                scores.append(made[-1] if made else {})
+        if scores:
+            found[time.method] = {
+                task: None if {} in scores else mean_defined(score.get(task) for score in scores)
+                for task in comparison.metrics
+            }
+    return found
 
 
 def paired(differences: Iterable[float]) -> tuple[float, float, float, float, float] | None:
@@ -118,12 +148,6 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     return [None if p_value is None else next(adjusted) for p_value in p_values]
 
 
-def mean_defined(values: Iterable[float | None]) -> float | None:
-    """The mean of those values that are defined; None without any."""
-    defined = [value for value in values if value is not None]
-    return fmean(defined) if defined else None
-
-
 @functools.cache
 def detectable_effect(samples: int) -> float:
     """The mean, in standard deviations, that a t-test of so many samples sees with `POWER`."""
@@ -149,22 +173,26 @@ def corrected(family: Sequence[Finding]) -> list[Finding]:
     ]
 
 
-def _finding(
-    comparison: ComparisonOutcome,
-    method: str,
-    tasks: Sequence[str],
-    task: str | None,
-    metric: str,
-) -> Finding:
-    values = {(run.method, run.seed): _mean(run.test, tasks) for run in comparison.runs}
-    of_seeds = [
-        (values.get((method, seed)), values.get((EQUAL_WEIGHTS, seed))) for seed in comparison.seeds
-    ]
-    differences = [a - b for a, b in of_seeds if a is not None and b is not None]
+def _finding(method: str, task: str | None, metric: str, differences: Sequence[float]) -> Finding:
     return Finding(method, task, metric, len(differences), *(paired(differences) or ()))
 
 
-def _mean(values: Mapping[str, float | None], tasks: Sequence[str]) -> float | None:
-    """The mean over tasks, None if it is undefined for one of them."""
-    of_tasks = [values.get(task) for task in tasks]
-    return None if None in of_tasks else mean_defined(of_tasks)
+def _differences(comparison: ComparisonOutcome, method: str, task: str) -> list[float]:
+    """The method's metric minus that of equal weights, of each seed for which both are defined."""
+    values = {(run.method, run.seed): run.test.get(task) for run in comparison.runs}
+    pairs = [(values.get((method, s)), values.get((EQUAL_WEIGHTS, s))) for s in comparison.seeds]
+    return [a - b for a, b in pairs if a is not None and b is not None]
+
+
+def _relative_changes(comparison: ComparisonOutcome, method: str) -> list[float]:
+    """The mean over the tasks of the differences in units of equal weights' mean, by seed."""
+    of_tasks = []
+    for task in comparison.metrics:
+        base = mean_defined(
+            run.test.get(task) for run in comparison.runs if run.method == EQUAL_WEIGHTS
+        )
+        differences = _differences(comparison, method, task)
+        if base is None or base <= 0 or len(differences) < len(comparison.seeds):
+            return []
+        of_tasks.append([difference / base for difference in differences])
+    return [fmean(of_seed) for of_seed in zip(*of_tasks, strict=True)]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS, ComparisonOutcome
-from pcgrad_tfx.comparison.statistics import Finding, compare_methods, mean_defined
+from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS, LINEAR, TREES, ComparisonOutcome
+from pcgrad_tfx.comparison.statistics import RELATIVE_CHANGE, Finding, compare_methods
 from pcgrad_tfx.config.task_kinds import KINDS
-from pcgrad_tfx.formatting import listed, signed
+from pcgrad_tfx.evaluation.scores import mean_defined
+from pcgrad_tfx.formatting import listed, number, signed
 
-METRIC_NAMES = {"auc": "AUC", "r_squared": "R²"}
+METRIC_NAMES = {"auc": "AUC", "r_squared": "R²", RELATIVE_CHANGE: "Δm"}
 PCGRAD, PPCGRAD = "PCGrad", "PPCGrad"
 
 # What a constant prediction has, by metric.
@@ -19,6 +20,9 @@ _CONSTANT = {kind.primary_metric.name: kind.constant_value for kind in KINDS.val
 _MOST = 3
 _MOST_DIGITS = 5
 
+# A metric that is lower by less is as good.
+_MARGIN = 0.02
+
 # What holds for all sentences.
 CAVEAT = (
     "Intervals and tests are about the noise between seeds, on one test split; other test data may "
@@ -27,25 +31,35 @@ CAVEAT = (
 
 
 def verdict(comparison: ComparisonOutcome) -> str:
-    """Whether gradient surgery helped: of PPCGrad only if it differs; what nobody learned."""
+    """What nobody learned; whether surgery helped, and any other method; what trees reach."""
     found = compare_methods(comparison)
-    said = _sentence(comparison, PCGRAD, found)
-    outcomes = {
-        method: {(f.task, f.difference is not None and f.difference > 0)
-                 for f in found if f.method == method and f.is_significant}
-        for method in (PCGRAD, PPCGRAD)
-    }  # fmt: skip
-    if outcomes[PCGRAD] != outcomes[PPCGRAD]:
-        said = f"{said} {_sentence(comparison, PPCGRAD, found)}"
-    return " ".join([said, *_not_learned(comparison)])
+    others = [m.name for m in comparison.methods if m.name not in (EQUAL_WEIGHTS, PCGRAD)]
+    said = [*_not_learned(comparison)]
+    if any(method.name == PCGRAD for method in comparison.methods):
+        said.append(_sentence(comparison, PCGRAD, found))
+    # PPCGrad is the same method; it is mentioned only if it comes out in another way.
+    if _outcome(PPCGRAD, found) == _outcome(PCGRAD, found):
+        others = [method for method in others if method != PPCGRAD]
+    differing = [method for method in others if _outcome(method, found)]
+    said += [_sentence(comparison, method, found) for method in differing]
+    same = [method for method in others if method not in differing]
+    if same:
+        noise = f"the noise between {len(comparison.seeds)} seeds"
+        verb = "does not differ" if len(same) == 1 else "do not differ"
+        said.append(
+            f"{listed(same)} {verb} from {EQUAL_WEIGHTS}{_label(comparison)} by more than {noise}."
+        )
+    return " ".join([*said, *_references(comparison)])
 
 
 def sentences(comparison: ComparisonOutcome) -> list[str]:
-    """A sentence about each method, one about tasks that none learned, one about the price."""
+    """What no method learned; a sentence about each method; other models; the price of a step."""
     found = compare_methods(comparison)
     methods = [method.name for method in comparison.methods if method.name != EQUAL_WEIGHTS]
-    said = [_sentence(comparison, method, found) for method in methods]
-    said += _not_learned(comparison)
+    said = [*_not_learned(comparison)]
+    said += [_sentence(comparison, method, found) for method in methods]
+    said += _diverged(comparison)
+    said += _references(comparison)
     prices = [
         f"{time.ratio:.2f} times as long with {time.method}"
         for time in comparison.step_times
@@ -55,6 +69,36 @@ def sentences(comparison: ComparisonOutcome) -> list[str]:
         plain = f"a plain step with {EQUAL_WEIGHTS}, which makes one backward pass"
         said.append(f"A step takes {listed(prices)} as {plain}.")
     return said
+
+
+def budget(comparison: ComparisonOutcome) -> str:
+    """What was done for each method before it was scored."""
+    if not comparison.search:
+        return (
+            "Untuned: all methods were trained with the configuration's learning rate, which may "
+            "suit one better than another."
+        )
+    return (
+        f"Tuned: for each method, and each task alone, {comparison.search} settings of learning "
+        "rate, weight decay and dropout were tried on eval, of static weights as many together "
+        "with settings. The best was then trained with each seed."
+    )
+
+
+def _label(comparison: ComparisonOutcome) -> str:
+    """Goes into every sentence about methods."""
+    return (
+        f" (each the best of {comparison.search} settings)" if comparison.search else " (untuned)"
+    )
+
+
+def _outcome(method: str, found: Sequence[Finding]) -> set[tuple[str | None, bool]]:
+    """On what a method differs from equal weights, and whether it is better there."""
+    return {
+        (finding.task, (finding.difference or 0.0) > 0)
+        for finding in found
+        if finding.method == method and finding.is_significant
+    }
 
 
 def _sentence(comparison: ComparisonOutcome, method: str, found: Sequence[Finding]) -> str:
@@ -88,37 +132,90 @@ def _sentence(comparison: ComparisonOutcome, method: str, found: Sequence[Findin
     for finding in () if significant else overall:
         # Small differences on several tasks may add up to more than noise.
         word = "better" if (finding.difference or 0.0) > 0 else "worse"
-        parts.append(f"but {word} on the mean over the tasks {_with_numbers(finding)}")
-    return f"{method} against {EQUAL_WEIGHTS}: {'; '.join(parts)}."
+        parts.append(f"but {word} in the mean over the tasks {_with_numbers(finding)}")
+    return f"{method} against {EQUAL_WEIGHTS}{_label(comparison)}: {'; '.join(parts)}."
 
 
-def _not_learned(comparison: ComparisonOutcome) -> list[str]:
-    """A sentence on the tasks for which every method is worse than a constant prediction."""
-    metrics = comparison.metrics.items()
-    lost = {task: metric for task, metric in metrics if _is_lost(comparison, task, metric)}
-    if not lost:
-        return []
-    names = [*lost][:_MOST]
-    if len(lost) > _MOST:
-        names.append(f"{len(lost) - _MOST} more tasks")
-    limits = (
-        f"{METRIC_NAMES.get(metric, metric)} below {_CONSTANT[metric]:g}"
-        for metric in dict.fromkeys(lost.values())
+def _not_learned(comparison: ComparisonOutcome) -> Iterator[str]:
+    """The tasks for which every method is worse than a constant prediction or a linear model."""
+    lost, linear = {}, {}
+    for task, metric in comparison.metrics.items():
+        best = _best(comparison, task)
+        by_linear = comparison.references.get(LINEAR, {}).get(task)
+        if best is None:
+            continue
+        if best < _CONSTANT.get(metric, best):
+            lost[task] = metric
+        elif by_linear is not None and best < by_linear - _MARGIN:
+            linear[task] = f"{task} ({_compared(metric, by_linear, best)})"
+    worth = "what they differ by there says nothing of their worth."
+    if lost:
+        limits = (
+            f"{METRIC_NAMES.get(metric, metric)} below {_CONSTANT[metric]:g}"
+            for metric in dict.fromkeys(lost.values())
+        )
+        yield (
+            f"On {_counted(lost)} every method is worse than a constant prediction "
+            f"({listed(limits, ' or ')}): {worth}"
+        )
+    if linear:
+        yield (f"On {_counted(linear.values())} every method is worse than a linear model: {worth}")
+
+
+def _references(comparison: ComparisonOutcome) -> Iterator[str]:
+    """What boosted trees reach, beside the best method of the network."""
+    trees = comparison.references.get(TREES, {})
+    reached = {
+        task: (value, best)
+        for task, value in trees.items()
+        if value is not None and (best := _best(comparison, task)) is not None
+    }
+    if not reached:
+        return
+    label = _label(comparison)
+    if len(reached) <= _MOST:
+        said = (
+            f"{_compared(comparison.metrics[task], *values)} on {task}"
+            for task, values in reached.items()
+        )
+        yield f"Boosted trees reach{label} {listed(said)} (the network's best method)."
+        return
+    ahead = sum(value > best + _MARGIN for value, best in reached.values())
+    behind = sum(value < best - _MARGIN for value, best in reached.values())
+    yield (
+        f"Boosted trees{label} are ahead of the network's best method on {ahead} of "
+        f"{len(reached)} tasks, and behind on {behind}, by more than {_MARGIN} each."
     )
-    said = (
-        f"On {listed(names)} every method is worse than a constant prediction "
-        f"({listed(limits, ' or ')}): what they differ by there says nothing of their worth."
-    )
-    return [said]
 
 
-def _is_lost(comparison: ComparisonOutcome, task: str, metric: str) -> bool:
-    of_methods = [
+def _diverged(comparison: ComparisonOutcome) -> Iterator[str]:
+    for method in comparison.methods:
+        count = sum(run.diverged for run in comparison.runs if run.method == method.name)
+        if count:
+            yield (
+                f"{method.name} diverged with {count} of {len(comparison.seeds)} seeds, which "
+                "count as a constant prediction."
+            )
+
+
+def _best(comparison: ComparisonOutcome, task: str) -> float | None:
+    """The mean over the seeds of the best method."""
+    means = [
         mean_defined(run.test.get(task) for run in comparison.runs if run.method == method.name)
         for method in comparison.methods
     ]
-    known = [mean for mean in of_methods if mean is not None]
-    return metric in _CONSTANT and bool(known) and max(known) < _CONSTANT[metric]
+    return max((mean for mean in means if mean is not None), default=None)
+
+
+def _compared(metric: str, other: float, ours: float) -> str:
+    return f"{METRIC_NAMES.get(metric, metric)} {number(other, 3)} against {number(ours, 3)}"
+
+
+def _counted(names: Iterable[str]) -> str:
+    """The first names, and how many more there are."""
+    names = [*names]
+    more = [f"{len(names) - _MOST} more tasks"] if len(names) > _MOST else []
+    return listed([*names[:_MOST], *more])
 
 
 def _where(some: Sequence[Finding], by_task: Sequence[Finding]) -> str:
@@ -140,6 +237,9 @@ def _with_numbers(finding: Finding) -> str:
     metric = METRIC_NAMES.get(finding.metric, finding.metric)
     name = f"{finding.task} " if finding.task else ""
     values = [finding.difference, finding.low, finding.high]
+    if finding.metric == RELATIVE_CHANGE:
+        change, low, high = (f"{signed(100 * (value or 0.0), 1)}%" for value in values)
+        return f"({metric} {change}, 95% CI {low} to {high})"
     digits = _digits(min(abs(value) for value in values if value))
     difference, low, high = (signed(value or 0.0, digits) for value in values)
     return f"{name}({difference} {metric}, 95% CI {low} to {high})"

@@ -85,8 +85,13 @@ def method_and_arguments(surgery: str) -> tuple[str, dict[str, Any]]:
 def surgery_text(surgery: str) -> str:
     """A checked method as people read it: "cagrad (c = 0.4)"."""
     method, arguments = method_and_arguments(surgery)
+    return method + arguments_text(arguments)
+
+
+def arguments_text(arguments: Mapping[str, Any]) -> str:
+    """A method's arguments behind its name: " (c = 0.4)"."""
     said = ", ".join(f"{name} = {json.dumps(value)}" for name, value in arguments.items())
-    return f"{method} ({said})" if said else method
+    return f" ({said})" if said else ""
 
 
 def check_method(surgery: str, every: int, tasks: Sequence[Task]) -> None:

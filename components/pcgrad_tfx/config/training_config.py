@@ -25,6 +25,8 @@ ActivationName: TypeAlias = Literal[
     "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "softplus", "tanh",
 ]  # fmt: skip
 
+Architecture: TypeAlias = Literal["shared_bottom", "mmoe", "ple", "separate"]
+
 _LISTS_OF_WIDTHS = {"hidden_units", "head_units"}
 
 # What keras_tuner's Hyperband writes beside the values that it has found.
@@ -101,7 +103,7 @@ class Training(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     embedding_dim: int = Field(8, ge=1, le=_LARGEST, description="length of an embedding vector")
     encoding_bins: int | None = Field(None, ge=0, le=1000, description="intervals of a number")
     wide: bool = Field(True, description="whether heads see the features directly")
-    architecture: Literal["shared_bottom", "mmoe", "ple", "separate"] = "shared_bottom"
+    architecture: Architecture = "shared_bottom"
     experts: int = Field(4, ge=1, le=1000, description="number of experts that tasks share")
     task_experts: int = Field(2, ge=1, le=1000, description="number of each task's own experts")
     hidden_units: tuple[Width, ...] | None = Field(None, description="widths of the shared layers")

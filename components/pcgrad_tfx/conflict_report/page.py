@@ -212,10 +212,6 @@ def _comparison_settings(comparison: ComparisonOutcome) -> dict[str, str]:
         "methods": _plain([method.name for method in comparison.methods]),
         "seeds": _plain(list(comparison.seeds)),
     }
-    for method in comparison.methods:
-        if method.loss_weights:
-            weights = {task: f"{weight:g}" for task, weight in method.loss_weights.items()}
-            found[f"{method.name} chosen"] = _plain(weights)
     found |= {f"{split} rows": f"{rows:,}" for split, rows in comparison.rows.items()}
     return found | _shown(comparison.settings)
 

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel
 from scipy import stats
 
-from pcgrad_tfx.comparison.statistics import mean_defined
+from pcgrad_tfx.evaluation.scores import mean_defined
 
 CONFIDENCE = 0.95
 

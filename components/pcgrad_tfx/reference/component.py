@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,27 +13,24 @@ from tfx.types import artifact, standard_artifacts
 
 from pcgrad_tfx import component
 from pcgrad_tfx.code_version import code_version
-from pcgrad_tfx.comparison.scores import primary_metric
-from pcgrad_tfx.comparison.splits import TEST, TRAIN, read_test_split, split_files
 from pcgrad_tfx.component import Artifacts
 from pcgrad_tfx.config.tasks import Task, parse_tasks
 from pcgrad_tfx.data.example_files import check_whole, count_rows, example_files
+from pcgrad_tfx.evaluation.scores import primary_metric
+from pcgrad_tfx.evaluation.splits import TEST, TRAIN, read_test_split, split_files
+from pcgrad_tfx.reference.models import grow
 from pcgrad_tfx.reference.results import ReferenceOutcome, TaskScore, write_reference
-from pcgrad_tfx.reference.trees import Rows, Values, collect, predict
-from pcgrad_tfx.training.dataset import InputData, is_one_number
+from pcgrad_tfx.reference.rows import (
+    READ_ROWS,
+    Rows,
+    Values,
+    affordable,
+    check_features,
+    collect,
+    every,
+)
+from pcgrad_tfx.training.dataset import InputData
 from pcgrad_tfx.training.task_definitions import definitions
-
-# Of a batch that is read.
-_READ_ROWS = 1024
-
-# More rows make trees hardly better, but slower.
-_MOST_ROWS = 200_000
-_MOST_VALUES = 10_000_000
-
-# Rows × columns × outputs whose trees take about a minute of one core. Whatever the rows, a column
-# takes as long as so many of them.
-_MOST_WORK = 40_000_000
-_ROWS_OF_A_COLUMN = 4_000
 
 
 class ReferenceScores(artifact.Artifact):
@@ -56,17 +52,16 @@ class Executor(component.Executor):
         tasks = parse_tasks(json.loads(properties["tasks"]))
         categorical = json.loads(properties["categorical"])
         tft_output = tft.TFTransformOutput(inputs["transform_graph"].uri)
-        data = InputData(tft_output, tasks, _READ_ROWS)
-        _check_features(data)
+        data = InputData(tft_output, tasks, READ_ROWS)
+        check_features(data)
         train_files = example_files(split_files(inputs["transformed_examples"], TRAIN))
         check_whole([*train_files, *example_files(split_files(inputs["examples"], TEST))])
         all_rows, columns = count_rows(train_files), len(data.feature_spec)
-        every = math.ceil(all_rows / min(_MOST_ROWS, _MOST_VALUES / columns))
-        batches = data.batches(train_files, every=max(every, 1))
+        batches = data.batches(train_files, every=every(all_rows, columns))
         train, is_category = collect(batches, categorical, TRAIN)
         batches = read_test_split(inputs["examples"], tft_output, data)
         test, _ = collect(batches, categorical, TEST)
-        chosen = _affordable(tasks, columns * (len(train.features) + _ROWS_OF_A_COLUMN))
+        chosen = affordable(tasks, len(train.features), columns)
         outcome = ReferenceOutcome(
             tasks=tuple(_score(task, train, test, is_category) for task in chosen),
             rows=len(train.features),
@@ -128,31 +123,12 @@ class Reference(
         )
 
 
-def _check_features(data: InputData) -> None:
-    for name, feature in data.feature_spec.items():
-        if not is_one_number(feature):
-            raise ValueError(
-                f"reference: the transformed feature {name!r} is not one number in each row, which "
-                "is all that boosted trees take; leave the reference out"
-            )
-
-
-def _affordable(tasks: Sequence[Task], work: int) -> list[Task]:
-    """The tasks whose trees are grown in time, given the work of one output."""
-    chosen, left = [], _MOST_WORK
-    for task in tasks:
-        if task.units * work <= left:
-            chosen.append(task)
-            left -= task.units * work
-    return chosen
-
-
 def _score(task: Task, train: Rows, test: Rows, is_category: Values) -> TaskScore:
     labels, weights = test.labels[task.name], test.weights[task.name]
-    predictions = predict(task, train, test, is_category)
+    trees = grow(task, train, is_category)
     value = None
-    if predictions is not None:
-        value = primary_metric(task, labels, predictions, weights)
+    if trees is not None:
+        value = primary_metric(task, labels, trees.predict(test.features), weights)
     return TaskScore(
         task=task.name,
         metric=task.primary_metric.name,

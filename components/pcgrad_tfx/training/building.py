@@ -126,9 +126,12 @@ def compile_model(
     model.optimizer.build(model.trainable_variables)
 
 
-def weight_callbacks(config: TrainerConfig, best: BestEpoch) -> list[keras.callbacks.Callback]:
-    """What looks at the weights of each epoch: the best one's, and their moving average."""
-    return [best, keras.callbacks.SwapEMAWeights()] if config.ema else [best]
+def weight_callbacks(
+    config: TrainerConfig, best: BestEpoch, *others: keras.callbacks.Callback | None
+) -> list[keras.callbacks.Callback]:
+    """What looks at the weights of each epoch: the best one's, others, and their moving average."""
+    looking: list[keras.callbacks.Callback] = [best, *(other for other in others if other)]
+    return [*looking, keras.callbacks.SwapEMAWeights()] if config.ema else looking
 
 
 def _surgery(

@@ -20,7 +20,6 @@ from pcgrad_pipelines.runner_options import (
     add_training_options,
     with_training_options,
 )
-from pcgrad_tfx.comparison.settings import ComparisonSettings
 from pcgrad_tfx.reference.settings import ReferenceSettings
 
 DONE = 0
@@ -115,8 +114,11 @@ def run(args: argparse.Namespace) -> int:
     args.config = args.config or str(DEFAULT_CONFIG)
     check_beam_options(args)
     config = with_training_options(load_config(args.config, draft=True), args)
-    if args.compare and config.comparison is None:
-        config = config.model_copy(update={"comparison": ComparisonSettings()})
+    given = {"seeds": args.seeds, "search": args.search}
+    if args.compare or config.comparison is not None:
+        config = config.with_comparison(**given)
+    elif found := [name for name, value in given.items() if value is not None]:
+        raise ValueError(f"--{found[0]} is about a comparison; add --compare")
     if args.no_reference:
         config = config.model_copy(update={"reference": ReferenceSettings(enabled=False)})
     output = _output(args)
@@ -188,8 +190,15 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     add_output_option(parser)
     parser.add_argument(
         "--compare", action="store_true",
-        help="also compare equal weights, PCGrad, PPCGrad, static loss weights and single tasks, "
-        "several seeds each (takes some 45 trainings with three tasks)",
+        help="also compare equal weights, PCGrad, other methods, static loss weights and single "
+        "tasks, each tuned alike and trained with several seeds (168 trainings with three tasks)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--seeds", type=int, metavar="N", help="of the comparison, for each method (default: 5)"
+    )
+    parser.add_argument(
+        "--search", type=int, metavar="N",
+        help="settings that the comparison tries for each method (default: 16); 0: untuned",
     )  # fmt: skip
     parser.add_argument(
         "--no-reference", action="store_true",

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from pcgrad_tfx.reference.trees import Rows, collect, predict
 
 from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.reference.results import ReferenceOutcome, TaskScore
-from pcgrad_tfx.reference.trees import Rows, collect, predict
 
 GRADE = Task(name="t", kind="multiclass", column="t", classes=("a", "b", "c"))
 FLAG = Task(name="t", kind="binary", column="t")

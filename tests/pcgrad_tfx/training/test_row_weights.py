@@ -6,18 +6,18 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from pcgrad_tfx.comparison.runs import Trainings
 from sklearn import metrics as sk
 from sklearn.utils.class_weight import compute_class_weight
 
 from evaluator_runs import evaluate
 from pcgrad_tfx.comparison.methods import Candidate
 from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS
-from pcgrad_tfx.comparison.runs import Trainings
-from pcgrad_tfx.comparison.scores import primary_metric, score
 from pcgrad_tfx.config.features import Features
 from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.config.training_config import trainer_config as pcgrad_config
 from pcgrad_tfx.evaluation.eval_config import eval_config, read_results
+from pcgrad_tfx.evaluation.scores import primary_metric, score
 from pcgrad_tfx.training.building import build, compile_model
 from pcgrad_tfx.training.inputs import read_inputs
 from pcgrad_tfx.training.label_statistics import label_statistics

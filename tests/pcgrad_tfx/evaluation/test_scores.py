@@ -7,8 +7,8 @@ import tensorflow as tf
 from sklearn import metrics
 
 from pcgrad.keras import MultiTaskModel
-from pcgrad_tfx.comparison.scores import primary_metric, score
 from pcgrad_tfx.config.tasks import Task
+from pcgrad_tfx.evaluation.scores import primary_metric, score
 
 RNG = np.random.default_rng(0)
 OF_KIND = {

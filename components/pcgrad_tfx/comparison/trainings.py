@@ -1,22 +1,25 @@
-"""The trainings of a comparison, each of which is kept as soon as it is finished."""
+"""The trainings of a comparison."""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-import os
 import statistics
 import time
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from pcgrad.keras import MultiTaskModel, RaiseOnDivergence
 from pcgrad_tfx.comparison.methods import Candidate, weighted
-from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS, Run, StepTime
-from pcgrad_tfx.comparison.scores import score
+from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS, Improvement, Run, StepTime
+from pcgrad_tfx.config.surgery import ONE_PASS, method_and_arguments
 from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.config.training_config import TrainerConfig
+from pcgrad_tfx.evaluation.scores import Scorer
+from pcgrad_tfx.evaluation.splits import EVAL, TEST, TRAIN
 from pcgrad_tfx.formatting import without_nan
 from pcgrad_tfx.training.building import build, compile_model, weight_callbacks
 from pcgrad_tfx.training.callbacks.best_epoch import BestEpoch
@@ -25,6 +28,30 @@ from pcgrad_tfx.training.inputs import TrainingInputs
 from pcgrad_tfx.training.model import outputs_by_task
 
 _WARM_UP, _ROUNDS = 5, 60
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A training that is to be done.
+
+    Attributes:
+        candidate: What it does.
+        seed: Of the initial weights and the order of the rows.
+        is_scored: Whether the test split is looked at.
+        is_followed: Whether it is known how good it was at which epoch.
+        is_probed: Whether it is measured what the tasks do to each other.
+    """
+
+    candidate: Candidate
+    seed: int
+    is_scored: bool = True
+    is_followed: bool = False
+    is_probed: bool = False
+
+    @property
+    def key(self) -> str:
+        """What tells it from all others, in a file's name."""
+        return f"{self.candidate.key}-{self.seed}"
 
 
 class Trainings:
@@ -55,31 +82,50 @@ class Trainings:
         self._loss_ranges = loss_ranges(inputs.config.tasks, inputs.statistics, labels)
         self._eval_steps = len(labels)
 
+    @functools.cached_property
+    def rows(self) -> dict[str, int]:
+        """Number of rows of each split.
+
+        Raises:
+            ValueError: One is empty.
+        """
+        counts = {TRAIN: self._inputs.rows}
+        for name, split in ((EVAL, self._validation), (TEST, self._test_split)):
+            counts[name] = sum(len(next(iter(labels.values()))) for _, labels, *_ in split)
+        for name, count in counts.items():
+            if not count:
+                raise ValueError(
+                    f"comparison: split {name!r} is empty; add data or change the splits"
+                )
+        return counts
+
     @property
     def config(self) -> TrainerConfig:
         """The Trainer's configuration; what it left open is chosen."""
         return self._inputs.config
 
-    def run(self, candidate: Candidate, seed: int) -> Run:
+    def run(self, job: Job) -> Run:
         """Trains one candidate with one seed.
 
         All candidates of a seed begin with the same weights, and see the same batches.
 
         Raises:
-            FloatingPointError: The training diverged.
+            FloatingPointError: The training diverged, with the settings of the configuration.
         """
-        model, tasks = self._compiled(candidate, seed)
+        candidate = job.candidate
+        model, tasks = self._compiled(candidate, job.seed)
         epochs = self._inputs.epochs
-        batches = self._inputs.data.epochs(self._train_files, seed, 0, epochs)
+        batches = self._inputs.data.epochs(self._train_files, job.seed, 0, epochs)
         of_tasks = functools.partial(_of_tasks, tasks)
         names = {task.name for task in tasks}
         ranges = {name: found for name, found in self._loss_ranges.items() if name in names}
         best = BestEpoch(model, ranges, self.config.patience, self.config.restore_best)
+        on_test = Scorer(model, self._test_split, tasks)
+        way = _Way(best, on_test) if job.is_followed else None
         files = (self._train_files, self._eval_files)
-        probe = None if candidate.task else self._inputs.conflict_probe(*files)
-        measured = [probe] if probe else []
+        probe = self._inputs.conflict_probe(*files) if job.is_probed else None
         try:
-            model.fit(
+            history = model.fit(
                 batches.map(of_tasks),
                 # Keras warns at the end of a dataset whose size it does not know.
                 validation_data=self._validation.map(of_tasks).apply(
@@ -87,20 +133,36 @@ class Trainings:
                 ),
                 epochs=epochs,
                 steps_per_epoch=self._inputs.steps_per_epoch,
-                callbacks=[RaiseOnDivergence(), *weight_callbacks(self.config, best), *measured],
+                callbacks=[
+                    RaiseOnDivergence(),
+                    # Judges an epoch after the best one is known, with the weights that it is of.
+                    *weight_callbacks(self.config, best, way),
+                    *([probe] if probe else []),
+                ],
                 # The reader does; Keras warns of its default.
                 shuffle=False,
                 verbose=0,
             )
         except FloatingPointError as error:
-            where = f"comparison, {candidate.method}, seed {seed}"
+            if candidate.settings:
+                constant = {task.name: task.constant_value for task in tasks}
+                return Run(
+                    method=candidate.method,
+                    seed=job.seed,
+                    eval=constant,
+                    test=constant if job.is_scored else {},
+                    diverged=True,
+                )
+            where = f"comparison, {candidate.method}, seed {job.seed}"
             raise FloatingPointError(f"{where}: {error}") from None
         best.restore()
         return Run(
             method=candidate.method,
-            seed=seed,
-            eval=score(model, self._eval_split, tasks),
-            test=score(model, self._test_split, tasks),
+            seed=job.seed,
+            eval=Scorer(model, self._eval_split, tasks).scores(),
+            test=on_test.scores() if job.is_scored else {},
+            epochs=len(history.epoch),
+            improvements=tuple(way.improvements) if way else (),
             pairs=tuple(map(without_nan, model.conflicts(whole_run=True))),
             probes=(probe.summary() or None) if probe else None,
         )
@@ -115,7 +177,7 @@ class Trainings:
         batch = next(iter(self._inputs.data.epochs(self._train_files, seed, 0, 1)))
         steps = {}
         for candidate in candidates:
-            model, _ = self._compiled(candidate, seed, with_metrics=False)
+            model, _ = self._compiled(candidate, seed)
             steps[candidate.method] = tf.function(functools.partial(model.train_step, batch))
         seconds: dict[str, list[float]] = {method: [] for method in steps}
         for _ in range(_WARM_UP + _ROUNDS):
@@ -133,14 +195,18 @@ class Trainings:
             found.append(StepTime(method=method, ratio=ratio, low=low, high=high))
         return found
 
-    def _compiled(
-        self, candidate: Candidate, seed: int, with_metrics: bool = True
-    ) -> tuple[MultiTaskModel, list[Task]]:
+    def _compiled(self, candidate: Candidate, seed: int) -> tuple[MultiTaskModel, list[Task]]:
         keras.utils.clear_session()
         # Not 0, as in the Trainer.
         keras.utils.set_random_seed(seed + 1)
-        inputs = self._inputs
-        config = self.config.model_copy(update={"seed": seed, "surgery": candidate.surgery})
+        update: dict[str, Any] = {"seed": seed, "surgery": candidate.surgery, **candidate.settings}
+        if candidate.architecture is not None:
+            update["architecture"] = candidate.architecture
+        if method_and_arguments(candidate.surgery)[0] in ONE_PASS:
+            # There is no Gram matrix that could be taken now and then.
+            update["surgery_every"] = 1
+        config = self.config.model_copy(update=update)
+        inputs = dataclasses.replace(self._inputs, config=config)
         model = build(inputs)
         tasks = weighted(config.tasks, candidate.weights)
         if candidate.task is not None:
@@ -150,17 +216,43 @@ class Trainings:
                 output = outputs_by_task(model, model.output)[candidate.task]
                 model = MultiTaskModel(model.input, {candidate.task: output})
             # A subclassed model cannot be cut: it computes the other tasks, which have no loss.
-        steps = inputs.epochs * inputs.steps_per_epoch
         compile_model(
             model,
             config,
             tasks,
             inputs.statistics,
-            steps,
-            with_metrics,
-            inputs.steps_per_epoch,
+            inputs.epochs * inputs.steps_per_epoch,
+            # The scores are taken from predictions.
+            with_metrics=False,
+            steps_per_epoch=inputs.steps_per_epoch,
         )
         return model, tasks
+
+
+class _Way(keras.callbacks.Callback):
+    """Scores each epoch that is the best one so far, with the weights that it is judged by.
+
+    Args:
+        best: What judges; it comes before this callback.
+        scorer: Of the model.
+    """
+
+    def __init__(self, best: BestEpoch, scorer: Scorer) -> None:
+        super().__init__()
+        self._best = best
+        self._scorer = scorer
+        self._running = 0
+        self.improvements: list[Improvement] = []
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Notes the epoch, which an evaluation does not know."""
+        self._running = epoch
+
+    def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Scores the epoch, if there was none better before."""
+        if self._best.epoch == self._running:
+            test = self._scorer.scores()
+            self.improvements.append(Improvement(epochs=self._running + 1, test=test))
 
 
 def _of_tasks(
@@ -168,40 +260,3 @@ def _of_tasks(
 ) -> tuple[Mapping[str, tf.Tensor], ...]:
     """A batch with the labels, and the weights, of some tasks only."""
     return features, *({task.name: values[task.name] for task in tasks} for values in by_task)
-
-
-class FinishedRuns:
-    """Keeps each run when it is finished, so that an interruption costs one run at most.
-
-    Args:
-        folder: Outside all artifacts, which TFX deletes after a failure; None keeps nothing.
-    """
-
-    def __init__(self, folder: str | None) -> None:
-        self._folder = folder
-
-    def read(self, candidate: int, seed: int) -> Run | None:
-        """A finished run, if there is one."""
-        if self._folder is None or not tf.io.gfile.exists(self._path(candidate, seed)):
-            return None
-        with tf.io.gfile.GFile(self._path(candidate, seed)) as file:
-            return Run.model_validate_json(file.read())
-
-    def write(self, candidate: int, seed: int, run: Run) -> None:
-        """Keeps a run; whenever the process is killed, it is there whole or not at all."""
-        if self._folder is None:
-            return
-        tf.io.gfile.makedirs(self._folder)
-        path = self._path(candidate, seed)
-        with tf.io.gfile.GFile(f"{path}.part", "w") as file:
-            file.write(run.model_dump_json())
-        tf.io.gfile.rename(f"{path}.part", path, overwrite=True)
-
-    def delete(self) -> None:
-        """Deletes the runs of a comparison that is finished."""
-        if self._folder is not None and tf.io.gfile.exists(self._folder):
-            tf.io.gfile.rmtree(self._folder)
-
-    def _path(self, candidate: int, seed: int) -> str:
-        assert self._folder is not None
-        return os.path.join(self._folder, f"run-{candidate}-{seed}.json")

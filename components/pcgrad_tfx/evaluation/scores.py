@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from statistics import fmean
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,43 +13,45 @@ import tensorflow as tf
 from sklearn import metrics
 
 from pcgrad.keras import MultiTaskModel
-from pcgrad_tfx.comparison.statistics import mean_defined
 from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.training.model import outputs_by_task
 
 Values: TypeAlias = npt.NDArray[Any]
 
 
-def score(
-    model: MultiTaskModel, batches: tf.data.Dataset, tasks: Sequence[Task]
-) -> dict[str, float | None]:
-    """Evaluates a model.
+class Scorer:
+    """Evaluates a model, as often as wanted, with the weights that it has then.
 
     Args:
         model: From features to an output for each task.
         batches: (features, labels by task), NaN where a label is missing; with weights by task if
             some task has any.
         tasks: Those that the model has outputs for.
-
-    Returns:
-        Each task's primary metric on the labelled rows, weighted; None where it is undefined.
     """
-    # Traced for any number of rows; TensorFlow would warn of the next models' calls otherwise.
-    predict = tf.function(
-        lambda features: outputs_by_task(model, model(features, training=False))
-    ).get_concrete_function(batches.element_spec[0])
-    found: dict[str, list[tuple[Values, ...]]] = {task.name: [] for task in tasks}
-    for features, labels, *weights in batches:
-        outputs = predict(features)
-        for task in tasks:
-            by_task = (labels, outputs, *weights)
-            found[task.name].append(tuple(values[task.name].numpy() for values in by_task))
-    return {
-        task.name: primary_metric(
-            task, *(np.concatenate(parts) for parts in zip(*found[task.name], strict=True))
-        )
-        for task in tasks
-    }
+
+    def __init__(
+        self, model: MultiTaskModel, batches: tf.data.Dataset, tasks: Sequence[Task]
+    ) -> None:
+        self._batches = batches
+        self._tasks = tasks
+        # Traced for any number of rows; TensorFlow would warn of the next models' calls otherwise.
+        self._predict = tf.function(
+            lambda features: outputs_by_task(model, model(features, training=False))
+        ).get_concrete_function(batches.element_spec[0])
+
+    def scores(self) -> dict[str, float | None]:
+        """Each task's primary metric on the labelled rows, weighted; None where undefined."""
+        found: dict[str, list[tuple[Values, ...]]] = {task.name: [] for task in self._tasks}
+        for features, labels, *weights in self._batches:
+            by_task = (labels, self._predict(features), *weights)
+            for name, parts in found.items():
+                parts.append(tuple(values[name].numpy() for values in by_task))
+        return {
+            task.name: primary_metric(
+                task, *(np.concatenate(parts) for parts in zip(*found[task.name], strict=True))
+            )
+            for task in self._tasks
+        }
 
 
 def primary_metric(
@@ -87,3 +90,9 @@ def _auc(positive: npt.NDArray[np.bool_], predictions: Values, weights: Values) 
     if positive.all() or not positive.any():
         return None
     return float(metrics.roc_auc_score(positive, predictions, sample_weight=weights))
+
+
+def mean_defined(values: Iterable[float | None]) -> float | None:
+    """The mean of those values that are defined; None without any."""
+    defined = [value for value in values if value is not None]
+    return fmean(defined) if defined else None
