@@ -15,8 +15,11 @@ from transform_runs import to_example
 from transformed import TransformedData, artifact
 from trips import raw_row, trainer_config
 
+# As fast as can be, in this process.
+UNTUNED = {"search": 0, "reference": False, "jobs": 1, "seeds": 2, "methods": ["pcgrad", "ppcgrad"]}
+
 # Four candidates with two seeds: equal weights, two surgeries, one static weighting.
-FEW = {"seeds": 2, "single_task": False, "static_weights": [{"big_tip": 3}]}
+FEW = {**UNTUNED, "single_task": False, "static_weights": [{"big_tip": 3}]}
 
 TEST_ROWS = [raw_row(i) for i in range(130, 190)]
 
@@ -39,6 +42,7 @@ def compare(transformed_data, examples_dir, folder, *, settings=None, **config):
     inputs = transformed_data.inputs()
     folder.mkdir(parents=True, exist_ok=True)
     custom_config = trainer_config(**({"epochs": 2} | config))
+    custom_config["comparison"] = {**UNTUNED, **(settings or {})}
     Executor().Do(
         {
             "examples": [examples],
@@ -46,7 +50,11 @@ def compare(transformed_data, examples_dir, folder, *, settings=None, **config):
             "transform_graph": inputs["transform_graph"],
         },
         {"comparison": [artifact(ComparisonResults, folder)]},
-        {"custom_config": json.dumps(custom_config | {"comparison": settings or {"seeds": 2}})},
+        {
+            "custom_config": json.dumps(
+                custom_config | {"comparison": {**UNTUNED, **(settings or {})}}
+            )
+        },
     )
     return read_comparison(str(folder))
 
@@ -61,5 +69,5 @@ if __name__ == "__main__":
         Path(examples_folder),
         Path(output),
         checkpoint_root=checkpoints,
-        settings=FEW,
+        settings={**FEW, "jobs": 2},
     )

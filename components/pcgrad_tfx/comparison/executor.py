@@ -56,7 +56,7 @@ class Executor(component.Executor):
 
         Raises:
             ValueError: The configuration is wrong, or a split is empty.
-            FloatingPointError: A training diverged with the configuration's own settings.
+            FloatingPointError: Equal weights diverged with the configuration's own settings.
             RuntimeError: The system ended a process.
         """
         config, settings = parse_config(json.loads(properties["custom_config"]))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-import warnings
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
+from unittest import mock
 
 import joblib
 import tensorflow as tf
@@ -70,10 +72,12 @@ def run_all(
         n_jobs=processes, return_as="generator_unordered", batch_size=1, pre_dispatch="all"
     )
     try:
-        yield from parallel(
-            joblib.delayed(_call)(os.getpid(), inputs, number, call)
-            for number, call in enumerate(calls)
-        )
+        # What other packages warn of when they are imported, they have warned of here.
+        with mock.patch.dict(os.environ, PYTHONWARNINGS="ignore"):
+            yield from parallel(
+                joblib.delayed(_call)(os.getpid(), inputs, number, call)
+                for number, call in enumerate(calls)
+            )
     except BrokenProcessPool:
         raise RuntimeError(
             "comparison: the system ended a training's process, probably for want of memory; set "
@@ -93,11 +97,24 @@ def _call(
     parent: int, inputs: Inputs, number: int, call: Callable[[Inputs], Result]
 ) -> tuple[int, Result]:
     if os.getpid() != parent:
-        # What there is to say, the first process has said.
-        logging.set_verbosity(logging.ERROR)
-        tf.get_logger().setLevel("ERROR")
-        warnings.simplefilter("ignore")
+        _begin(parent)
     return number, call(inputs)
+
+
+@functools.cache
+def _begin(parent: int) -> None:
+    """What a process does first."""
+    # What there is to say, the first process says.
+    logging.set_verbosity(logging.ERROR)
+    tf.get_logger().setLevel("ERROR")
+    # It is not told if the first process is killed, and would go on with what is in its queue.
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 @functools.lru_cache(maxsize=1)

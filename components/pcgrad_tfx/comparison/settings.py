@@ -43,9 +43,7 @@ class ComparedMethod(BaseModel, frozen=True, extra="forbid"):
     @model_validator(mode="after")
     def _is_another(self) -> ComparedMethod:
         if self == ComparedMethod.model_construct():
-            raise ValueError(
-                '"none", equal weights, is what all others are compared with; leave it'
-            )
+            raise ValueError('"none", equal weights, is always compared; leave it out')
         return self
 
 

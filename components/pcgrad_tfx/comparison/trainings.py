@@ -110,7 +110,7 @@ class Trainings:
         All candidates of a seed begin with the same weights, and see the same batches.
 
         Raises:
-            FloatingPointError: The training diverged, with the settings of the configuration.
+            FloatingPointError: Equal weights diverged, with the settings of the configuration.
         """
         candidate = job.candidate
         model, tasks = self._compiled(candidate, job.seed)
@@ -144,17 +144,16 @@ class Trainings:
                 verbose=0,
             )
         except FloatingPointError as error:
-            if candidate.settings:
-                constant = {task.name: task.constant_value for task in tasks}
-                return Run(
-                    method=candidate.method,
-                    seed=job.seed,
-                    eval=constant,
-                    test=constant if job.is_scored else {},
-                    diverged=True,
-                )
-            where = f"comparison, {candidate.method}, seed {job.seed}"
-            raise FloatingPointError(f"{where}: {error}") from None
+            if candidate.method == EQUAL_WEIGHTS and not candidate.settings:
+                raise FloatingPointError(f"comparison, {EQUAL_WEIGHTS}: {error}") from None
+            constant = {task.name: task.constant_value for task in tasks}
+            return Run(
+                method=candidate.method,
+                seed=job.seed,
+                eval=constant,
+                test=constant if job.is_scored else {},
+                diverged=True,
+            )
         best.restore()
         return Run(
             method=candidate.method,

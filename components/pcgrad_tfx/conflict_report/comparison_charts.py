@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from markupsafe import Markup
 from matplotlib.ticker import FuncFormatter, MaxNLocator
@@ -106,7 +107,7 @@ def _plane(comparison: ComparisonOutcome, methods: Sequence[str]) -> Figure:
     for method, color in zip(methods, COLORS, strict=False):
         scores = [run.test for run in comparison.runs if run.method == method]
         if seeds := _points(scores, first, second):
-            shown = {"color": color, "markersize": 5, "alpha": 0.8, "label": method}
+            shown: dict[str, Any] = {"color": color, "markersize": 5, "alpha": 0.8, "label": method}
             axes.plot(*zip(*seeds, strict=True), "o", **shown)
             means = map(mean_defined, zip(*seeds, strict=True))
             words.append(f"{method} {' and '.join(formatting.number(mean, 3) for mean in means)}")

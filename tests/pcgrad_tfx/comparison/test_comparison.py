@@ -1,7 +1,6 @@
 """The comparison's trainings: what differs between them, and what does not."""
 
 import itertools
-import json
 import signal
 import subprocess
 import sys
@@ -9,6 +8,7 @@ import time
 
 import keras
 import numpy as np
+import psutil
 import pytest
 import tensorflow as tf
 from sklearn import metrics
@@ -16,15 +16,16 @@ from sklearn import metrics
 import comparison_runs
 from comparison_runs import TEST_ROWS, compare, write_test_split
 from pcgrad.keras import MultiTaskModel
-from pcgrad_tfx.comparison import runs
-from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS
+from pcgrad_tfx.comparison import trainings
+from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS, Run
 from pcgrad_tfx.comparison.wording import sentences
-from trips import ROWS, TASKS
+from trips import ROWS, TASKS, trainer_config
 
 pytestmark = pytest.mark.long
 
 METHODS = [EQUAL_WEIGHTS, "PCGrad", "PPCGrad", "static weights", "single task"]
 NAMES = [task.name for task in TASKS]
+RATE = trainer_config()["learning_rate"]
 
 
 @pytest.fixture(scope="session")
@@ -94,10 +95,11 @@ def watched(transformed_data, test_examples, tmp_path_factory):
         return watch.fit(model, data, **kwargs)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runs.MultiTaskModel, "fit", fit)
-        patch.setattr(runs, "time", Clock())
+        patch.setattr(trainings.MultiTaskModel, "fit", fit)
+        patch.setattr(trainings, "time", Clock())
         folder = tmp_path_factory.mktemp("comparison")
-        found = compare(transformed_data, test_examples, folder)
+        settings = {"static_weights": [{name: 4} for name in NAMES]}
+        found = compare(transformed_data, test_examples, folder, settings=settings)
     return found, watch.trainings
 
 
@@ -107,16 +109,15 @@ def test_every_method_is_trained_with_every_seed(watched):
     assert [(run.method, run.seed) for run in found.runs] == [
         (method, seed) for method in METHODS for seed in range(2)
     ]
-    # Three weightings of the grid, three single tasks.
-    assert len(trainings) == 2 * (3 + 3 + 3)
+    # Three single tasks; of static weights there is a choice, whose trainings come first.
+    assert len(trainings) == 3 + 2 * (4 + 3)
     assert found.rows == {"train": len(ROWS["train"]), "eval": len(ROWS["eval"]), "test": 60}
     assert found.metrics == {"big_tip": "auc", "price": "r_squared", "payment": "auc"}
     assert sentences(found)
 
 
 def by_seed(trainings):
-    half = len(trainings) // 2
-    return trainings[:half], trainings[half:]
+    return trainings[3:10], trainings[10:]
 
 
 def test_with_one_seed_all_begin_alike_and_see_the_same_batches(watched):
@@ -142,19 +143,31 @@ def test_with_one_seed_all_begin_alike_and_see_the_same_batches(watched):
     assert np.any(first[0][1][kernel] != second[0][1][kernel])
 
 
+def compile_config(model):
+    config = model.get_compile_config()
+    return config.get("config", config)
+
+
 def test_the_surgeries_and_the_loss_weights_are_those_of_the_methods(watched):
-    first, _ = by_seed(watched[1])
-    compiled = [model.get_compile_config()["config"] if "config" in model.get_compile_config()
-                else model.get_compile_config() for model, _, _ in first]  # fmt: skip
-    surgeries = [config["surgery"] and config["surgery"]["class_name"] for config in compiled]
-    assert surgeries == [None, "PCGrad", "PPCGrad", *[None] * 6]
-    assert {config["surgery"]["config"]["reduction"] for config in compiled[1:3]} == {"sum"}
-    equal = compiled[0]["loss_weights"]
-    for emphasized, config in zip(NAMES, compiled[3:6], strict=True):
-        factors = {name: config["loss_weights"][name] / equal[name] for name in NAMES}
+    found, trainings = watched
+    grid = [compile_config(model) for model, _, _ in trainings[:3]]
+    first = [compile_config(model) for model, _, _ in by_seed(trainings)[0]]
+    surgeries = [config["surgery"] and config["surgery"]["class_name"] for config in first]
+    assert surgeries == [None, "PCGrad", "PPCGrad", *[None] * 4]
+    assert {config["surgery"]["config"]["reduction"] for config in first[1:3]} == {"sum"}
+    equal = first[0]["loss_weights"]
+    factors = [
+        {name: config["loss_weights"][name] / equal[name] for name in NAMES} for config in grid
+    ]
+    for emphasized, of_grid in zip(NAMES, factors, strict=True):
         expected = {name: 3 * (4 if name == emphasized else 1) / 6 for name in NAMES}
-        assert factors == pytest.approx(expected)
-    assert [list(config["loss_weights"]) for config in compiled[6:]] == [[name] for name in NAMES]
+        assert of_grid == pytest.approx(expected)
+    chosen = next(method.loss_weights for method in found.methods if method.loss_weights)
+    assert pytest.approx(chosen) in factors
+    assert {name: first[3]["loss_weights"][name] / equal[name] for name in NAMES} == (
+        pytest.approx(chosen)
+    )
+    assert [list(config["loss_weights"]) for config in first[4:]] == [[name] for name in NAMES]
 
 
 def test_no_test_row_reaches_a_training(watched):
@@ -183,7 +196,7 @@ def test_steps_are_timed_in_units_of_the_plain_one(watched):
 def test_scores_are_those_of_the_trained_model(watched, transformed_data, test_examples):
     """Of the test split, transformed as a served model does it."""
     found, trainings = watched
-    model = trainings[0][0]
+    model = by_seed(trainings)[0][0][0]
     layer = transformed_data.output.transform_features_layer()
     records = tf.data.TFRecordDataset(str(test_examples / "Split-test" / "data.gz"), "GZIP")
     raw = tf.io.parse_example(
@@ -205,32 +218,161 @@ def test_scores_are_those_of_the_trained_model(watched, transformed_data, test_e
     assert found.runs[0].test["big_tip"] == pytest.approx(expected, abs=1e-6)
 
 
-def test_static_weights_are_chosen_on_eval_and_scored_on_test(
-    transformed_data, test_examples, tmp_path, monkeypatch
-):
+def test_the_way_to_the_best_epoch_is_followed(watched):
+    found, _ = watched
+    for run in found.runs:
+        if run.method == "single task":
+            assert not run.improvements
+        else:
+            assert run.epochs == 2
+            assert [one.epochs for one in run.improvements] in ([1], [2], [1, 2])
+            # The weights that were kept.
+            assert run.improvements[-1].test == pytest.approx(run.test)
+
+
+class Made:
+    """Trainings whose metrics are made up: by the candidate on eval and on test."""
+
+    def __init__(self, metrics):
+        self._metrics = metrics
+        self.jobs = []
+
+    def run(self, job):
+        self.jobs.append(job)
+        on_eval, on_test = self._metrics(job)
+        names = [job.candidate.task] if job.candidate.task else NAMES
+        return Run(
+            method=job.candidate.method,
+            seed=job.seed,
+            eval=dict.fromkeys(names, on_eval),
+            test=dict.fromkeys(names, on_test) if job.is_scored else {},
+        )
+
+
+@pytest.fixture
+def made(transformed_data, test_examples, tmp_path, monkeypatch):
+    """Runs a comparison with made-up metrics, and returns what it found and the trainings."""
+
+    def run(metrics, **settings):
+        one = Made(metrics)
+        monkeypatch.setattr(trainings.Trainings, "run", lambda _, job: one.run(job))
+        monkeypatch.setattr(trainings.Trainings, "step_times", lambda *_, **__: [])
+        return compare(transformed_data, test_examples, tmp_path, settings=settings), one.jobs
+
+    return run
+
+
+def test_static_weights_are_chosen_on_eval_and_scored_on_test(made):
     """The grid's second entry is made best on eval, and worst on test."""
-    made = iter([(0.5, 0.5), (0.6, 0.1), (0.4, 0.9)] * 2)
 
-    def run(self, candidate, seed):
-        on_eval, on_test = next(made) if candidate.weights else (0.5, 0.5)
-        return runs.Run(
-            method=candidate.method, seed=seed,
-            eval=dict.fromkeys(NAMES, on_eval), test=dict.fromkeys(NAMES, on_test),
-        )  # fmt: skip
+    def metrics(job):
+        weights = job.candidate.weights or {}
+        best = max(weights, key=weights.get, default=None)
+        return {"big_tip": (0.5, 0.5), "price": (0.6, 0.1), "payment": (0.4, 0.9)}.get(
+            best, (0.5, 0.5)
+        )
 
-    monkeypatch.setattr(runs.Trainings, "run", run)
-    monkeypatch.setattr(runs.Trainings, "step_times", lambda *_, **__: [])
-    settings = {
-        "seeds": 2, "single_task": False,
-        "static_weights": [{"big_tip": 3}, {"price": 3}, {"payment": 3}],
-    }  # fmt: skip
-    found = compare(transformed_data, test_examples, tmp_path, settings=settings)
+    grid = [{"big_tip": 3}, {"price": 3}, {"payment": 3}]
+    found, _ = made(metrics, single_task=False, static_weights=grid)
     chosen = {method.name: method.loss_weights for method in found.methods}["static weights"]
     assert chosen == pytest.approx({"big_tip": 0.6, "price": 1.8, "payment": 0.6})
     assert [run.test["price"] for run in found.runs if run.method == "static weights"] == [0.1] * 2
 
 
-def test_a_killed_comparison_goes_on_where_it_was(transformed_data, test_examples, tmp_path):
+def test_every_method_has_the_same_search_and_its_own_choice(made):
+    """PCGrad is made to want a high rate, a single task a low one, all others the given one."""
+
+    def metrics(job):
+        settings, method = job.candidate.settings, job.candidate.method
+        rate = settings.get("learning_rate", RATE)
+        factor = {"PCGrad": 10, "single task": 0.1}.get(method, 1)
+        if job.candidate.task == "price":
+            factor = 1
+        return -abs(np.log(rate / (factor * RATE))), 0.5
+
+    found, jobs = made(metrics, search=5, methods=["pcgrad", "famo"], static_weights=[])
+    searched, scored = jobs[: 6 * 5], jobs[6 * 5 :]
+    tried = {}
+    for job in searched:
+        key = job.candidate.method, job.candidate.task
+        tried.setdefault(key, []).append(job.candidate.settings)
+        assert not job.is_scored
+    assert len(tried) == 6
+    assert len({str(settings) for settings in tried.values()}) == 1
+    (settings, *_) = tried.values()
+    rates = [one["learning_rate"] for one in settings[1:]]
+    assert settings[0] == {}
+    # The search's seed is no scored one.
+    assert {job.seed for job in searched}.isdisjoint({job.seed for job in scored})
+    methods = {method.name: method for method in found.methods}
+    assert methods["PCGrad"].settings["learning_rate"] == max(rates)
+    assert methods["FAMO"].settings == methods[EQUAL_WEIGHTS].settings == {}
+    alone = methods["single task"].settings_by_task
+    assert alone["big_tip"]["learning_rate"] == min(rates)
+    assert alone["price"] == {}
+    for job in scored:
+        if job.candidate.method == "PCGrad":
+            assert job.candidate.settings == methods["PCGrad"].settings
+    assert found.search == 5
+    assert len(found.trials) == 30
+
+
+def test_settings_reach_the_training(transformed_data, test_examples, tmp_path, monkeypatch):
+    seen = []
+
+    def fit(model, data, **kwargs):
+        optimizer = model.optimizer
+        dropouts = [layer.rate for layer in model._flatten_layers() if hasattr(layer, "rate")]
+        seen.append((float(optimizer.learning_rate), optimizer.weight_decay, *dropouts))
+        return fit_eagerly(model, data, **kwargs)
+
+    monkeypatch.setattr(trainings.MultiTaskModel, "fit", fit)
+    settings = {"search": 3, "methods": [], "single_task": False, "static_weights": []}
+    given = {"learning_rate": 0.01, "weight_decay": 0.1, "dropout": 0.3, "hidden_units": [4]}
+    found = compare(
+        transformed_data, test_examples, tmp_path, settings=settings, epochs=1,
+        learning_rate_schedule="constant", **given,
+    )  # fmt: skip
+    tried = [trial.settings for trial in found.trials]
+    expected = [{**given, **settings} for settings in tried]
+    for (rate, decay, dropout, *_), one in zip(seen[:3], expected, strict=True):
+        assert (rate, decay, dropout) == pytest.approx(
+            (one["learning_rate"], one["weight_decay"], one["dropout"])
+        )
+    chosen = {**given, **found.methods[0].settings}
+    assert [rate for rate, *_ in seen[3:]] == pytest.approx([chosen["learning_rate"]] * 2)
+
+
+def test_a_setting_that_diverges_is_not_chosen(transformed_data, test_examples, tmp_path):
+    settings = {"search": 2, "methods": [], "single_task": False, "static_weights": []}
+    with pytest.MonkeyPatch.context() as patch:
+        # The second one, of which the rate is the configuration's.
+        patch.setattr(
+            "pcgrad_tfx.comparison.methods.settings_to_try",
+            lambda *_, **__: [{}, {"learning_rate": 1e30}],
+        )
+        found = compare(transformed_data, test_examples, tmp_path, settings=settings)
+    assert found.methods[0].settings == {}
+    assert found.trials[1].eval == {"big_tip": 0.5, "price": 0.0, "payment": 0.5}
+    assert not any(run.diverged for run in found.runs)
+
+
+@pytest.mark.parametrize("how", [{"architecture": "mmoe"}, {"method": "upgrad"}], ids=str)
+def test_architectures_and_methods_by_name(
+    transformed_data, test_examples, tmp_path, monkeypatch, how
+):
+    monkeypatch.setattr(trainings.MultiTaskModel, "fit", fit_eagerly)
+    settings = {"methods": [how], "single_task": False, "static_weights": []}
+    found = compare(transformed_data, test_examples, tmp_path, settings=settings, epochs=1)
+    names = [method.name for method in found.methods]
+    assert names == [EQUAL_WEIGHTS, {"mmoe": "mmoe"}.get(how.get("architecture"), "UPGrad")]
+    by_method = [run.test for run in found.runs if run.seed == 0]
+    assert by_method[0] != by_method[1]
+
+
+def test_a_killed_comparison_of_several_processes_goes_on_in_one(
+    transformed_data, test_examples, tmp_path
+):
     checkpoints = tmp_path / "checkpoints"
     command = [
         sys.executable, comparison_runs.__file__, transformed_data.folder, test_examples,
@@ -240,29 +382,32 @@ def test_a_killed_comparison_goes_on_where_it_was(transformed_data, test_example
         while len(list(checkpoints.rglob("run-*-*.json"))) < 3:
             assert process.poll() is None
             time.sleep(0.05)
+        processes_of_it = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGKILL)
-    kept = sorted(checkpoints.rglob("run-*-*.json"))
-    marked = json.loads(kept[0].read_text()) | {"test": dict.fromkeys(NAMES, 0.123)}
-    kept[0].write_text(json.dumps(marked))
+    # Nobody is left who trains on.
+    psutil.wait_procs(processes_of_it, timeout=60)
+    assert not [one for one in processes_of_it if one.is_running()]
+    kept = {path.name: path.read_text() for path in checkpoints.rglob("run-*-*.json")}
 
     trained = []
     with pytest.MonkeyPatch.context() as patch:
-        original = runs.Trainings.run
+        original = trainings.Trainings.run
         patch.setattr(
-            runs.Trainings, "run",
-            lambda self, candidate, seed: trained.append(candidate) or original(
-                self, candidate, seed
-            ),
+            trainings.Trainings, "run",
+            lambda self, job: trained.append(job) or original(self, job),
         )  # fmt: skip
         found = compare(
             transformed_data, test_examples, tmp_path / "again",
             checkpoint_root=str(checkpoints), settings=comparison_runs.FEW,
         )  # fmt: skip
-    assert len(trained) == 8 - len(kept)
-    # What was kept was taken as it was.
-    assert found.runs[0].test == dict.fromkeys(NAMES, 0.123)
-    assert len(found.runs) == 8
-    assert not list(checkpoints.rglob("run-*"))
+        assert len(trained) == 8 - len(kept)
+        assert not list(checkpoints.rglob("run-*"))
+        # Another process, another number of them: the same results.
+        fresh = compare(
+            transformed_data, test_examples, tmp_path / "fresh", settings=comparison_runs.FEW
+        )
+    assert len(trained) == 8 - len(kept) + 8
+    assert found.runs == fresh.runs
 
 
 @pytest.mark.parametrize("model_fn", ["trips.dropout_model", "test_comparison.subclassed_model"])
@@ -270,8 +415,8 @@ def test_a_model_of_the_users_own_is_compared(
     transformed_data, test_examples, tmp_path, monkeypatch, model_fn
 ):
     """One of named outputs in a list, and one that cannot be cut to a single task."""
-    monkeypatch.setattr(runs.MultiTaskModel, "fit", fit_eagerly)
-    settings = {"seeds": 2, "static_weights": []}
+    monkeypatch.setattr(trainings.MultiTaskModel, "fit", fit_eagerly)
+    settings = {"static_weights": []}
     found = compare(
         transformed_data, test_examples, tmp_path,
         model_fn=model_fn, features=None, epochs=1, settings=settings,

@@ -1,20 +1,24 @@
 """Which finished runs an interrupted comparison takes over: those that would come out the same."""
 
-import itertools
 import json
 import os
+from types import SimpleNamespace
 
 import pytest
 from tfx.types import standard_artifacts
 
+from comparison_runs import UNTUNED
 from pcgrad_tfx.comparison import executor
 from pcgrad_tfx.comparison.component import ComparisonResults
+from pcgrad_tfx.comparison.methods import Candidate
 from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS, Run
+from pcgrad_tfx.comparison.trainings import Job
+from pcgrad_tfx.comparison.work import Finished
 from transformed import artifact
 from trips import TASKS, trainer_config
 
-FIRST, FIFTH = (EQUAL_WEIGHTS, 0), ("static weights", 0)
-GRID = [{"price": 3}, {"payment": 3}]
+FIRST, FIFTH = (EQUAL_WEIGHTS, 0), ("single task", 0)
+GRID = [{"price": 3}]
 
 
 class Interrupted:
@@ -22,12 +26,17 @@ class Interrupted:
 
     def __init__(self):
         self.trained = []
+        self.rows = {}
 
-    def run(self, candidate, seed):
+    @property
+    def config(self):
+        return SimpleNamespace(restore_best=True)
+
+    def run(self, job):
         if len(self.trained) == 4:
             raise KeyboardInterrupt
-        self.trained.append((candidate.method, seed))
-        return Run(method=candidate.method, seed=seed, eval={}, test={})
+        self.trained.append((job.candidate.method, job.seed))
+        return Run(method=job.candidate.method, seed=job.seed, eval={}, test={})
 
 
 @pytest.fixture
@@ -36,7 +45,8 @@ def first_trained(tmp_path, monkeypatch):
 
     def begin(*, uris=None, settings=None, **config):
         trainings = Interrupted()
-        monkeypatch.setattr(executor, "_prepare", lambda *_: (trainings, {}))
+        monkeypatch.setattr(executor, "_check_whole", lambda _: None)
+        monkeypatch.setattr(executor.Inputs, "prepared", lambda _: trainings)
         inputs = {
             "examples": standard_artifacts.Examples,
             "transformed_examples": standard_artifacts.Examples,
@@ -44,7 +54,7 @@ def first_trained(tmp_path, monkeypatch):
         }
         common = {"epochs": 2, "checkpoint_root": os.fspath(tmp_path)}
         custom_config = trainer_config(**(common | config))
-        custom_config["comparison"] = {"seeds": 2, "static_weights": GRID} | (settings or {})
+        custom_config["comparison"] = UNTUNED | {"static_weights": GRID} | (settings or {})
         with pytest.raises(KeyboardInterrupt):
             executor.Executor().Do(
                 {key: [artifact(kind, (uris or {}).get(key, key))] for key, kind in inputs.items()},
@@ -63,12 +73,34 @@ def test_the_same_comparison_goes_on(first_trained):
 
 @pytest.mark.parametrize(
     "change",
-    [{"surgery": "none"}, {"seed": 7}, {"settings": {"seeds": 3}}, {"settings": {"epochs": 2}}],
+    [
+        {"surgery": "none"},
+        {"seed": 7},
+        {"settings": {"seeds": 3}},
+        {"settings": {"epochs": 2}},
+    ],
     ids=str,
 )
 def test_what_changes_no_training_keeps_the_finished_runs(first_trained, change):
     first_trained()
     assert first_trained(**change) == FIFTH
+
+
+@pytest.mark.parametrize(
+    ("settings", "first"),
+    [
+        ({"static_weights": [{"price": 5}]}, ("static weights", 0)),
+        ({"static_weights": []}, FIFTH),
+        ({"methods": ["famo", "pcgrad"]}, ("FAMO", 0)),
+        ({"methods": [{"architecture": "mmoe"}]}, ("mmoe", 0)),
+        ({"methods": ["ppcgrad", "pcgrad"]}, FIFTH),
+        ({"search": 2}, (EQUAL_WEIGHTS, executor._SEARCH_SEED)),
+    ],
+    ids=str,
+)
+def test_what_is_new_is_trained_alone(first_trained, settings, first):
+    first_trained()
+    assert first_trained(settings=settings) == first
 
 
 def with_tasks(**changes):
@@ -79,10 +111,6 @@ def with_tasks(**changes):
 @pytest.mark.parametrize(
     "change",
     [
-        {"settings": {"static_weights": [{"price": 5}, {"payment": 3}]}},
-        {"settings": {"static_weights": GRID[::-1]}},
-        {"settings": {"static_weights": [{"big_tip": 2}, *GRID]}},
-        {"settings": {"static_weights": None}},
         {"settings": {"epochs": 3}},
         {"epochs": 3},
         {"batch_size": 8},
@@ -109,11 +137,21 @@ def test_what_changes_a_training_forgets_the_finished_runs(first_trained, change
     assert first_trained() == FIFTH
 
 
-def test_every_run_has_a_place_of_its_own(tmp_path):
-    kept = executor.FinishedRuns(os.fspath(tmp_path))
-    places = list(itertools.product(range(12), range(12)))
-    for candidate, seed in places:
-        kept.write(candidate, seed, Run(method=str(candidate), seed=seed, eval={}, test={}))
-    for candidate, seed in places:
-        found = kept.read(candidate, seed)
-        assert (found.method, found.seed) == (str(candidate), seed)
+def test_every_training_has_a_place_of_its_own(tmp_path):
+    kept = Finished(os.fspath(tmp_path))
+    how = [
+        {},
+        {"surgery": "pcgrad"},
+        {"architecture": "mmoe"},
+        {"weights": {"price": 2.0}},
+        {"weights": {"price": 3.0}},
+        {"task": "price"},
+        {"settings": {"learning_rate": 0.1}},
+        {"settings": {"weight_decay": 0.1}},
+    ]
+    jobs = [Job(Candidate(method="m", **one), seed) for one in how for seed in range(12)]
+    assert len({job.key for job in jobs}) == len(jobs)
+    for number, job in enumerate(jobs):
+        kept.write(job.key, Run(method="m", seed=number, eval={}))
+    for number, job in enumerate(jobs):
+        assert kept.read(job.key, Run).seed == number
