@@ -79,7 +79,7 @@ def test_a_comparison_is_run_where_one_is_asked_for():
     assert producer(nodes["ConflictReport"], "comparison") == "Comparison"
     assert producer(nodes["Comparison"], "examples") == "CsvExampleGen"
     config = json.loads(nodes["Comparison"].exec_properties["custom_config"])
-    assert config["comparison"] == {"seeds": 3, "single_task": False}
+    assert ComparisonSettings.model_validate(config["comparison"]) == settings
     # It has all surgeries, so another one for the Trainer does not invalidate it.
     assert "surgery" not in config
     assert config["checkpoint_root"] == "checkpoints"
@@ -105,6 +105,13 @@ def test_places_may_be_runtime_parameters():
     nodes = create(run={"data_root": data_root, "push_destination": push_destination})
     assert nodes["CsvExampleGen"].exec_properties["input_base"] is data_root
     assert nodes["Pusher"].exec_properties["push_destination"] is push_destination
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_without_a_reference_the_comparison_has_none_either(enabled):
+    nodes = create(comparison=ComparisonSettings(), reference=ReferenceSettings(enabled=enabled))
+    config = json.loads(nodes["Comparison"].exec_properties["custom_config"])
+    assert config["comparison"]["reference"] == enabled
 
 
 def test_the_comparison_depends_on_what_its_trainings_depend_on():

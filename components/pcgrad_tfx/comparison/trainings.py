@@ -120,8 +120,8 @@ class Trainings:
         names = {task.name for task in tasks}
         ranges = {name: found for name, found in self._loss_ranges.items() if name in names}
         best = BestEpoch(model, ranges, self.config.patience, self.config.restore_best)
-        on_test = Scorer(model, self._test_split, tasks)
-        way = _Way(best, on_test) if job.is_followed else None
+        scorer = Scorer(model, tasks)
+        way = _Way(best, scorer, self._test_split) if job.is_followed else None
         files = (self._train_files, self._eval_files)
         probe = self._inputs.conflict_probe(*files) if job.is_probed else None
         try:
@@ -158,8 +158,8 @@ class Trainings:
         return Run(
             method=candidate.method,
             seed=job.seed,
-            eval=Scorer(model, self._eval_split, tasks).scores(),
-            test=on_test.scores() if job.is_scored else {},
+            eval=scorer.scores(self._eval_split),
+            test=scorer.scores(self._test_split) if job.is_scored else {},
             epochs=len(history.epoch),
             improvements=tuple(way.improvements) if way else (),
             pairs=tuple(map(without_nan, model.conflicts(whole_run=True))),
@@ -234,12 +234,14 @@ class _Way(keras.callbacks.Callback):
     Args:
         best: What judges; it comes before this callback.
         scorer: Of the model.
+        batches: What it is scored on.
     """
 
-    def __init__(self, best: BestEpoch, scorer: Scorer) -> None:
+    def __init__(self, best: BestEpoch, scorer: Scorer, batches: tf.data.Dataset) -> None:
         super().__init__()
         self._best = best
         self._scorer = scorer
+        self._batches = batches
         self._running = 0
         self.improvements: list[Improvement] = []
 
@@ -250,7 +252,7 @@ class _Way(keras.callbacks.Callback):
     def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
         """Scores the epoch, if there was none better before."""
         if self._best.epoch == self._running:
-            test = self._scorer.scores()
+            test = self._scorer.scores(self._batches)
             self.improvements.append(Improvement(epochs=self._running + 1, test=test))
 
 

@@ -44,10 +44,9 @@ def verdict(comparison: ComparisonOutcome) -> str:
     said += [_sentence(comparison, method, found) for method in differing]
     same = [method for method in others if method not in differing]
     if same:
-        noise = f"the noise between {len(comparison.seeds)} seeds"
-        verb = "does not differ" if len(same) == 1 else "do not differ"
         said.append(
-            f"{listed(same)} {verb} from {EQUAL_WEIGHTS}{_label(comparison)} by more than {noise}."
+            f"{listed(same)}: no difference from {EQUAL_WEIGHTS}{_label(comparison)} larger than "
+            f"the noise between {len(comparison.seeds)} seeds."
         )
     return " ".join([*said, *_references(comparison)])
 

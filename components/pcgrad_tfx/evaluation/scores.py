@@ -24,26 +24,30 @@ class Scorer:
 
     Args:
         model: From features to an output for each task.
-        batches: (features, labels by task), NaN where a label is missing; with weights by task if
-            some task has any.
         tasks: Those that the model has outputs for.
     """
 
-    def __init__(
-        self, model: MultiTaskModel, batches: tf.data.Dataset, tasks: Sequence[Task]
-    ) -> None:
-        self._batches = batches
+    def __init__(self, model: MultiTaskModel, tasks: Sequence[Task]) -> None:
         self._tasks = tasks
-        # Traced for any number of rows; TensorFlow would warn of the next models' calls otherwise.
         self._predict = tf.function(
             lambda features: outputs_by_task(model, model(features, training=False))
-        ).get_concrete_function(batches.element_spec[0])
+        )
 
-    def scores(self) -> dict[str, float | None]:
-        """Each task's primary metric on the labelled rows, weighted; None where undefined."""
+    def scores(self, batches: tf.data.Dataset) -> dict[str, float | None]:
+        """Each task's primary metric on the labelled rows, weighted.
+
+        Args:
+            batches: (features, labels by task), NaN where a label is missing; with weights by task
+                if some task has any.
+
+        Returns:
+            By task; None where it is undefined.
+        """
+        # Traced for any number of rows; TensorFlow would warn of the next models' calls otherwise.
+        predict = self._predict.get_concrete_function(batches.element_spec[0])
         found: dict[str, list[tuple[Values, ...]]] = {task.name: [] for task in self._tasks}
-        for features, labels, *weights in self._batches:
-            by_task = (labels, self._predict(features), *weights)
+        for features, labels, *weights in batches:
+            by_task = (labels, predict(features), *weights)
             for name, parts in found.items():
                 parts.append(tuple(values[name].numpy() for values in by_task))
         return {

@@ -56,9 +56,46 @@ def test_below_the_table_stands_where_trees_are_ahead(with_trees):
     assert left_out == "Boosted trees of rest would have taken too long."
 
 
+@pytest.fixture
+def configured(tmp_path, monkeypatch):
+    """Calls the runner with options, and returns the configuration that it would run."""
+
+    def call(*arguments):
+        seen = []
+        monkeypatch.setattr(
+            runner, "run_config", lambda config, *_: seen.append(config) or run.PUSHED
+        )
+        assert runner.main(["--output", str(tmp_path), *arguments]) == run.PUSHED
+        return seen[0]
+
+    return call
+
+
 @pytest.mark.parametrize(("arguments", "enabled"), [([], True), (["--no-reference"], False)])
-def test_a_flag_leaves_trees_out(tmp_path, monkeypatch, arguments, enabled):
-    seen = []
-    monkeypatch.setattr(runner, "run_config", lambda config, *_: seen.append(config) or run.PUSHED)
-    assert runner.main(["--output", str(tmp_path), *arguments]) == run.PUSHED
-    assert [config.reference.enabled for config in seen] == [enabled]
+def test_a_flag_leaves_trees_out(configured, arguments, enabled):
+    assert configured(*arguments).reference.enabled == enabled
+
+
+@pytest.mark.parametrize(
+    ("arguments", "seeds", "search"),
+    [
+        (["--compare"], 5, 16),
+        (["--compare", "--seeds", "3"], 3, 16),
+        (["--compare", "--search", "0"], 5, 0),
+    ],
+)
+def test_flags_say_how_methods_are_compared(configured, arguments, seeds, search):
+    found = configured(*arguments).comparison
+    assert (found.seeds, found.search) == (seeds, search)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--seeds", "3"], "--seeds is about a comparison; add --compare"),
+        (["--compare", "--seeds", "1"], "seeds: 1 should be greater than or equal to 2"),
+    ],
+)
+def test_flags_of_a_comparison_that_cannot_be(tmp_path, capsys, arguments, said):
+    assert runner.main(["--output", str(tmp_path), *arguments]) == run.FAILED
+    assert said in capsys.readouterr().out

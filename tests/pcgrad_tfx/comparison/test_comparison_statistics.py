@@ -11,15 +11,17 @@ from hypothesis import strategies as st
 from scipy import integrate, stats
 
 from comparisons import METHODS, METRICS, drawn
-from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS
+from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS, LINEAR, TREES, Improvement, StepTime
 from pcgrad_tfx.comparison.statistics import (
     LEVEL,
     POWER,
+    RELATIVE_CHANGE,
     compare_methods,
     detectable_effect,
+    in_equal_time,
     paired,
 )
-from pcgrad_tfx.comparison.wording import sentences, verdict
+from pcgrad_tfx.comparison.wording import budget, sentences, verdict
 
 
 @pytest.fixture
@@ -56,19 +58,23 @@ def test_a_built_in_difference_is_found_where_it_is():
         assert found[key].difference == pytest.approx(effect, abs=0.03)
 
 
-def raw_tests(comparison, methods, tasks):
-    """SciPy's paired tests of the mean over tasks."""
+def raw_tests(comparison, methods, tasks, relative=False):
+    """SciPy's paired tests of the mean over tasks, in units of equal weights' mean if relative."""
+
+    def unit(task):
+        equal = [run.test[task] for run in comparison.runs if run.method == EQUAL_WEIGHTS]
+        return np.mean(equal) if relative else 1.0
 
     def values(method):
         runs = [run for run in comparison.runs if run.method == method]
-        return [np.mean([run.test[task] for task in tasks]) for run in runs]
+        return [np.mean([run.test[task] / unit(task) for task in tasks]) for run in runs]
 
     return {method: stats.ttest_rel(values(method), values(EQUAL_WEIGHTS)) for method in methods}
 
 
 def test_the_p_values_are_scipys_corrected_by_holm():
     """Of k tests the smallest p-value counts k times, the next k - 1 times, and so on."""
-    methods, metrics = METHODS[:3], {"tip": "auc", "fare": "auc"}
+    methods, metrics = METHODS[:3], {"tip": "auc", "fare": "r_squared"}
     effects = {("PCGrad", "tip"): 0.03, ("PPCGrad", "tip"): 0.02, ("PCGrad", "fare"): 0.015}
     comparison = drawn(2, methods=methods, metrics=metrics, effects=effects)
     families = [
@@ -78,7 +84,9 @@ def test_the_p_values_are_scipys_corrected_by_holm():
     found = {(finding.method, finding.task): finding for finding in compare_methods(comparison)}
     for family in families:
         raw = {
-            (method, task): raw_tests(comparison, [method], [task] if task else metrics)[method]
+            (method, task): raw_tests(
+                comparison, [method], [task] if task else metrics, relative=task is None
+            )[method]
             for method, task in family
         }
         least = 0.0
@@ -155,7 +163,7 @@ def test_undefined_metrics_are_left_out():
     runs = [run.model_copy(update={"test": run.test | {"late": None}}) for run in comparison.runs]
     found = compare_methods(comparison.model_copy(update={"runs": tuple(runs)}))
     assert {(f.task, f.seeds) for f in found if f.method == "PCGrad"} == {
-        ("tip", 5), ("late", 0), ("fare", 5),
+        ("tip", 5), ("late", 0), ("fare", 5), (None, 0),
     }  # fmt: skip
     assert all((f.p_value is None) == (f.seeds == 0) for f in found)
     said = verdict(comparison.model_copy(update={"runs": tuple(runs)}))
@@ -164,10 +172,31 @@ def test_undefined_metrics_are_left_out():
 
 def test_a_null_result_is_said_with_what_would_have_been_missed():
     assert verdict(drawn(0)) == (
-        "PCGrad against equal weights: no difference larger than the noise between 5 seeds "
-        "(smaller than 0.020 AUC on tip, 0.020 AUC on late or 0.019 R² on fare would not have been "
-        "seen)."
+        "PCGrad against equal weights (untuned): no difference larger than the noise between 5 "
+        "seeds (smaller than 0.020 AUC on tip, 0.020 AUC on late or 0.019 R² on fare would not "
+        "have been seen). static weights: no difference from equal weights (untuned) larger than "
+        "the noise between 5 seeds."
     )
+
+
+def test_whether_methods_were_tuned_is_in_every_sentence_on_them():
+    comparison = drawn(0, effects={("static weights", "tip"): 0.2})
+    for search, label in ((0, "(untuned)"), (16, "(each the best of 16 settings)")):
+        tuned = comparison.model_copy(update={"search": search})
+        about_methods = [said for said in sentences(tuned) if "against equal weights" in said]
+        assert len(about_methods) == 3
+        assert all(f"against equal weights {label}: " in said for said in about_methods)
+        assert verdict(tuned).count(label) == 2
+    assert budget(comparison).startswith("Untuned")
+    assert "16 settings of learning rate" in budget(tuned)
+
+
+def test_another_method_that_differs_has_its_sentence():
+    effects = {("static weights", "tip"): 0.1}
+    methods = (*METHODS, "FAMO", "UPGrad")
+    said = verdict(drawn(2, effects=effects, methods=methods))
+    assert "static weights against equal weights (untuned): better on tip (+0.1" in said
+    assert "FAMO and UPGrad: no difference from equal weights (untuned) larger than the" in said
 
 
 def test_what_differs_by_rounding_only_is_not_said_to_differ_by_less_than_nothing():
@@ -177,11 +206,11 @@ def test_what_differs_by_rounding_only_is_not_said_to_differ_by_less_than_nothin
 def test_a_difference_is_said_with_its_interval():
     effects = {("PCGrad", "tip"): 0.1, ("PCGrad", "fare"): -0.2, ("PPCGrad", "tip"): 0.1}
     said = verdict(drawn(1, effects=effects))
-    assert said.startswith("PCGrad against equal weights: better on tip (+0.0")
+    assert said.startswith("PCGrad against equal weights (untuned): better on tip (+0.0")
     assert "; worse on fare (−0.2" in said
     assert "on late (smaller than" in said
     # PPCGrad estimates the same; it is mentioned because it does not have the loss on fare.
-    assert "PPCGrad against equal weights: better on tip (+0." in said
+    assert "PPCGrad against equal weights (untuned): better on tip (+0." in said
 
 
 def test_every_method_has_a_sentence_and_surgery_its_price():
@@ -207,7 +236,9 @@ def test_what_is_the_same_with_every_seed_is_called_so():
     comparison = drawn(0, methods=METHODS[:2])
     runs = tuple(r.model_copy(update={"test": r.test | {"tip": 1.0}}) for r in comparison.runs)
     said = verdict(comparison.model_copy(update={"runs": runs}))
-    assert said.startswith("PCGrad against equal weights: the same on tip; no difference larger")
+    assert said.startswith(
+        "PCGrad against equal weights (untuned): the same on tip; no difference larger"
+    )
     assert "on late and fare (smaller than" in said
 
 
@@ -240,7 +271,7 @@ def test_what_would_have_been_missed_is_said_of_each_task():
 def test_what_would_have_been_missed_on_many_tasks_is_a_range():
     metrics = {f"task_{i}": ("auc", "r_squared")[i == 0] for i in range(6)}
     comparison = drawn(0, methods=METHODS[:2], metrics=metrics)
-    only, *others = (f.detectable for f in compare_methods(comparison))
+    only, *others = (f.detectable for f in compare_methods(comparison) if f.task)
     least, most = min(others), max(others)
     assert (
         f"(smaller than {only:.3f} R² or {least:.3f} to {most:.3f} AUC, by task, would not have "
@@ -256,18 +287,20 @@ def test_small_differences_that_add_up_are_said_of_the_mean(effect, word):
     *by_task, overall = compare_methods(comparison)
     assert not any(finding.is_significant for finding in by_task)
     assert overall.is_significant
-    assert overall.metric == "auc"
+    assert overall.metric == RELATIVE_CHANGE
+    # Of 0.7, in percent.
+    assert overall.difference == pytest.approx(effect / 0.7, abs=0.004)
     said = verdict(comparison)
     sign = "+" if effect > 0 else "−"
-    assert f"; but {word} on the mean over the tasks ({sign}0.00" in said
-    assert re.search(r"the tasks \(\S+ AUC, 95% CI", said)
+    assert re.search(
+        rf"; but {word} in the mean over the tasks \(Δm \{sign}[01]\.\d%, 95% CI \S+% to", said
+    )
 
 
-def test_different_metrics_have_no_mean():
-    """However large: half of an AUC and half of an R² is no number about anything."""
-    effects = {("PCGrad", task): -0.02 for task in METRICS}
-    comparison = drawn(0, effects=effects, noise=0.012)
-    assert all(finding.task for finding in compare_methods(comparison))
+def test_without_a_metric_above_zero_there_is_no_relative_change():
+    comparison = drawn(0, effects={(method, "fare"): -0.9 for method in METHODS})
+    overall = [f for f in compare_methods(comparison) if f.task is None]
+    assert [(f.seeds, f.difference, f.p_value) for f in overall] == [(0, None, None)] * 3
     assert "mean over the tasks" not in verdict(comparison)
 
 
@@ -291,8 +324,9 @@ def test_what_every_method_is_bad_at_is_said(task, shift, below):
         f"On {task} every method is worse than a constant prediction ({below}): what they differ "
         "by there says nothing of their worth."
     )
-    assert verdict(shifted(METHODS)).endswith(told)
-    assert told in sentences(shifted(METHODS))
+    # It comes before any sentence on methods.
+    assert verdict(shifted(METHODS)).startswith(told)
+    assert sentences(shifted(METHODS))[0] == told
     assert "constant prediction" not in verdict(shifted(METHODS[:-1]))
 
 
@@ -304,3 +338,69 @@ def test_many_tasks_that_no_method_learns_are_counted():
         "On task_0, task_1, task_2 and 3 more tasks every method is worse than a constant "
         "prediction (AUC below 0.5 or R² below 0)"
     ) in said
+
+
+def with_references(comparison, **references):
+    return comparison.model_copy(update={"references": references})
+
+
+@pytest.mark.parametrize(
+    ("linear", "said"), [(0.9, True), (0.71, False), (0.6, False), (None, False)]
+)
+def test_a_task_that_a_linear_model_does_better_is_said_first(linear, said):
+    comparison = with_references(drawn(0), **{LINEAR: {"tip": linear}})
+    told = "On tip (AUC 0.900 against 0.7"
+    assert verdict(comparison).startswith(told) == said
+    assert ("worse than a linear model" in verdict(comparison)) == said
+
+
+def test_what_boosted_trees_reach_is_said():
+    comparison = with_references(drawn(0), **{TREES: {"tip": 0.81, "late": None, "fare": 0.5}})
+    comparison = comparison.model_copy(update={"search": 8})
+    told = verdict(comparison)
+    assert re.search(
+        r"Boosted trees reach \(each the best of 8 settings\) AUC 0\.810 against 0\.7\d\d on tip "
+        r"and R² 0\.500 against 0\.7\d\d on fare \(the network's best method\)\.$",
+        told,
+    )
+    assert sentences(comparison)[-2] == told[told.index("Boosted") :]
+
+
+def test_of_many_tasks_it_is_counted_where_trees_are_ahead():
+    metrics = {f"task_{i}": "auc" for i in range(9)}
+    trees = {f"task_{i}": value for i, value in enumerate([0.9] * 5 + [0.7] * 2 + [0.1] * 2)}
+    comparison = with_references(drawn(0, metrics=metrics), **{TREES: trees})
+    assert (
+        "ahead of the network's best method on 5 of 9 tasks, and behind on 2, by more than 0.02"
+    ) in verdict(comparison)
+
+
+def test_seeds_that_diverged_are_said():
+    comparison = drawn(0)
+    runs = tuple(
+        run.model_copy(update={"diverged": run.method == "PCGrad" and run.seed < 2})
+        for run in comparison.runs
+    )
+    told = sentences(comparison.model_copy(update={"runs": runs}))
+    assert [said for said in told if "diverged" in said] == [
+        "PCGrad diverged with 2 of 5 seeds, which count as a constant prediction."
+    ]
+
+
+def test_scores_in_equal_time_are_those_of_the_epochs_that_fit():
+    """A step takes 1.31 times as long: of 10 epochs 8 fit."""
+
+    def way(*epochs):
+        return tuple(Improvement(epochs=e, test=dict.fromkeys(METRICS, e / 100)) for e in epochs)
+
+    comparison = drawn(0, seeds=2)
+    ways = {0: way(1, 7, 9), 1: way(2, 8)}
+    runs = tuple(
+        run.model_copy(update={"epochs": 10, "improvements": ways[run.seed]})
+        for run in comparison.runs
+    )
+    comparison = comparison.model_copy(update={"runs": runs})
+    assert in_equal_time(comparison) == {"PCGrad": pytest.approx(dict.fromkeys(METRICS, 0.075))}
+    slow = StepTime(method="PCGrad", ratio=9.0, low=9, high=9)
+    nothing = in_equal_time(comparison.model_copy(update={"step_times": (slow,)}))
+    assert nothing == {"PCGrad": dict.fromkeys(METRICS)}

@@ -8,7 +8,7 @@ from sklearn import metrics
 
 from pcgrad.keras import MultiTaskModel
 from pcgrad_tfx.config.tasks import Task
-from pcgrad_tfx.evaluation.scores import primary_metric, score
+from pcgrad_tfx.evaluation.scores import Scorer, primary_metric
 
 RNG = np.random.default_rng(0)
 OF_KIND = {
@@ -93,7 +93,7 @@ def test_the_scores_of_many_models_bring_no_warning_of_tracing(monkeypatch):
         x = keras.Input((1,), name="x")
         probability = keras.layers.Dense(1, "sigmoid")(x)
         model = MultiTaskModel({"x": x}, {"b": probability})
-        found = score(model, data, [OF_KIND["binary"]])
+        found = Scorer(model, [OF_KIND["binary"]]).scores(data)
         answers = model.predict_on_batch({"x": rows})["b"][:, 0]
         assert found["b"] == pytest.approx(metrics.roc_auc_score(labels, answers))
     assert not [said for said in warned if "score.<locals>" in str(said)]

@@ -8,14 +8,19 @@ import pytest
 import tensorflow as tf
 from sklearn import metrics
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.linear_model import Ridge
 from tfx.components.util import examples_utils
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, standard_artifacts
 
 from comparison_runs import write_test_split
+from pcgrad_tfx.comparison.processes import Inputs
+from pcgrad_tfx.comparison.references import best_linear, best_trees, reference_tasks
 from pcgrad_tfx.config.features import Features
 from pcgrad_tfx.config.tasks import Task
+from pcgrad_tfx.config.training_config import TrainerConfig
 from pcgrad_tfx.reference import component
+from pcgrad_tfx.reference import rows as row_limits
 from pcgrad_tfx.reference.component import Executor, Reference, ReferenceScores
 from pcgrad_tfx.reference.results import read_reference
 from pcgrad_tfx.training.task_definitions import definitions
@@ -75,22 +80,27 @@ def data(tmp_path_factory):
     return TransformedData(folder)
 
 
-def run(data, folder):
-    """Runs the executor, and reads what it wrote."""
+def artifacts(data):
+    """What the components are given."""
     raw = artifact(standard_artifacts.Examples, data.folder / "raw")
     raw.split_names = artifact_utils.encode_split_names(["test"])
     examples_utils.set_payload_format(raw, example_gen_pb2.FORMAT_TF_EXAMPLE)
     inputs = data.inputs()
+    return {
+        "examples": raw,
+        "transformed_examples": inputs["examples"][0],
+        "transform_graph": inputs["transform_graph"][0],
+    }
+
+
+def run(data, folder):
+    """Runs the executor, and reads what it wrote."""
     properties = {
         "tasks": json.dumps(list(definitions(TASKS).values())),
         "categorical": json.dumps(["shop_xf"]),
     }
     Executor().Do(
-        {
-            "examples": [raw],
-            "transformed_examples": inputs["examples"],
-            "transform_graph": inputs["transform_graph"],
-        },
+        {key: [one] for key, one in artifacts(data).items()},
         {"reference": [artifact(ReferenceScores, folder)]},
         properties,
     )
@@ -156,7 +166,7 @@ def test_it_says_which_rows_the_values_are_of(outcome):
 
 
 def test_of_many_rows_it_takes_one_of_several(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(component, "_MOST_ROWS", 250)
+    monkeypatch.setattr(row_limits, "_MOST_ROWS", 250)
     found = run(data, tmp_path)
     assert (found.rows, found.all_rows) == (200, 600)
     train = rows_of(data, "train")
@@ -173,7 +183,7 @@ def test_of_many_rows_it_takes_one_of_several(data, tmp_path, monkeypatch):
 
 def test_tasks_that_take_too_long_are_left_out(data, tmp_path, monkeypatch):
     # Three columns, 600 rows: enough for three outputs; a multiclass task has three.
-    monkeypatch.setattr(component, "_MOST_WORK", 3 * 3 * (600 + component._ROWS_OF_A_COLUMN))
+    monkeypatch.setattr(row_limits, "_MOST_WORK", 3 * 3 * (600 + row_limits._ROWS_OF_A_COLUMN))
     found = run(data, tmp_path)
     assert [score.task for score in found.tasks] == ["click", "bought", "amount"]
     assert found.left_out == ("income", "grade")
@@ -197,3 +207,77 @@ def test_what_a_network_learns_a_task_by_is_none_of_its_business():
     huber = amount.model_copy(update={"loss": "huber", "loss_weight": 3.0})
     assert properties(huber) == properties(amount)
     assert properties(amount.model_copy(update={"log_scale": True})) != properties(amount)
+
+
+# In a comparison they are tuned.
+
+
+@pytest.fixture(scope="module")
+def compared(data):
+    config = TrainerConfig(tasks=TASKS, features=FEATURES)
+    return Inputs.of(config, artifacts(data))
+
+
+def known_rows(data, split, task):
+    features, labels, weights = rows_of(data, split)
+    known = np.isfinite(labels[task]) & (weights[task] > 0)
+    return features[known], labels[task][known], weights[task][known]
+
+
+def test_the_number_of_trees_is_chosen_on_eval(data, compared):
+    """Without a search: scikit-learn's settings, the best of 10, 20 … 200 trees."""
+    train, held_out, test = (known_rows(data, s, "amount") for s in ("train", "eval", "test"))
+    trees = HistGradientBoostingRegressor(
+        categorical_features=[False, True, False], random_state=0, max_iter=200,
+        early_stopping=False,
+    ).fit(*train)  # fmt: skip
+    on_eval, on_test = (
+        [
+            metrics.r2_score(label, found, sample_weight=weight)
+            for found in list(trees.staged_predict(features))[9::10]
+        ]
+        for features, label, weight in (held_out, test)
+    )
+    best = int(np.argmax(on_eval))
+    assert on_eval[best] > on_eval[-1]
+    found = best_trees("amount", 0, compared)
+    assert found.test == pytest.approx(on_test[best])
+    # More settings are at least as good on eval; on test they need not be.
+    searched = best_trees("amount", 4, compared)
+    assert searched.test != found.test
+
+
+def test_the_penalty_of_the_linear_model_is_chosen_on_eval(data, compared):
+    train, held_out, test = (known_rows(data, s, "amount") for s in ("train", "eval", "test"))
+    shops = np.unique(train[0][:, 1])
+    numbers = train[0][:, [0, 2]]
+
+    def columns(features):
+        scaled = (features[:, [0, 2]] - numbers.mean(axis=0)) / numbers.std(axis=0)
+        return np.concatenate([features[:, [1]] == shops, scaled], axis=1)
+
+    scores = []
+    for penalty in np.logspace(-3, 4, 5):
+        model = Ridge(penalty).fit(columns(train[0]), train[1], train[2])
+        scores.append(
+            [
+                metrics.r2_score(label, model.predict(columns(x)), sample_weight=weight)
+                for x, label, weight in (held_out, test)
+            ]
+        )
+    expected = max(scores)[1]
+    assert best_linear("amount", 5, compared).test == pytest.approx(expected, abs=1e-4)
+
+
+# Of the twenty rows of eval one has half of all income's squares.
+@pytest.mark.parametrize("task", ["click", "bought", "amount", "grade"])
+def test_each_task_has_a_linear_model_that_learns_something(compared, task):
+    found = best_linear(task, 3, compared)
+    assert (found.model, found.task) == ("linear model", task)
+    assert found.test > (0.1 if task == "amount" else 0.6)
+
+
+def test_the_tasks_that_take_a_minute_have_references(compared, monkeypatch):
+    assert reference_tasks(compared) == [task.name for task in TASKS]
+    monkeypatch.setattr(row_limits, "_MOST_WORK", 3 * 3 * (600 + row_limits._ROWS_OF_A_COLUMN))
+    assert reference_tasks(compared) == ["click", "bought", "amount"]

@@ -6,18 +6,18 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from pcgrad_tfx.comparison.runs import Trainings
 from sklearn import metrics as sk
 from sklearn.utils.class_weight import compute_class_weight
 
 from evaluator_runs import evaluate
 from pcgrad_tfx.comparison.methods import Candidate
 from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS
+from pcgrad_tfx.comparison.trainings import Job, Trainings
 from pcgrad_tfx.config.features import Features
 from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.config.training_config import trainer_config as pcgrad_config
 from pcgrad_tfx.evaluation.eval_config import eval_config, read_results
-from pcgrad_tfx.evaluation.scores import primary_metric, score
+from pcgrad_tfx.evaluation.scores import Scorer, primary_metric
 from pcgrad_tfx.training.building import build, compile_model
 from pcgrad_tfx.training.inputs import read_inputs
 from pcgrad_tfx.training.label_statistics import label_statistics
@@ -275,7 +275,7 @@ def test_validation_is_weighted_and_its_metrics_know_no_class_weight(run, data):
 def test_a_comparison_trains_and_scores_with_the_weights(run, data):
     held_out = data.input_data(TASKS).batches(data.files("eval"))
     answers = run.serve(ROWS["eval"])
-    for task_name, found in score(run.model, held_out, TASKS).items():
+    for task_name, found in Scorer(run.model, TASKS).scores(held_out).items():
         (task,) = (task for task in TASKS if task.name == task_name)
         labels, weights = weights_of(ROWS["eval"], task)
         if task.kind == "regression":
@@ -286,9 +286,9 @@ def test_a_comparison_trains_and_scores_with_the_weights(run, data):
     files = data.files("train")
     inputs = read_inputs(pcgrad_config(config(epochs=1)), data.output, files)
     trainings = Trainings(inputs, files, data.files("eval"), held_out)
-    alone = trainings.run(Candidate("single task", task="amount"), seed=0)
+    alone = trainings.run(Job(Candidate(method="single task", task="amount"), seed=0))
     assert set(alone.test) == {"amount"}
-    together = trainings.run(Candidate(EQUAL_WEIGHTS), seed=0)
+    together = trainings.run(Job(Candidate(method=EQUAL_WEIGHTS), seed=0))
     assert set(together.test) == {task.name for task in TASKS}
-    (time,) = trainings.step_times([Candidate(EQUAL_WEIGHTS)], seed=0)
+    (time,) = trainings.step_times([Candidate(method=EQUAL_WEIGHTS)], seed=0)
     assert time.ratio == 1

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from pcgrad_tfx.reference.trees import Rows, collect, predict
 
 from pcgrad_tfx.config.tasks import Task
+from pcgrad_tfx.reference.models import fit_linear, grow
 from pcgrad_tfx.reference.results import ReferenceOutcome, TaskScore
+from pcgrad_tfx.reference.rows import Rows, collect
 
 GRADE = Task(name="t", kind="multiclass", column="t", classes=("a", "b", "c"))
 FLAG = Task(name="t", kind="binary", column="t")
@@ -20,22 +21,33 @@ def rows(labels, weights=None):
     )
 
 
-def predicted(task, train):
-    return predict(task, train, rows([0.0, 1.0]), np.array([False]))
+def linear(task, train, is_category):
+    return fit_linear(task, train, is_category, penalty=1.0)
+
+
+@pytest.fixture(params=[grow, linear])
+def predicted(request):
+    """Predictions for two rows by a model of each kind; None without a model."""
+
+    def predict(task, train):
+        model = request.param(task, train, np.array([False]))
+        return model and model.predict(rows([0.0, 1.0]).features)
+
+    return predict
 
 
 @pytest.mark.parametrize("task", [GRADE, FLAG, AMOUNT])
-def test_without_a_label_there_are_no_trees(task):
+def test_without_a_label_there_is_no_model(task, predicted):
     assert predicted(task, rows([np.nan] * 30)) is None
     assert predicted(task, rows([0.0, 1.0] * 15, np.zeros(30))) is None
 
 
-def test_a_label_that_does_not_vary_is_what_is_predicted():
+def test_a_label_that_does_not_vary_is_what_is_predicted(predicted):
     assert np.ptp(predicted(FLAG, rows([1.0] * 30))) == 0
     assert predicted(AMOUNT, rows([7.0] * 30)) == pytest.approx(7)
 
 
-def test_a_class_of_which_train_has_one_row_is_not_learned():
+def test_a_class_of_which_train_has_one_row_is_not_learned(predicted):
     # With more than 10,000 rows scikit-learn holds out a part, which must have all classes.
     found = predicted(GRADE, rows([*([0.0, 2.0] * 5_100), 1.0]))
     assert found.shape == (2, 3)
@@ -52,7 +64,8 @@ def test_rare_ids_share_the_last_one_that_trees_tell_apart():
     assert found.weights["t"].tolist() == [1.0] * 300
     labels = np.arange(300) % 2.0
     train = Rows(found.features, {"t": labels}, found.weights)
-    assert predict(FLAG, train, train, is_category).shape == (300, 1)
+    for fit in (grow, linear):
+        assert fit(FLAG, train, is_category).predict(train.features).shape == (300, 1)
 
 
 def test_an_empty_split_is_an_error():
