@@ -6,7 +6,16 @@ import math
 
 import numpy as np
 
-from pcgrad_tfx.comparison.results import ComparisonOutcome, Method, Run, StepTime
+from pcgrad_tfx.comparison.results import (
+    LINEAR,
+    TREES,
+    ComparisonOutcome,
+    Improvement,
+    Method,
+    Run,
+    StepTime,
+    Trial,
+)
 
 METHODS = ("equal weights", "PCGrad", "PPCGrad", "static weights", "single task")
 STEPS = 50  # of an epoch
@@ -167,11 +176,13 @@ def settings(tasks, **changes):
 
 
 def comparison(
-    tasks, gain=0.02, cosines=None, seeds=5, spread=0.02, noise=(), probed_methods=METHODS[:3]
-):
+    tasks, gain=0.02, cosines=None, seeds=5, spread=0.02, noise=(), probed_methods=METHODS[:3],
+    tuned=False,
+):  # fmt: skip
     """PCGrad and PPCGrad are better by `gain` on the first task.
 
-    With `cosines` some methods' trainings were probed; seeds differ by `spread`.
+    With `cosines` some methods' trainings were probed; seeds differ by `spread`. If tuned, 8
+    settings were tried for each method, and there are other models.
     """
     draw = np.random.default_rng(2)
     runs = []
@@ -183,7 +194,8 @@ def comparison(
             noisy = [None if x is None else x + draw.normal(0, spread) for x in cosines]
             probed = probes(tasks, noisy, noise=noise)
         on_eval = {task: value + 0.05 for task, value in values.items()}
-        runs.append(Run(method=method, seed=seed, eval=on_eval, test=values, probes=probed))
+        way = {"epochs": 12, "improvements": [Improvement(epochs=e, test=values) for e in (2, 9)]}
+        runs.append(Run(method=method, seed=seed, eval=on_eval, test=values, probes=probed, **way))
     weights = dict.fromkeys(tasks, 1.0)
     return ComparisonOutcome(
         metrics={task: ("auc", "r_squared")[i % 2] for i, task in enumerate(tasks)},
@@ -200,4 +212,23 @@ def comparison(
         ),
         rows={"train": 8000, "eval": 1000, "test": 1000},
         settings={"epochs": 12},
+        **(_of_a_search(tasks) if tuned else {}),
     )
+
+
+def _of_a_search(tasks):
+    draw = np.random.default_rng(3)
+
+    def near(value):
+        return {task: value + 0.02 * draw.normal() for task in tasks}
+
+    trials = [
+        Trial(
+            method=method, settings={"learning_rate": 0.001 * k}, eval=near(0.7),
+            test=near(0.7) if method == "static weights" else {},
+        )
+        for method in METHODS
+        for k in range(8)
+    ]  # fmt: skip
+    references = {TREES: near(0.75), LINEAR: near(0.6)}
+    return {"search": 8, "trials": tuple(trials), "references": references}

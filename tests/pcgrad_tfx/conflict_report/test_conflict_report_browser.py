@@ -26,8 +26,10 @@ def cosines(tasks):
 CASES = {
     "one task": (("price",), False, 1),
     "two tasks": (("price", "sold"), False, 4 + 1 + 2),
-    "three tasks, compared": (("price", "sold", "days"), True, 4 + 1 + 3 + 3 + 1),
-    "twenty tasks, compared": (TWENTY, True, 4 + 1 + 20 + 4 * 2 + 1),
+    # Of a comparison: all tasks, the trade-off, each task (or method and metric), the price.
+    "two tasks, compared": (("price", "sold"), True, 4 + 1 + 2 + 1 + 1 + 2 + 1),
+    "three tasks, compared": (("price", "sold", "days"), True, 4 + 1 + 3 + 1 + 1 + 3 + 1),
+    "twenty tasks, compared": (TWENTY, True, 4 + 1 + 20 + 1 + 4 * 2 + 1),
     "forty tasks": (FORTY, False, 4 + 1 + 40),
 }
 
@@ -51,7 +53,7 @@ def pages(tmp_path_factory):
     files = {}
     for name, (tasks, compared, _) in CASES.items():
         run = write_model_run(folder / name, tasks, cosines(tasks), settings=settings(tasks))
-        found = comparison(tasks) if compared else None
+        found = comparison(tasks, tuned=True) if compared else None
         report = make_report(name, {"Source": "some.csv"}, read_telemetry(str(run)), found)
         files[name] = folder / f"{name}.html"
         files[name].write_text(render(report))

@@ -3,6 +3,8 @@
 import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pcgrad_tfx.comparison.statistics import Finding
 from pcgrad_tfx.conflict_report import charts, comparison_charts, conflict_charts
@@ -10,7 +12,7 @@ from pcgrad_tfx.conflict_report.drawing import BETTER, COLORS, QUIET, WORSE, sty
 from pcgrad_tfx.conflict_report.probes import Probes
 from pcgrad_tfx.conflict_report.telemetry import Epoch, History, read_telemetry
 from pcgrad_tfx.conflict_report.verdicts import judge
-from report_data import estimate, probes, write_model_run
+from report_data import METHODS, comparison, estimate, probes, write_model_run
 from report_pages import COSINES, THREE
 
 
@@ -183,3 +185,39 @@ def test_a_difference_beyond_noise_has_the_colour_of_its_sign(difference, p_valu
     finding = Finding("PCGrad", "a", "auc", 5, difference, low, high, p_value, 0.01)
     chart = comparison_charts.differences("a", ["PCGrad"], [finding], "AUC")
     assert set(re.findall(r"stroke: (#\w+); stroke-opacity: 0.6", chart)) == {color}
+
+
+POINTS = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=20)
+
+
+@given(POINTS)
+def test_the_frontier_is_what_no_other_point_is_better_than_on_both(points):
+    found = comparison_charts.frontier(points)
+    best = {
+        (x, y)
+        for x, y in points
+        if not any((a >= x and b >= y) and (a, b) != (x, y) for a, b in points)
+    }
+    assert set(found) == best
+    assert found == sorted(best)
+
+
+def test_the_trade_off_of_two_tasks_is_a_plane():
+    (figure,) = comparison_charts.trade_off(comparison(["price", "sold"], tuned=True))
+    texts = texts_of(figure.chart)
+    assert {"equal weights", "PCGrad", "static weights tried", "boosted trees"} <= set(texts)
+    assert "price, AUC  →  better" in texts
+    assert "sold, R²  →  better" in texts
+
+
+def test_the_trade_off_of_several_tasks_is_a_line_for_each_method():
+    compared = comparison(["price", "sold", "days"], gain=0.07)
+    (figure,) = comparison_charts.trade_off(compared)
+    assert {"price", "sold", "days", *METHODS} <= set(texts_of(figure.chart))
+    # 0.07 of 0.74 is 9%.
+    assert re.search(r"PCGrad \+9\.\d, \S+, \S+%", figure.chart)
+
+
+@pytest.mark.parametrize("tasks", [["price"], [f"task_{i}" for i in range(13)]], ids=len)
+def test_one_task_and_too_many_have_no_trade_off(tasks):
+    assert list(comparison_charts.trade_off(comparison(tasks))) == []
