@@ -74,7 +74,7 @@ class ComparisonSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=F
 
     methods: tuple[ComparedMethod, ...] = DEFAULT_METHODS
     seeds: int = Field(5, ge=2, le=1000, description="how often each method is trained")
-    search: int = Field(16, ge=0, le=1000, description="settings tried for each method")
+    search: int = Field(12, ge=0, le=1000, description="settings tried for each method")
     static_search: int | None = Field(None, ge=0, le=1000, description="loss weights tried")
     static_weights: tuple[dict[str, LossWeight], ...] | None = Field(
         None, description="tables of task = factor of its loss"

@@ -191,14 +191,14 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--compare", action="store_true",
         help="also compare equal weights, PCGrad, other methods, static loss weights and single "
-        "tasks, each tuned alike and trained with several seeds (168 trainings with three tasks)",
+        "tasks, each tuned alike and trained with several seeds (136 trainings with three tasks)",
     )  # fmt: skip
     parser.add_argument(
         "--seeds", type=int, metavar="N", help="of the comparison, for each method (default: 5)"
     )
     parser.add_argument(
         "--search", type=int, metavar="N",
-        help="settings that the comparison tries for each method (default: 16); 0: untuned",
+        help="settings that the comparison tries for each method (default: 12); 0: untuned",
     )  # fmt: skip
     parser.add_argument(
         "--no-reference", action="store_true",

@@ -79,8 +79,8 @@ def test_a_flag_leaves_trees_out(configured, arguments, enabled):
 @pytest.mark.parametrize(
     ("arguments", "seeds", "search"),
     [
-        (["--compare"], 5, 16),
-        (["--compare", "--seeds", "3"], 3, 16),
+        (["--compare"], 5, 12),
+        (["--compare", "--seeds", "3"], 3, 12),
         (["--compare", "--search", "0"], 5, 0),
     ],
 )

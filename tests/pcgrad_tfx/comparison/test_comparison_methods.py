@@ -46,7 +46,7 @@ def test_given_weights_are_tried_with_all_settings():
 @pytest.mark.parametrize(
     ("settings", "count"),
     [
-        ({}, 16),
+        ({}, 12),
         ({"search": 5}, 5),
         ({"search": 0}, 4),
         ({"static_search": 20}, 20),
