@@ -115,6 +115,8 @@ def _add_dialect(data: Table, dialect: Dialect) -> None:
         "decimal": "before the decimal digits",
         "thousands": "between groups of three digits",
         "units": "beside numbers, not a part of their values",
+        "scales": "after numbers: thousands, millions",
+        "accounting": "(12) is -12",
         "sql": "the rows that are read",
     }
     for key, item in _dialect_items(dialect).items():
