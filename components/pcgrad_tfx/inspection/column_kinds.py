@@ -9,7 +9,8 @@ The rules, applied to the values that are not missing; the first one that fits c
   With more, they are categorical if they are codes: called so (zone, postcode, type), written with
   zeros before them (007), or 3 to 20 of them with large gaps. Others are numeric: counts, grades
   and months have an order, and 0 and 1 say no more as categories.
-- Numbers of nines that are far from all others, such as -999, stand for missing values.
+- Numbers of nines that are far from all others stand for missing values if they are below them, as
+  -999; above them, as 99999, they may also be a limit that amounts were cut at.
 - Texts are a date if nearly all look like one. If a value occurs less than twice on average, they
   are free text where most have four words or more, else an identifier. They are categorical
   otherwise. Truth values in words (True and False, yes and no) are numeric: 1 and 0.
@@ -83,12 +84,14 @@ class ColumnKind:
         kind: One of `KindOfColumn`.
         why: What it is, as a remark: "2,500 different values in 2,512 rows".
         missing_texts: Texts in it that seem to stand for missing values; numbers like -999, too.
+        doubts: What a number above all others may mean, as a remark; empty if there is none.
     """
 
     name: str
     kind: KindOfColumn
     why: str
     missing_texts: tuple[str, ...] = ()
+    doubts: str = ""
 
 
 def column_kinds(frame: pd.DataFrame, text_columns: Collection[str] = ()) -> dict[str, ColumnKind]:
@@ -103,7 +106,7 @@ def column_kinds(frame: pd.DataFrame, text_columns: Collection[str] = ()) -> dic
     """
     nines = missing_numbers(frame, text_columns)
     return {
-        name: _without(nines[name], name, frame[name])
+        name: _kind_beside(nines[name], name, frame[name])
         if name in nines
         else _column_kind(name, frame[name], name in text_columns)
         for name in frame.columns
@@ -122,13 +125,22 @@ def are_few(values: Collection[str], rows: int) -> bool:
     return 2 < len(found) <= _FEW_VALUES and often and all(number % 1 == 0 for number in found)
 
 
-def _without(texts: tuple[str, ...], name: str, column: pd.Series) -> ColumnKind:
-    """The kind of a column in which some numbers stand for a missing value."""
-    is_missing = column.isin(texts)
-    kind = _column_kind(name, column.mask(is_missing, ""), is_text=False)
+def _kind_beside(texts: tuple[str, ...], name: str, column: pd.Series) -> ColumnKind:
+    """The kind of a column in which some numbers seem to stand for a missing value."""
+    below = tuple(text for text in texts if text.startswith("-"))
+    above = tuple(text for text in texts if text not in below)
+    kind = _column_kind(name, column.mask(column.isin(below), ""), is_text=False)
+    if above:
+        kind = dataclasses.replace(kind, doubts=_far_from_others(above, column))
+    if below:
+        why = f"{kind.why}; {_far_from_others(below, column)}"
+        kind = dataclasses.replace(kind, why=why, missing_texts=(*kind.missing_texts, *below))
+    return kind
+
+
+def _far_from_others(texts: Collection[str], column: pd.Series) -> str:
     listed = ", ".join(map(shown, texts))
-    why = f"{kind.why}; {listed} in {is_missing.sum():,} rows, far from all others"
-    return dataclasses.replace(kind, why=why, missing_texts=(*kind.missing_texts, *texts))
+    return f"{listed} in {column.isin(texts).sum():,} rows, far from all others"
 
 
 def _column_kind(name: str, column: pd.Series, is_text: bool) -> ColumnKind:

@@ -55,6 +55,7 @@ from pcgrad_tfx.inspection.label_values import (
     value_names,
 )
 from pcgrad_tfx.inspection.leakage import Leak, find_leaks
+from pcgrad_tfx.inspection.repeated_rows import repeated_rows
 from pcgrad_tfx.inspection.split_proposal import SplitProposal, propose_splits
 
 # How many columns are named that could be labels, if none is.
@@ -83,10 +84,12 @@ class Proposal:
         leaks: Features that may give a label away.
         training: How to train.
         dialect: How the files are written.
+        doubts: By column: numbers that may stand for missing values or not, as a remark.
         mistakes: By column: texts among numbers that are taken for missing, but for those that
             people write for it, as a remark.
         repeated_headers: How many further rows are left out, because they repeat the header.
         splits: How the rows could be split.
+        repeated: Remarks on rows that may be in several splits.
     """
 
     rows: int
@@ -101,9 +104,11 @@ class Proposal:
     leaks: tuple[Leak, ...]
     training: Training = field(default_factory=Training)
     dialect: Dialect = PLAIN
+    doubts: Mapping[str, str] = field(default_factory=dict)
     mistakes: Mapping[str, str] = field(default_factory=dict)
     repeated_headers: int = 0
     splits: SplitProposal = field(default_factory=SplitProposal)
+    repeated: tuple[str, ...] = ()
 
 
 def propose(
@@ -197,6 +202,7 @@ def propose(
             Training(), round(_SHARE_OF_ROWS * sample.rows), len(features.transformed_names)
         ),
         dialect=dialect,
+        doubts={name: kind.doubts for name, kind in kinds.items() if kind.doubts},
         mistakes={
             name: kind.why
             for name, kind in first_kinds.items()
@@ -204,6 +210,7 @@ def propose(
         },
         repeated_headers=summary.repeated_headers,
         splits=splits,
+        repeated=tuple(repeated_rows(frame, sample.splits(), features, tasks, splits.splitting)),
     )
 
 

@@ -97,10 +97,16 @@ def test_an_identifier_of_a_few_rows_each_is_no_amount():
     assert kind_of((str(17 * (i // 4)) for i in range(ROWS)), "weight").kind == "numeric"
 
 
-def test_a_number_of_nines_far_from_the_others_stands_for_a_missing_value():
+def test_a_number_of_nines_far_below_the_others_stands_for_a_missing_value():
     kind = kind_of(["-999.0", *map(str, range(40))], "temperature")
     assert (kind.kind, kind.missing_texts) == ("numeric", ("-999.0",))
     assert "'-999.0' in 10 rows" in kind.why
+
+
+def test_one_above_the_others_may_be_a_limit():
+    kind = kind_of(["99999", *map(str, range(40))], "gain")
+    assert (kind.kind, kind.missing_texts) == ("numeric", ())
+    assert kind.doubts == "'99999' in 10 rows, far from all others"
 
 
 @pytest.mark.parametrize("unit", [1, 1000])
