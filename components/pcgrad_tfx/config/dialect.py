@@ -32,6 +32,8 @@ class Dialect(BaseModel):
         decimal: Stands before the decimal digits.
         thousands: Stands between groups of three digits; empty if nothing does.
         units: Signs beside a number that do not belong to its value, such as $ and %.
+        scales: Letters after a number that multiply it: 2k is 2000, 1.5M is 1500000.
+        accounting: Whether (12) is -12.
         sql: A SELECT statement whose rows are taken, instead of those of CSV files; it says itself
             how files are written.
     """
@@ -54,6 +56,10 @@ class Dialect(BaseModel):
     units: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
         (), description='signs beside numbers, as in ["$", "%"]'
     )
+    scales: tuple[Literal["k", "K", "M", "B"], ...] = Field(
+        (), description='letters after numbers that multiply them, as in ["k", "M"]'
+    )
+    accounting: bool = Field(False, description="whether (12) is -12")
     sql: Annotated[str, Field(min_length=1)] | None = Field(
         None, description="a SELECT statement whose rows are taken"
     )

@@ -22,6 +22,7 @@ ISO, SECONDS, MILLISECONDS = "iso", "seconds", "milliseconds"
 DATE_PARTS = (
     "year", "month_sin", "month_cos", "weekday_sin", "weekday_cos", "hour_sin", "hour_cos", "days",
 )  # fmt: skip
+_CLOCK_PARTS = tuple(part for part in DATE_PARTS if part.startswith("hour"))
 _DIRECTIVES = "YymbBdHIMSp"
 
 
@@ -34,14 +35,25 @@ def _date_format(written: str) -> str:
             raise ValueError(
                 f"%{one} is not known; there are: {', '.join(f'%{d}' for d in _DIRECTIVES)}"
             )
-    if len(set(directives)) < len(directives) or not (
-        {*"Yy"} & {*directives} and {*"mbB"} & {*directives}
-    ):
+    has_day, found = {*"Yy"} & {*directives} and {*"mbB"} & {*directives}, {*directives}
+    if len(found) < len(directives) or not (has_day or is_clock(written)):
         raise ValueError(
-            f'{shown(written)} needs a year and a month, once each, as in "%d.%m.%Y"; or write '
+            f"{shown(written)} needs a year and a month, or an hour alone, once each, as in "
+            '"%d.%m.%Y" and "%H:%M"; or write '
             f'"{ISO}" for 2013-01-31 10:00:00, "{SECONDS}" or "{MILLISECONDS}" for those since 1970'
         )
     return written
+
+
+def is_clock(written: str) -> bool:
+    """Whether dates that are written so are times of a day, without the day."""
+    directives = {*re.findall("%(.?)", written)}
+    return bool({*"HI"} & directives) and not {*"YymbBd"} & directives
+
+
+def parts_of(written: str) -> tuple[str, ...]:
+    """Those of `DATE_PARTS` that dates have which are written so."""
+    return _CLOCK_PARTS if is_clock(written) else DATE_PARTS
 
 
 DateFormat = Annotated[str, AfterValidator(_date_format)]
@@ -62,7 +74,8 @@ class Features(BaseModel, frozen=True, extra="forbid"):
         categorical: Texts or numbers, looked up in a vocabulary; 8.0 is the same as 8.
         bucketized: Numbers, put into this many buckets of about equal size.
         dates: Dates, and how they are written; each becomes the year, the days since 1970, and
-            places on the circles of months, weekdays and hours (`DATE_PARTS`).
+            places on the circles of months, weekdays and hours (`DATE_PARTS`); times without a day
+            become the latter only.
         exclude: Columns that are kept out on purpose, each with the reason.
         vocabulary_size: How many of its most frequent values a vocabulary holds at most.
         oov_buckets: How many ids the values outside a vocabulary share.
@@ -112,7 +125,7 @@ class Features(BaseModel, frozen=True, extra="forbid"):
     @property
     def transformed_names(self) -> tuple[str, ...]:
         """The names of all features that Transform makes."""
-        parts = [f"{column}_{part}" for column in self.dates for part in DATE_PARTS]
+        parts = [f"{column}_{part}" for column, w in self.dates.items() for part in parts_of(w)]
         return tuple(
             map(transformed_name, (*self.numeric, *self.categorical, *self.bucketized, *parts))
         )

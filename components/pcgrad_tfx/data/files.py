@@ -146,8 +146,11 @@ def check_data(
             f"{files.base}: has splits of its own, which `{keys[0]}` would not change; remove the "
             "key, or put all files into one folder"
         )
-    summaries = {
-        split: _CHECKS[files.format](
+    summaries = {}
+    for split, pattern in files.patterns.items():
+        if sample is not None:
+            sample.split = split
+        summaries[split] = _CHECKS[files.format](
             files.base,
             pattern,
             required=required,
@@ -159,8 +162,6 @@ def check_data(
             min_rows=1 if files.splits else MIN_ROWS,
             sample=sample,
         )
-        for split, pattern in files.patterns.items()
-    }
     first = next(iter(summaries.values()))
     for summary in summaries.values():
         if set(summary.columns) != set(first.columns):

@@ -24,16 +24,19 @@ class RowSample:
 
     Attributes:
         rows: How many rows it was given.
+        split: The split of the rows that come next; whoever gives them sets it.
         values: The different values of each `exact` column, without the empty one; if there are
             more than `MAX_VALUES`, some of them.
     """
 
     def __init__(self, exact: Collection[str] = ()) -> None:
         self.rows = 0
+        self.split = ""
         self.values: dict[str, set[str]] = {name: set() for name in exact}
         self._columns: Sequence[str] = ()
         self._exact: list[tuple[int, set[str]]] = []
         self._kept: list[list[str]] = []
+        self._splits: list[str] = []
         self._size = 0
         self._random = random.Random(0)
 
@@ -61,8 +64,14 @@ class RowSample:
             row = [sys.intern(cell) for cell in cells]
             if place == len(self._kept):
                 self._kept.append(row)
+                self._splits.append(self.split)
             else:
                 self._kept[place] = row
+                self._splits[place] = self.split
+
+    def splits(self) -> list[str]:
+        """The splits of the sampled rows."""
+        return self._splits
 
     def frame(self) -> pd.DataFrame:
         """The sampled rows: a column of texts for each column, empty where a value is missing."""

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from pcgrad_tfx.config.splitting import Splitting
 from pcgrad_tfx.data.row_checks import as_number, is_int64
-from pcgrad_tfx.data.times import FORMATS, NUMBER, as_time, narrowed
+from pcgrad_tfx.data.times import FORMATS, NUMBER, are_days, as_time, narrowed
 from pcgrad_tfx.errors import DataError, brief_list, shown
 
 SPLITS = ("train", "eval", "test")
@@ -213,7 +213,11 @@ class SplitChecks:
                 f"{place}: {len(known)} different times are too few for three splits; name another "
                 "column"
             )
-        if self._splitting.gap and self._formats[0] == NUMBER and _are_dates(known):
+        if (
+            self._splitting.gap
+            and self._formats[0] == NUMBER
+            and are_days(np.where(known < 1e6, known * 100 + 1, known))
+        ):
             raise DataError(
                 f"{place}: {known[0]:.0f} looks like a date without marks, and from such a number "
                 "a `gap` cannot be taken off; write dates as 2013-01-31"
@@ -327,11 +331,3 @@ def cut(counts: NDArray[np.int64], buckets: Sequence[int]) -> tuple[int, int]:
     first = int(np.clip(np.abs(before - shares[0]).argmin(), 1, len(counts) - 2))
     second = int(max(np.abs(before - shares[1]).argmin(), first + 1))
     return first, second
-
-
-def _are_dates(numbers: NDArray[np.float64]) -> bool:
-    """Whether all numbers are like 20130131 or 201301."""
-    dates = np.where(numbers < 1e6, numbers * 100 + 1, numbers)
-    month, day = dates // 100 % 100, dates % 100
-    is_date = (dates >= 19_000_101) & (dates <= 21_001_231) & (month >= 1) & (month <= 12)
-    return bool(np.all(is_date & (day >= 1) & (day <= 31)))

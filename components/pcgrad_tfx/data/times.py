@@ -8,6 +8,9 @@ import itertools
 import re
 from collections.abc import Collection, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pcgrad_tfx.config.features import ISO, MILLISECONDS, SECONDS
 from pcgrad_tfx.data.row_checks import number_fault
 
@@ -21,6 +24,9 @@ _DAYS = (
     "%d %b %Y", "%d-%b-%Y", "%d-%b-%y", "%d %B %Y", "%b %d, %Y", "%b %d %Y", "%B %d, %Y",
 )  # fmt: skip
 _HOURS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", ", %H:%M", "T%H:%M:%S")
+COMPACT = "%Y%m%d"
+# Times of a day: there is no order of rows in them.
+_CLOCKS = ("%H:%M", "%H:%M:%S", "%I:%M %p", "%I:%M:%S %p", "%I:%M%p")
 FORMATS = (NUMBER, ISO, *map("".join, itertools.product(_DAYS, _HOURS)), "%Y-%m", "%b %Y")
 
 _ISO = re.compile(
@@ -81,11 +87,20 @@ def date_format(values: Collection[str]) -> str | None:
     Args:
         values: Different dates, at least one.
     """
-    formats: tuple[str, ...] = FORMATS
+    formats: tuple[str, ...] = (*FORMATS, *_CLOCKS)
     for value in values:
         formats = narrowed(formats, value)
     if len({tuple(as_time(value, written) for value in values) for written in formats}) != 1:
         return None
     if formats[0] != NUMBER:
         return formats[0]
+    if are_days(np.array([*map(float, values)])):
+        return COMPACT
     return SECONDS if max(map(float, values)) <= UNIX_RANGE[1] else MILLISECONDS
+
+
+def are_days(numbers: NDArray[np.float64]) -> bool:
+    """Whether all numbers are days without marks between their parts, as 20130131."""
+    month, day = numbers // 100 % 100, numbers % 100
+    is_day = (numbers >= 19_000_101) & (numbers <= 21_001_231) & (month >= 1) & (month <= 12)
+    return bool(np.all(is_day & (day >= 1) & (day <= 31)))

@@ -3,10 +3,14 @@
 The rules, applied to the values that are not missing; the first one that fits counts:
 
 - empty: there is none. constant: there is one, in every row.
-- Numbers (every value is one) are a date if they are called so and look like seconds or
-  milliseconds since 1970, an identifier if they are whole, all different and count the rows or are
-  called so, categorical if they are whole and there are 3 to 20 of them with 20 rows each on
-  average, and numeric otherwise. Two numbers, such as 0 and 1, say no more as categories.
+- Numbers (every value is one) are a date if all are days such as 20130131, or if they are called so
+  and look like seconds or milliseconds since 1970. Whole ones are an identifier if all differ and
+  they count the rows or are called so, or if they are called so and have less than 20 rows each.
+  With more, they are categorical if they are codes: called so (zone, postcode, type), written with
+  zeros before them (007), or 3 to 20 of them with large gaps. Others are numeric: counts, grades
+  and months have an order, and 0 and 1 say no more as categories.
+- Numbers of nines that are far from all others stand for missing values if they are below them, as
+  -999; above them, as 99999, they may also be a limit that amounts were cut at.
 - Texts are a date if nearly all look like one. If a value occurs less than twice on average, they
   are free text where most have four words or more, else an identifier. They are categorical
   otherwise. Truth values in words (True and False, yes and no) are numeric: 1 and 0.
@@ -18,18 +22,21 @@ The rules, applied to the values that are not missing; the first one that fits c
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import statistics
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 from pcgrad_tfx.data.row_checks import MISSING_AMONG_TEXTS, MISSING_TEXTS, number_fault
-from pcgrad_tfx.data.times import UNIX_RANGE, date_format
+from pcgrad_tfx.data.times import UNIX_RANGE, are_days, date_format
 from pcgrad_tfx.data.truth_values import are_truth_values
 from pcgrad_tfx.errors import shown
+from pcgrad_tfx.inspection.missing_numbers import missing_numbers
 
 KindOfColumn = Literal[
     "numeric", "categorical", "date", "identifier", "free text", "constant", "empty", "mixed"
@@ -37,6 +44,7 @@ KindOfColumn = Literal[
 
 _FEW_VALUES = 20
 _ROWS_PER_VALUE = 20
+_GAPS = 2  # So many numbers for each one that occurs, from the lowest to the highest.
 _MANY_VALUES = 20  # Below it, that all values differ says nothing.
 _NEARLY_ALL = 0.95
 _MOST_MISTAKES = 10
@@ -47,13 +55,23 @@ _DATE = re.compile(
     r"\d{4}[-/.]\d{1,2}([-/.]\d{1,2})?([T ]\d{1,2}:\d{2}.*)?"  # 2013-01-31, 2013-01-31T10:00:00Z
     r"|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}([T ,]+\d{1,2}:\d{2}.*)?"  # 31.01.2013, 1/31/13 10:00
     r"|\d{1,2}[- ][A-Za-z]{3,9}\.?[- ]\d{2,4}|[A-Za-z]{3,9}\.? \d{1,2},? \d{4}"  # 31 Jan 2013
-    r"|\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?"  # 10:00:00
+    r"|\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[AaPp][Mm])?"  # 10:00:00
 )
 _DATE_NAME = re.compile(r"time|date|stamp|_at$", re.IGNORECASE)
 IDENTIFIER_NAME = re.compile(
     r"(?i:(^|[^a-z])(id|ids|key|uuid|guid|index|idx|row|rownames|nr|no)($|[^a-z])|^unnamed|number$)"
     r"|[a-z](Id|ID)$"
 )
+# Of these, what surely is no amount (a number may be one).
+_ID_NAME = re.compile(r"(?i:(^|[^a-z])(id|ids|key|uuid|guid)$)|[a-z](Id|ID)$")
+_CODE_NAME = re.compile(
+    r"(?i:(^|[^a-z])(code|zip|zip_?code|postcode|postal_?code|fips|type|category|class|zone|district"
+    r"|region|borough|community_area|county|state|country|city|sector|ward|precinct|cluster"
+    r"|segment|group|status|sex|gender|race|ethnicity|religion|occupation|store|shop|branch"
+    r"|department|dept|product|item|brand|model|airport|carrier|vendor|station)(_?(code|nr|nbr))?$)"
+    r"|[a-z](Code|Type|Category|Class|Zone|District|Region|Status|Group)$"
+)
+_CODE = re.compile(r"0\d+")  # A number that is written so.
 _NO_NAME = re.compile(r"unnamed_\d+")  # as CsvFile calls it
 
 
@@ -65,13 +83,15 @@ class ColumnKind:
         name: The column's name.
         kind: One of `KindOfColumn`.
         why: What it is, as a remark: "2,500 different values in 2,512 rows".
-        missing_texts: Texts in it that seem to stand for missing values.
+        missing_texts: Texts in it that seem to stand for missing values; numbers like -999, too.
+        doubts: What a number above all others may mean, as a remark; empty if there is none.
     """
 
     name: str
     kind: KindOfColumn
     why: str
     missing_texts: tuple[str, ...] = ()
+    doubts: str = ""
 
 
 def column_kinds(frame: pd.DataFrame, text_columns: Collection[str] = ()) -> dict[str, ColumnKind]:
@@ -84,7 +104,43 @@ def column_kinds(frame: pd.DataFrame, text_columns: Collection[str] = ()) -> dic
     Returns:
         The columns' kinds by name, in the order of the table.
     """
-    return {name: _column_kind(name, frame[name], name in text_columns) for name in frame.columns}
+    nines = missing_numbers(frame, text_columns)
+    return {
+        name: _kind_beside(nines[name], name, frame[name])
+        if name in nines
+        else _column_kind(name, frame[name], name in text_columns)
+        for name in frame.columns
+    }
+
+
+def are_few(values: Collection[str], rows: int) -> bool:
+    """Whether the different values of a column may be classes: a few whole numbers, often.
+
+    Args:
+        values: Texts, of which all are numbers.
+        rows: In how many rows there is one.
+    """
+    found = {float(value) for value in values}
+    often = rows >= _ROWS_PER_VALUE * len(found)
+    return 2 < len(found) <= _FEW_VALUES and often and all(number % 1 == 0 for number in found)
+
+
+def _kind_beside(texts: tuple[str, ...], name: str, column: pd.Series) -> ColumnKind:
+    """The kind of a column in which some numbers seem to stand for a missing value."""
+    below = tuple(text for text in texts if text.startswith("-"))
+    above = tuple(text for text in texts if text not in below)
+    kind = _column_kind(name, column.mask(column.isin(below), ""), is_text=False)
+    if above:
+        kind = dataclasses.replace(kind, doubts=_far_from_others(above, column))
+    if below:
+        why = f"{kind.why}; {_far_from_others(below, column)}"
+        kind = dataclasses.replace(kind, why=why, missing_texts=(*kind.missing_texts, *below))
+    return kind
+
+
+def _far_from_others(texts: Collection[str], column: pd.Series) -> str:
+    listed = ", ".join(map(shown, texts))
+    return f"{listed} in {column.isin(texts).sum():,} rows, far from all others"
 
 
 def _column_kind(name: str, column: pd.Series, is_text: bool) -> ColumnKind:
@@ -123,23 +179,42 @@ def _are_mistaken(no_numbers: list[str], values: list[str], counts: pd.Series) -
 
 
 def _kind_of_numbers(name: str, known: pd.Series, values: list[str]) -> ColumnKind:
-    numbers = pd.Series([float(value) for value in values])
+    numbers = np.array([float(value) for value in values])
     different = f"{len(values):,} different values in {len(known):,} rows"
-    if not (numbers % 1 == 0).all():
+    if (numbers % 1 != 0).any():
         return ColumnKind(name, "numeric", different)
     low, high = numbers.min(), numbers.max()
-    if _DATE_NAME.search(name) and any(
+    since_1970 = _DATE_NAME.search(name) and any(
         UNIX_RANGE[0] * unit <= low and high <= UNIX_RANGE[1] * unit for unit in (1, 1000)
-    ):
-        return ColumnKind(name, "date", "a time since 1970")
+    )
+    if since_1970 or (len(values) > _MANY_VALUES and are_days(numbers)):
+        why = "a time since 1970" if since_1970 else f"days, as {shown(values[0])}"
+        return ColumnKind(name, "date", why)
     if _NO_NAME.fullmatch(name):
         return ColumnKind(name, "identifier", "numbers without a name")
-    all_differ = len(values) == len(known) > _MANY_VALUES
-    if all_differ and (IDENTIFIER_NAME.search(name) or high - low + 1 == len(values)):
+    if _are_identifiers(name, len(known), len(values), high - low + 1):
         return ColumnKind(name, "identifier", different)
-    if 2 < len(values) <= _FEW_VALUES and len(known) >= _ROWS_PER_VALUE * len(values):
-        return ColumnKind(name, "categorical", f"{len(values)} different whole numbers")
+    if _are_codes(name, len(known), values, high - low + 1):
+        return ColumnKind(name, "categorical", f"codes: {different}")
     return ColumnKind(name, "numeric", different)
+
+
+def _are_identifiers(name: str, rows: int, number: int, width: float) -> bool:
+    """Whether so many whole numbers, of a range of this width, name rows, or what they are of."""
+    if number <= _MANY_VALUES:
+        return False
+    all_differ = number == rows and (width == number or IDENTIFIER_NAME.search(name) is not None)
+    return all_differ or (_ID_NAME.search(name) is not None and rows < _ROWS_PER_VALUE * number)
+
+
+def _are_codes(name: str, rows: int, values: list[str], width: float) -> bool:
+    """Whether whole numbers, of a range of this width, have no order, and are seen often."""
+    if len(values) <= 2 or rows < _ROWS_PER_VALUE * len(values):
+        return False
+    if any(pattern.search(name) for pattern in (_CODE_NAME, _ID_NAME)):
+        return True
+    has_gaps = len(values) <= _FEW_VALUES and width > _GAPS * len(values)
+    return has_gaps or any(map(_CODE.fullmatch, values))
 
 
 def _kind_of_texts(

@@ -20,6 +20,7 @@ from pcgrad_tfx.inspection.completion import check_conditions, complete_features
 from pcgrad_tfx.inspection.label_checks import label_problems, missing_weights, rare_values
 from pcgrad_tfx.inspection.label_values import columns_with_texts, label_values
 from pcgrad_tfx.inspection.leakage import MOST_LEAKS, Leak, find_leaks
+from pcgrad_tfx.inspection.repeated_rows import repeated_rows
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,11 @@ def inspect_data(
         looked_at = looked_at - {task.column for task in tasks if task.classes}
     looked_at_kinds = [kinds[name] for name in kinds if name in looked_at]
     remarks = list(_missing_texts(looked_at_kinds, files))
+    remarks += [
+        f"perhaps missing values: {brief(kind.name)}: {kind.doubts}"
+        for kind in looked_at_kinds
+        if kind.doubts
+    ]
     if summary.splits is not None:
         remarks += _split_sizes(summary.splits, splitting)
     if summary.repeated_headers:
@@ -118,6 +124,7 @@ def inspect_data(
     stratify = None if files.splits or splitting.no_features else splitting.stratify
     remarks += [*problems, *rare_values(labels, tasks, stratify)]
     remarks += missing_weights(frame, labels, tasks)
+    remarks += repeated_rows(frame, sample.splits(), features, tasks, splitting)
     leaks = find_leaks(frame, labels, features, tasks)
     remarks += map(possible_leak, leaks[:MOST_LEAKS])
     if more := len(leaks[MOST_LEAKS:]):

@@ -36,6 +36,7 @@ from pcgrad_tfx.data.truth_values import truth_value
 from pcgrad_tfx.errors import DataError, brief_list, shown
 from pcgrad_tfx.inspection.column_kinds import (
     ColumnKind,
+    are_few,
     column_kinds,
     date_formats,
     missing_texts,
@@ -54,6 +55,7 @@ from pcgrad_tfx.inspection.label_values import (
     value_names,
 )
 from pcgrad_tfx.inspection.leakage import Leak, find_leaks
+from pcgrad_tfx.inspection.repeated_rows import repeated_rows
 from pcgrad_tfx.inspection.split_proposal import SplitProposal, propose_splits
 
 # How many columns are named that could be labels, if none is.
@@ -82,10 +84,12 @@ class Proposal:
         leaks: Features that may give a label away.
         training: How to train.
         dialect: How the files are written.
+        doubts: By column: numbers that may stand for missing values or not, as a remark.
         mistakes: By column: texts among numbers that are taken for missing, but for those that
             people write for it, as a remark.
         repeated_headers: How many further rows are left out, because they repeat the header.
         splits: How the rows could be split.
+        repeated: Remarks on rows that may be in several splits.
     """
 
     rows: int
@@ -100,9 +104,11 @@ class Proposal:
     leaks: tuple[Leak, ...]
     training: Training = field(default_factory=Training)
     dialect: Dialect = PLAIN
+    doubts: Mapping[str, str] = field(default_factory=dict)
     mistakes: Mapping[str, str] = field(default_factory=dict)
     repeated_headers: int = 0
     splits: SplitProposal = field(default_factory=SplitProposal)
+    repeated: tuple[str, ...] = ()
 
 
 def propose(
@@ -142,9 +148,11 @@ def propose(
     if files.format != "tfrecord":
         first_kinds = column_kinds(frame, texts)
         missing = missing_texts(first_kinds.values())
+    kinds = first_kinds
+    if missing or not kinds:
         frame = frame.mask(frame.isin(missing), "")
         values = {label: found.difference(missing) for label, found in values.items()}
-    kinds = column_kinds(frame, texts)
+        kinds = column_kinds(frame, texts)
     tasks: list[Task] = []
     for label in labels:
         is_text = label in texts
@@ -166,20 +174,19 @@ def propose(
         dialect=dialect,
         splitting=splits.splitting,
     )
+    candidates = () if labels else _candidates(kinds, frame, texts)
     used = {*features.columns, *labels}
     computed = label_values(frame, tasks, texts | columns_with_texts(values))
     return Proposal(
         rows=sample.rows,
         missing=tuple(missing),
         tasks=tuple(tasks),
-        candidates=() if labels else _candidates(kinds, frame, texts),
+        candidates=candidates,
         text_columns=texts,
         ordinal=frozenset(
-            name
-            for name, kind in kinds.items()
-            if kind.kind == "categorical"
-            and name not in texts
-            and is_ordinal(name, values.get(name, frame[name].unique()))
+            task.column
+            for task in (*tasks, *candidates)
+            if task.kind == "regression" and _has_few(frame[task.column])
         ),
         no_classes={name: seem_missing(values.get(name, frame[name].unique())) for name in texts},
         features=features,
@@ -195,13 +202,15 @@ def propose(
             Training(), round(_SHARE_OF_ROWS * sample.rows), len(features.transformed_names)
         ),
         dialect=dialect,
+        doubts={name: kind.doubts for name, kind in kinds.items() if kind.doubts},
         mistakes={
             name: kind.why
             for name, kind in first_kinds.items()
-            if kind.kind == "mixed" and not {*kind.missing_texts} <= {*MISSING_TEXTS}
+            if kind.kind != "categorical" and not {*kind.missing_texts} <= {*MISSING_TEXTS}
         },
         repeated_headers=summary.repeated_headers,
         splits=splits,
+        repeated=tuple(repeated_rows(frame, sample.splits(), features, tasks, splits.splitting)),
     )
 
 
@@ -253,7 +262,7 @@ def _task(
         is_zero_or_one = are_numbers and names == {"0", "1"}
         positive = None if is_zero_or_one else _positive(names, column.map(by_value))
         return complete_task(Task(kind="binary", positive=positive, **common), values, is_text)
-    if are_numbers and (kind.kind == "numeric" or is_ordinal(kind.name, values)):
+    if are_numbers and (not _has_few(column) or is_ordinal(kind.name, values)):
         return Task(kind="regression", **common)
     if len(values) > MAX_CLASSES:
         raise DataError(
@@ -262,6 +271,11 @@ def _task(
         )
     classes = find_classes(kind.name, values, is_text)
     return Task(kind="multiclass", classes=classes, **common)
+
+
+def _has_few(column: pd.Series) -> bool:
+    known = column[column != ""]
+    return are_few(known.unique(), len(known))
 
 
 def _positive(names: Collection[str], column: pd.Series) -> str:

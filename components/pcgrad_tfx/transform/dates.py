@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
-from pcgrad_tfx.config.features import DATE_PARTS, ISO, MILLISECONDS, SECONDS
+from pcgrad_tfx.config.features import ISO, MILLISECONDS, SECONDS, parts_of
 from pcgrad_tfx.data.labels import RawColumn, numbers, texts
 
 _SECONDS_OF_A_DAY = 86_400
@@ -41,8 +41,8 @@ def date_parts(inputs: Mapping[str, RawColumn], column: str, written: str) -> di
         written: How the dates are written, as `Features.dates` says it.
 
     Returns:
-        For each of `DATE_PARTS` float64 [N], in UTC unless a date says otherwise; NaN where it is
-        missing, written in another way, or a day or time that does not exist.
+        For each of `parts_of(written)` float64 [N], in UTC unless a date says otherwise; NaN where
+        it is missing, written in another way, or a day or time that does not exist.
     """
     if written in (SECONDS, MILLISECONDS):
         seconds = numbers(inputs, column) / (1 if written == SECONDS else 1000)
@@ -63,7 +63,7 @@ def date_parts(inputs: Mapping[str, RawColumn], column: str, written: str) -> di
         angle = tf.cast(place, tf.float64) * (2 * math.pi / length)
         parts |= {f"{name}_sin": tf.sin(angle), f"{name}_cos": tf.cos(angle)}
     missing = tf.constant(math.nan, tf.float64)
-    return {part: tf.where(valid, parts[part], missing) for part in DATE_PARTS}
+    return {part: tf.where(valid, parts[part], missing) for part in parts_of(written)}
 
 
 def _seconds(text: tf.Tensor, written: str) -> tf.Tensor:
@@ -81,7 +81,8 @@ def _seconds(text: tf.Tensor, written: str) -> tf.Tensor:
         digits = tf.where(found[field] == "", str(otherwise), found[field])
         return tf.strings.to_number(digits, tf.int64)
 
-    year = number("Y")
+    # Times without a day are of the first one.
+    year = number("Y", 1970)
     if "y" in found:
         short = number("y")
         year = tf.where(short < _FIRST_YEAR_OF_1900, short + 2000, short + 1900)

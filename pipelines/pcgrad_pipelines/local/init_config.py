@@ -88,7 +88,11 @@ def toml_text(proposal: Proposal, name: str, location: str) -> str:
     if proposal.missing:
         _comment(data, "Texts that seem to stand for a missing value.")
         data.add("missing", _array(proposal.missing))
+    for column, doubts in proposal.doubts.items():
+        _comment(data, f"Perhaps missing values, to be listed under `missing`: {column}: {doubts}")
     _add_splits(data, proposal.splits)
+    for line in proposal.repeated:
+        _comment(data, f"{line[0].upper()}{line[1:]}.")
     document.add("data", data)
     if proposal.tasks:
         document.add("tasks", _tasks(proposal.tasks, proposal))
@@ -115,6 +119,8 @@ def _add_dialect(data: Table, dialect: Dialect) -> None:
         "decimal": "before the decimal digits",
         "thousands": "between groups of three digits",
         "units": "beside numbers, not a part of their values",
+        "scales": "after numbers: thousands, millions",
+        "accounting": "(12) is -12",
         "sql": "the rows that are read",
     }
     for key, item in _dialect_items(dialect).items():
@@ -250,7 +256,9 @@ def _summary(proposal: Proposal, file: Path, data: str) -> Iterator[str]:
         yield f"  {line}"
     if proposal.missing:
         yield f"  taken for missing values: {', '.join(map(repr, proposal.missing))}"
-    for line in (*_splits(proposal.splits), *_leaks(proposal.leaks)):
+    for name, doubts in proposal.doubts.items():
+        yield f"  perhaps missing values: {brief(name)}: {doubts}"
+    for line in (*_splits(proposal.splits), *proposal.repeated, *_leaks(proposal.leaks)):
         yield f"  {line}"
     if len(proposal.tasks) == 1:
         yield "  one task has nothing to conflict with: for a comparison add another [[tasks]]"

@@ -54,8 +54,8 @@ def test_the_proposal_is_what_a_run_reads(houses, capsys):
     assert (kind.kind, kind.classes) == ("multiclass", ("a", "b", "c", "d"))
     assert config.data.location == str(houses / "houses.csv")
     assert config.data.missing == ("NA",)
-    assert config.features.numeric == ("area", "agent fee")
-    assert config.features.categorical == ("district", "rooms")
+    assert config.features.numeric == ("area", "rooms", "agent fee")
+    assert config.features.categorical == ("district",)
     assert config.features.dates == {"built": "iso"}
     assert set(config.features.exclude) == {"id", "country"}
     assert check_config_data(config, str(file)).config == config

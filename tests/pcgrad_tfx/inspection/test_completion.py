@@ -22,7 +22,7 @@ FRAME = pd.DataFrame(
         "row": map(str, range(200)),
         "miles": [f"{i / 7:.2f}" for i in range(200)],
         "company": ["Blue", "Red"] * 100,
-        "rooms": [str(i % 5) for i in range(200)],
+        "zone": [str(i % 5) for i in range(200)],
         "shared": ["True", "False"] * 100,
         "day": ["2013-01-31", "2013-02-01"] * 100,
         "same": ["x"] * 200,
@@ -42,16 +42,16 @@ def draft(**features):
 def test_all_columns_are_found():
     features = complete_features(Features.model_construct(), TASKS, KINDS)
     assert features.numeric == ("miles", "shared")
-    assert features.categorical == ("company", "rooms")
+    assert features.categorical == ("company", "zone")
     assert not features.left_out
 
 
 def test_listed_columns_stay_where_they_are():
     given = draft(
-        numeric=("rooms",), bucketized={"miles": 4}, exclude={"company": "why"}, oov_buckets=3
+        numeric=("zone",), bucketized={"miles": 4}, exclude={"company": "why"}, oov_buckets=3
     )
     features = complete_features(given, TASKS, KINDS)
-    assert features.numeric == ("rooms", "shared")
+    assert features.numeric == ("zone", "shared")
     assert features.categorical == ()
     assert features.bucketized == {"miles": 4}
     assert features.oov_buckets == 3
@@ -59,7 +59,7 @@ def test_listed_columns_stay_where_they_are():
 
 def test_a_column_of_no_usable_kind_is_a_feature_if_it_is_listed():
     features = complete_features(draft(categorical=("day",)), TASKS, KINDS)
-    assert features.categorical == ("day", "company", "rooms")
+    assert features.categorical == ("day", "company", "zone")
 
 
 def test_a_misspelt_exclusion_would_let_the_column_in():

@@ -101,3 +101,23 @@ def test_what_is_no_date_is_missing(written, text):
     assert as_time(text, written) is None
     found = parts_of([text, text], written)
     assert all(np.isnan(values).all() for values in found.values())
+
+
+def test_days_without_marks_may_be_whole_numbers():
+    days = np.array([20130131, 20240229, 20130231])
+    known = expected([datetime.datetime(2013, 1, 31), datetime.datetime(2024, 2, 29)])
+    found = parts_of(days, "%Y%m%d")
+    assert_equal({part: values[:2] for part, values in found.items()}, known)
+    assert np.isnan(found["year"][2])
+
+
+@pytest.mark.parametrize(
+    ("written", "texts"),
+    [("%H:%M", ["6:00", "18:00", "24:00"]), ("%I:%M %p", ["06:00 am", "6:00 PM", "13:00 PM"]),
+     ("%H:%M:%S", ["06:00:00", "18:00:00", "soon"])],
+)  # fmt: skip
+def test_times_of_a_day_have_no_other_parts(written, texts):
+    found = parts_of(texts, written)
+    assert list(found) == ["hour_sin", "hour_cos"]
+    np.testing.assert_allclose(found["hour_sin"], [1, -1, np.nan], atol=1e-9)
+    np.testing.assert_allclose(found["hour_cos"], [0, 0, np.nan], atol=1e-9)

@@ -104,10 +104,10 @@ class CsvFile:
         return f"{self.path}:{line}"
 
     def _values(self, cells: list[str]) -> list[str]:
+        if self._normalize is not None:
+            cells = [cell if cell in self._missing else self._normalize(cell) for cell in cells]
         if self._missing:
             cells = ["" if cell in self._missing else cell for cell in cells]
-        if self._normalize is not None:
-            cells = [self._normalize(cell) for cell in cells]
         return cells
 
     @functools.cached_property

@@ -1,7 +1,8 @@
-"""Numbers as people write them, $1,234.50 or 1.234,50 or 12%, and as TFX reads them: 1234.50."""
+"""Numbers as people write them, $1,234.50 or 1.234,50 or (12%) or 2k, and as TFX reads them."""
 
 from __future__ import annotations
 
+import decimal
 import functools
 import re
 from collections.abc import Callable, Collection, Sequence
@@ -18,6 +19,9 @@ _UNITS = ("$", "€", "£", "¥", "₹", "%", "USD", "EUR", "GBP", "CHF")
 
 # The share of a column's cells that must be numbers for the others to be taken for mistakes.
 _NEARLY_ALL = 0.95
+_POWERS = {"k": 3, "K": 3, "M": 6, "B": 9}
+# With fewer different values, 2B may be a code.
+_MANY_VALUES = 10
 # A column of texts is recognized by so many of its values.
 _FIRST_VALUES = 500
 
@@ -28,7 +32,8 @@ def normalizer(dialect: Dialect) -> Callable[[str], str] | None:
     Returns:
         None if numbers are written as TFX reads them.
     """
-    if (dialect.decimal, dialect.thousands, dialect.units) == (".", "", ()):
+    numbers = ("decimal", "thousands", "units", "scales", "accounting")
+    if not dialect.model_dump(include={*numbers}, exclude_defaults=True):
         return None
     pattern = _pattern(dialect)
 
@@ -38,8 +43,11 @@ def normalizer(dialect: Dialect) -> Callable[[str], str] | None:
             return cell
         whole = re.sub(r"\D", "", match["whole"] or "0")
         fraction = match["fraction"] or match["only"]
-        sign = match["sign"] or match["inner"]
-        return f"{sign}{whole}{f'.{fraction}' if fraction else ''}{match['exponent']}"
+        sign = "-" if match["open"] else match["sign"] or match["inner"]
+        number = f"{sign}{whole}{f'.{fraction}' if fraction else ''}{match['exponent']}"
+        if scale := match["scale"]:
+            return f"{decimal.Decimal(number).scaleb(_POWERS[scale]):f}"
+        return number
 
     return normalize
 
@@ -103,15 +111,29 @@ def find_number_format(frame: pd.DataFrame, dialect: Dialect) -> Dialect:
         dialect: The rest of the dialect.
     """
     columns = [_Column(frame[name]) for name in frame.columns]
+    every = {"units": _UNITS, "scales": (*_POWERS,), "accounting": True}
     ways = [
-        dialect.model_copy(update={"decimal": decimal, "thousands": thousands, "units": _UNITS})
-        for decimal, thousands in _MARKS
+        dialect.model_copy(update={"decimal": point, "thousands": thousands, **every})
+        for point, thousands in _MARKS
     ]
     read = {way: [column for column in columns if column.is_of_numbers(way)] for way in ways}
     best = max(ways, key=lambda way: len(read[way]))
     found = [text for column in read[best] for text in column.marked.index]
-    units = tuple(unit for unit in _UNITS if any(unit in text for text in found))
-    return best.model_copy(update={"units": units})
+    matches = [match for text in found if (match := _pattern(best).fullmatch(text))]
+    scales = {match["scale"] for match in matches} - {""}
+    others = [
+        text for column in columns if column not in read[best] for text in column.marked.index
+    ]
+    if scales and any((m := _pattern(best).fullmatch(text)) and m["scale"] for text in others):
+        # What is a text elsewhere, as 2B, must not become a number.
+        scales = set()
+    return best.model_copy(
+        update={
+            "units": tuple(unit for unit in _UNITS if any(unit in text for text in found)),
+            "scales": tuple(scale for scale in _POWERS if scale in scales),
+            "accounting": any(match["open"] for match in matches),
+        }
+    )
 
 
 class _Column:
@@ -134,6 +156,8 @@ class _Column:
 
     def is_of_numbers(self, dialect: Dialect) -> bool:
         """Whether nearly all values are numbers in a dialect."""
+        if len(self.marked) < _MANY_VALUES:
+            dialect = dialect.model_copy(update={"scales": ()})
         pattern = _pattern(dialect)
         first = self.marked.index[:_FIRST_VALUES]
         if sum(pattern.fullmatch(text) is not None for text in first) < len(first) / 2:
@@ -148,12 +172,14 @@ class _Column:
 def _pattern(dialect: Dialect) -> re.Pattern[str]:
     mark = r"[ \xa0\u202f]" if dialect.thousands == " " else re.escape(dialect.thousands)
     whole = rf"[1-9]\d{{0,2}}(?:{mark}\d{{3}})+|\d+" if mark else r"\d+"
-    decimal = re.escape(dialect.decimal)
+    point = re.escape(dialect.decimal)
     units = "|".join(map(re.escape, dialect.units))
     unit = rf"(?:{units})?\s?" if units else ""
+    opening = r"\(" if dialect.accounting else "(?!)"  # The latter is nowhere.
+    scale = f"[{''.join(dialect.scales)}]?" if dialect.scales else ""
     return re.compile(
-        rf"(?P<sign>[+-]?){unit}(?P<inner>[+-]?)"
-        rf"(?:(?P<whole>{whole})(?:{decimal}(?P<fraction>\d*))?|{decimal}(?P<only>\d+))"
-        rf"(?P<exponent>(?:[eE][+-]?\d+)?)\s?{unit}",
+        rf"(?P<sign>[+-]?){unit}(?P<open>{opening})?{unit}(?P<inner>[+-]?)"
+        rf"(?:(?P<whole>{whole})(?:{point}(?P<fraction>\d*))?|{point}(?P<only>\d+))"
+        rf"(?P<exponent>(?:[eE][+-]?\d+)?)\s?(?P<scale>{scale}){unit}(?(open)\)){unit}",
         re.ASCII,
     )

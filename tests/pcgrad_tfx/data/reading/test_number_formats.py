@@ -10,6 +10,8 @@ from pcgrad_tfx.errors import DataError
 
 AMERICAN = Dialect(thousands=",", units=("$", "%"))
 GERMAN = Dialect(decimal=",", thousands=".", units=("€",))
+ACCOUNTING = Dialect(thousands=",", units=("$",), accounting=True)
+SHORT = Dialect(units=("€",), scales=("k", "M"))
 FRENCH = Dialect(decimal=",", thousands=" ")
 
 
@@ -34,6 +36,20 @@ FRENCH = Dialect(decimal=",", thousands=" ")
         (GERMAN, "1.5", "1.5"),
         (FRENCH, "1 234\xa0567,8", "1234567.8"),
         (Dialect(thousands="'"), "1'234", "1234"),
+        (ACCOUNTING, "(12)", "-12"),
+        (ACCOUNTING, "($1,234.50)", "-1234.50"),
+        (ACCOUNTING, "$(5)", "-5"),
+        (ACCOUNTING, "12", "12"),
+        (ACCOUNTING, "(12", "(12"),
+        (ACCOUNTING, "12)", "12)"),
+        (AMERICAN, "(12)", "(12)"),
+        (SHORT, "1.5M", "1500000"),
+        (SHORT, "€2k", "2000"),
+        (SHORT, "0.25 k", "250"),
+        (SHORT, "-1.2345k", "-1234.5"),
+        (SHORT, "7", "7"),
+        (SHORT, "2B", "2B"),
+        (SHORT, "k", "k"),
     ],
 )
 def test_a_number_is_rewritten_and_another_text_is_not(dialect, cell, number):
@@ -56,6 +72,13 @@ FORMATS = {
     "German": ({"x": ["1.234,50", "0,5", "7"], "y": ["1,5", "2,5", "3,5"]},
                Dialect(decimal=",", thousands=".")),
     "French": ({"x": ["1 234,50", "0,5", "7"]}, Dialect(decimal=",", thousands=" ")),
+    "negative in parentheses": ({"x": ["(1,200)", "3,400", "(5)"]},
+                                Dialect(thousands=",", accounting=True)),
+    "scales": ({"x": [*(f"€{i}.5M" for i in range(9)), "€800K"]},
+               Dialect(units=("€",), scales=("K", "M"))),
+    "few codes": ({"x": ["1B", "2B", "3B"]}, PLAIN),
+    "scales beside a text": ({"x": [f"{i}M" for i in range(20)], "y": ["3M", "Ikea"] * 10},
+                             PLAIN),
     "lists of numbers": ({"x": ["1,2,3", "4,5", "6"] * 3}, PLAIN),
     "points win": ({"x": ["1,5", "2,5"], "y": ["1.123", "2.5"], "z": ["1.5", "2.5"]}, PLAIN),
     "dates": ({"x": ["04.03.2021", "05.03.2021"]}, PLAIN),

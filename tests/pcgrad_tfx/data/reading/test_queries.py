@@ -1,5 +1,6 @@
 """Rows of a SQL query: one SELECT that reads what it is given, and nothing else."""
 
+import contextlib
 import sqlite3
 
 import duckdb
@@ -113,6 +114,10 @@ ESCAPES = {
     "SELECT * FROM read_csv('https://example.com/a.csv')": "may read only",
     "SELECT * FROM 's3://bucket/a.parquet'": "may read only",
     "SELECT * FROM duckdb_secrets()": "may read only",
+    "SELECT * FROM sql": "correct the query",  # a variable of Python
+    "SELECT * FROM query('FROM read_blob(''/proc/self/environ'')')": "may read only",
+    "FROM json_execute_serialized_sql(json_serialize_sql('FROM ''/etc/passwd'''))": "correct the",
+    "SELECT * FROM read_duckdb('{secret}', table_name = 't')": "may read only",
     "SELECT getenv('HOME')": "does not exist",
     "COPY (SELECT 1) TO 'written.csv'": "holds COPY; write one SELECT",
     "COPY (FROM 'a.csv') TO 'a.csv'": "holds COPY; write one SELECT",
@@ -134,6 +139,20 @@ ESCAPES = {
     "SELECT * FROM 'a.csv' WHERE x = ?": "correct the query",
     "SELECT * FROM 'c.csv'": "may read only what `path` names",
 }
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "FROM enable_logging(level = 'trace', storage = 'file', storage_path = '{folder}/log')",
+        "FROM enable_logging(storage = 'file', storage_path = '{folder}/log'), range(9999)",
+        "FROM enable_profiling(format = 'json', save_location = '{folder}/log')",
+    ],
+)
+def test_a_query_that_asks_for_logs_writes_none(folder, sql):
+    with contextlib.suppress(DataError):
+        read(folder, sql.format(folder=folder))
+    assert {path.name for path in folder.rglob("*")} == {"a.csv", "b.parquet"}
 
 
 @pytest.mark.parametrize("sql", ESCAPES)
