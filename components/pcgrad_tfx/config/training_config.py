@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from pcgrad_tfx.config.features import Features
 from pcgrad_tfx.config.surgery import Surgery, check_method
@@ -111,6 +118,17 @@ class Training(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     residual: bool = Field(False, description="whether equally wide layers add up")
     dropout: float = Field(0.2, ge=0, lt=1, description="share of the outputs set to 0")
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _check_truth(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuses a truth value that pydantic would take for 1 or 0."""
+        assert info.field_name
+        if cls.model_fields[info.field_name].annotation is not bool:
+            for one in value if isinstance(value, (list, tuple)) else [value]:
+                if isinstance(one, bool):
+                    raise ValueError(f"{str(one).lower()} is neither a number nor a text")
+        return value
+
 
 class TrainerConfig(Training):
     """All keys of the Trainer's `custom_config`; plain JSON values only.
@@ -166,8 +184,8 @@ def trainer_config(
         hyperparameters: A Tuner's best hyperparameters, as TFX hands them over (the config of a
             `keras_tuner.HyperParameters`) or a plain mapping; they override `custom_config`. As
             keras_tuner holds no lists, `hidden_units` and `head_units` may be texts such as
-            "64,32", or one number for one layer. With a `model_fn`, names that are not keys of
-            `Training` are left to it.
+            "64,32", one number for one layer, or "" for none. With a `model_fn`, names that are
+            not keys of `Training` are left to it.
         train_steps: `train_args.num_steps`; it takes the place of `epochs`, and training stops no
             earlier, unless `patience` is given.
 
@@ -217,5 +235,5 @@ def hyperparameter_values(hyperparameters: Mapping[str, Any] | None) -> dict[str
 def _widths(value: Any) -> Any:
     """Widths of layers as keras_tuner holds them, a text or one number, as a list."""
     if isinstance(value, str):
-        return [width.strip() for width in value.split(",") if width.strip()]
+        return [width.strip() for width in value.split(",")] if value.strip() else []
     return [value] if isinstance(value, (int, float)) else value
