@@ -120,7 +120,7 @@ def test_a_damaged_file_is_told_in_a_line(tmp_path, name, content):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("sql", ["", "SELECT * FROM 'a.jsonl.gz'"])
+@pytest.mark.parametrize("sql", [None, "SELECT * FROM 'a.jsonl.gz'"])
 def test_a_packed_file_cut_at_any_byte_is_told(tmp_path, sql):
     """DuckDB reads some of them as shorter files."""
     path = tmp_path / "a.jsonl.gz"
