@@ -5,14 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import (
-    BaseModel,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from pcgrad_tfx.config.features import Features
 from pcgrad_tfx.config.surgery import Surgery, check_method
@@ -118,17 +111,6 @@ class Training(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     residual: bool = Field(False, description="whether equally wide layers add up")
     dropout: float = Field(0.2, ge=0, lt=1, description="share of the outputs set to 0")
 
-    @field_validator("*", mode="before")
-    @classmethod
-    def _check_truth(cls, value: Any, info: ValidationInfo) -> Any:
-        """Refuses a truth value that pydantic would take for 1 or 0."""
-        assert info.field_name
-        if cls.model_fields[info.field_name].annotation is not bool:
-            for one in value if isinstance(value, (list, tuple)) else [value]:
-                if isinstance(one, bool):
-                    raise ValueError(f"{str(one).lower()} is neither a number nor a text")
-        return value
-
 
 class TrainerConfig(Training):
     """All keys of the Trainer's `custom_config`; plain JSON values only.
@@ -210,6 +192,10 @@ def trainer_config(
             f"train_args.num_steps = {train_steps} and epochs = {({**given, **known})['epochs']} "
             "both say how long to train; remove one of them"
         )
+    for key, value in {**given, **known}.items():
+        if truth := _truth_for_number(key, value):
+            where = "hyperparameters" if key in known else "custom_config"
+            raise ValueError(f"{where}: {key}: {truth} is neither a number nor a text")
     # A number of steps is to be kept to, unless both are asked for.
     by_steps = {"patience": 0, "restore_best": False} if train_steps else {}
     try:
@@ -230,6 +216,15 @@ def hyperparameter_values(hyperparameters: Mapping[str, Any] | None) -> dict[str
     hyperparameters = hyperparameters or {}
     values = hyperparameters.get("values", hyperparameters)
     return {name: value for name, value in values.items() if not name.startswith(_OF_TUNERS)}
+
+
+def _truth_for_number(key: str, value: Any) -> str | None:
+    """A truth value that pydantic would take for 1 or 0, as it is written in JSON."""
+    field = Training.model_fields.get(key)
+    values = value if isinstance(value, (list, tuple)) else [value]
+    if field is None or field.annotation is bool:
+        return None
+    return next((str(one).lower() for one in values if isinstance(one, bool)), None)
 
 
 def _widths(value: Any) -> Any:
