@@ -78,6 +78,8 @@ class SavableModel(ReportingModel):
     def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
         """As in Keras, but for the HDF5 format, from which it could not be loaded.
 
+        `keras.saving.save_model` does not come here, and writes such a file.
+
         Raises:
             ValueError: `filepath` ends in ".h5" or ".hdf5".
         """

@@ -168,8 +168,8 @@ def trainer_config(
         hyperparameters: A Tuner's best hyperparameters, as TFX hands them over (the config of a
             `keras_tuner.HyperParameters`) or a plain mapping; they override `custom_config`. As
             keras_tuner holds no lists, `hidden_units` and `head_units` may be texts such as
-            "64,32", or one number for one layer. With a `model_fn`, names that are not keys of
-            `Training` are left to it.
+            "64,32", one number for one layer, or "" for none. With a `model_fn`, names that are
+            not keys of `Training` are left to it.
         train_steps: `train_args.num_steps`; it takes the place of `epochs`, and training stops no
             earlier, unless `patience` is given.
 
@@ -194,6 +194,10 @@ def trainer_config(
             f"train_args.num_steps = {train_steps} and epochs = {({**given, **known})['epochs']} "
             "both say how long to train; remove one of them"
         )
+    for key, value in {**given, **known}.items():
+        if truth := _truth_for_number(key, value):
+            where = "hyperparameters" if key in known else "custom_config"
+            raise ValueError(f"{where}: {key}: {truth} is neither a number nor a text")
     # A number of steps is to be kept to, unless both are asked for.
     by_steps = {"patience": 0, "restore_best": False} if train_steps else {}
     try:
@@ -216,8 +220,17 @@ def hyperparameter_values(hyperparameters: Mapping[str, Any] | None) -> dict[str
     return {name: value for name, value in values.items() if not name.startswith(_OF_TUNERS)}
 
 
+def _truth_for_number(key: str, value: Any) -> str | None:
+    """A truth value that pydantic would take for 1 or 0, as it is written in JSON."""
+    field = Training.model_fields.get(key)
+    values = value if isinstance(value, (list, tuple)) else [value]
+    if field is None or field.annotation is bool:
+        return None
+    return next((str(one).lower() for one in values if isinstance(one, bool)), None)
+
+
 def _widths(value: Any) -> Any:
     """Widths of layers as keras_tuner holds them, a text or one number, as a list."""
     if isinstance(value, str):
-        return [width.strip() for width in value.split(",") if width.strip()]
+        return [width.strip() for width in value.split(",")] if value.strip() else []
     return [value] if isinstance(value, (int, float)) else value

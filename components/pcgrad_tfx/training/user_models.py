@@ -17,7 +17,7 @@ from pcgrad.keras import MultiTaskModel
 from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.training.label_statistics import LabelStatistics
 from pcgrad_tfx.training.model import FeatureSpec, outputs_by_task
-from pcgrad_tfx.training.network.log_scale import to_log
+from pcgrad_tfx.training.network.head_activations import check_head, gives_logits, last_layer
 
 ModelFn: TypeAlias = Callable[[FeatureSpec, Sequence[Task], Mapping[str, Any]], keras.Model]
 
@@ -27,14 +27,8 @@ _ROUNDING = 0.02
 # How Keras makes a part of its messages bold.
 _STYLE = re.compile(r"\x1b\[\d*m")
 
-# What these activations give at most, and at least; a label beyond it is never learned.
-_RANGES = {
-    keras.activations.sigmoid: (0.0, 1.0),
-    keras.activations.softmax: (0.0, 1.0),
-    keras.activations.tanh: (-1.0, 1.0),
-    keras.activations.relu: (0.0, float("inf")),
-    keras.activations.softplus: (0.0, float("inf")),
-}
+# Rows that are not all of one class.
+_SEVERAL_ROWS = 8
 
 
 def load_model_fn(path: str) -> ModelFn:
@@ -92,8 +86,8 @@ def as_multi_task_model(
 
     Raises:
         ValueError: The model is none, is compiled, has its own `train_step`, cannot take the
-            features, or its outputs are not named like the tasks; or a regression task's head
-            cannot give its labels.
+            features, or its outputs are not named like the tasks; or a task's head cannot give its
+            labels or their probabilities.
     """
     if not isinstance(model, keras.Model):
         raise ValueError(
@@ -123,10 +117,13 @@ def as_multi_task_model(
         )
     changed = set(model.named_outputs()) != names
     for task in tasks:
-        head = _last_layer(model, outputs[task.name])
-        if task.kind == "regression":
-            _check_range(head, task, path, (statistics or {}).get(task.name))
-        elif _gives_logits(head):
+        output = outputs[task.name]
+        head = last_layer(model, output)
+        try:
+            check_head(head, output.shape[-1], task, (statistics or {}).get(task.name))
+        except ValueError as error:
+            raise ValueError(f"{path}: task {task.name!r}: {error}") from None
+        if task.kind != "regression" and gives_logits(head):
             logging.info("%s: task %s: a %s is put behind it", path, task.name, task.activation)
             # In float32, whatever the other layers compute in.
             apply = keras.layers.Activation(task.activation, dtype="float32")
@@ -196,6 +193,8 @@ def check_outputs(
             problem = f"outputs {found} are no probabilities"
         elif task.units > 1 and np.nanmax(np.abs(values.sum(axis=1) - 1)) > _ROUNDING:
             problem = "the outputs of a row do not sum to one"
+        elif task.units == 1 and known.size >= _SEVERAL_ROWS and known.min() == 1:
+            problem = "the outputs are 1 for any row"
         else:
             continue
         raise ValueError(f"{where}: {problem}; apply a {task.activation} to its output")
@@ -246,47 +245,6 @@ def _no_rows(feature_spec: FeatureSpec) -> dict[str, Any]:
         else tf.sparse.from_dense(tf.zeros([1, 1], feature.dtype))
         for name, feature in feature_spec.items()
     }
-
-
-def _last_layer(model: keras.Model, output: keras.KerasTensor) -> keras.Layer | None:
-    """The layer that gives an output, within models that are layers; None if that is unclear."""
-    names = {
-        id(tensor): name for tensor, name in zip(model.outputs, model.output_names, strict=True)
-    }
-    layer = next((one for one in model.layers if one.name == names[id(output)]), None)
-    while isinstance(layer, keras.Sequential):
-        layer = layer.layers[-1]
-    if isinstance(layer, keras.Model):
-        inner = getattr(layer, "outputs", None) or []
-        return _last_layer(layer, inner[0]) if len(inner) == 1 else None
-    return layer
-
-
-def _gives_logits(head: keras.Layer | None) -> bool:
-    # Not any layer: `Activation("linear", dtype="float32")` may follow a sigmoid.
-    dense = keras.layers.Dense, keras.layers.EinsumDense
-    if not isinstance(head, dense) or head.activation is not keras.activations.linear:
-        return False
-    # A class of the user's own may apply a sigmoid itself.
-    return type(head).call in (layer.call for layer in dense)
-
-
-def _check_range(
-    head: keras.Layer | None, task: Task, path: str, statistics: LabelStatistics | None
-) -> None:
-    """Raises a ValueError if a head cannot give the mean label."""
-    activation = getattr(head, "activation", None)
-    if statistics is None or activation is None or activation not in _RANGES:
-        return
-    lowest, highest = _RANGES[activation]
-    if task.log_scale:
-        highest = float(to_log(np.float64(highest)))
-    if not lowest <= statistics.mean <= highest:
-        raise ValueError(
-            f"{path}: task {task.name!r}: its head ends in {activation.__name__}, which gives "
-            f"{lowest:g} to {_RANGES[activation][1]:g}, but the labels lie beyond; end it with "
-            f"Dense({task.units}) and give the label in its own unit"
-        )
 
 
 def _shape(values: Any) -> str:

@@ -38,13 +38,13 @@ class TaskLoss(keras.losses.Loss):
         """The reduced loss, by Keras's rules; by its own if the class has some."""
         with tf.name_scope("task_losses"):
             if type(self._loss).__call__ is not keras.losses.Loss.__call__:
-                reduced = tf.convert_to_tensor(self._loss(y_true, y_pred, sample_weight))
+                reduced = _tensor_of(self._loss, self._loss(y_true, y_pred, sample_weight))
                 return tf.reduce_sum(_one_if_any_row(reduced, y_true))
             return super().__call__(y_true, y_pred, sample_weight)
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         """The values that are reduced."""
-        values = tf.convert_to_tensor(self._loss.call(y_true, y_pred))
+        values = _tensor_of(self._loss, self._loss.call(y_true, y_pred))
         self.returns_one_number = values.shape.rank == 0
         return _one_if_any_row(values, y_true)
 
@@ -57,11 +57,24 @@ def metric_that_counts_rows(metric: Any) -> Any:
 
     @functools.wraps(metric)
     def values(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-        return _one_if_any_row(tf.convert_to_tensor(metric(y_true, y_pred)), y_true)
+        return _one_if_any_row(_tensor_of(metric, metric(y_true, y_pred)), y_true)
 
     if not hasattr(metric, "__name__"):
         values.__name__ = type(metric).__name__  # Keras's name for an object.
     return values
+
+
+def _tensor_of(function: Any, values: Any) -> tf.Tensor:
+    """What a loss or a metric returned, if it is one."""
+    try:
+        return tf.convert_to_tensor(values)
+    except (TypeError, ValueError) as error:
+        function = getattr(function, "fn", function)
+        name = getattr(function, "__name__", type(function).__name__)
+        raise ValueError(
+            f"the loss or metric {name!r} returned {type(values).__name__}; let it return a value "
+            "for each row"
+        ) from error
 
 
 def _one_if_any_row(values: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:

@@ -78,6 +78,8 @@ def lock_output(output: pathlib.Path, new_work: bool = True) -> Iterator[None]:
     Raises:
         OutputFolderError: It cannot be written to, or another run uses it.
     """
+    if output.exists() and not output.is_dir():
+        raise OutputFolderError(f"--output: {output} is a file; name a folder")
     if not (new_work or output.is_dir()):
         raise OutputFolderError(f"--output: there is no folder {output}; name that of earlier runs")
     try:
@@ -126,6 +128,8 @@ def check_metadata(output: pathlib.Path, for_writing: bool = True) -> None:
     path = output / METADATA_FILE
     if not path.exists():
         return
+    if path.is_dir():
+        raise OutputFolderError(f"{path} is a folder, no database; move it away")
     try:
         with contextlib.closing(sqlite3.connect(path, timeout=5.0)) as connection:
             (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()

@@ -69,9 +69,6 @@ def run_config(config: PipelineConfig, args: argparse.Namespace, output: pathlib
         except (Exception, KeyboardInterrupt) as error:
             traceback.print_exc()
             if args.interruption.received:
-                from pcgrad_pipelines.local.doctor import mark_interrupted
-
-                mark_interrupted(output)
                 print(args.interruption.message, _KEPT)
                 return int(args.interruption.exit_code)
             _report_failure(failure_message(error, output, log_file), components, log_file)
@@ -106,7 +103,7 @@ def _run_pipeline(
 ) -> RunSummary:
     print("  checking the data …", flush=True)
     from pcgrad_pipelines.local.data_check import check_config_data
-    from pcgrad_pipelines.local.doctor import doctor_command, find_killed
+    from pcgrad_pipelines.local.doctor import doctor_command, find_killed, mark_interrupted
 
     checked = check_config_data(config, args.config)
     config = checked.config
@@ -143,6 +140,10 @@ def _run_pipeline(
     pipeline = create_pipeline(config, checked.files, settings)
     try:
         _dag_runner(args.orchestrator).run(pipeline)
+    except (Exception, KeyboardInterrupt):
+        if args.interruption.received:
+            mark_interrupted(output)
+        raise
     finally:
         logging.get_absl_logger().removeHandler(components)
     nodes = run_summary.read_last_run(connection, config.name)

@@ -182,3 +182,34 @@ def test_one_weight_for_one_output(weight):
 def test_a_loss_weight_that_is_no_number(weight):
     with pytest.raises(ValueError, match="`loss_weights`.*'b.*pass|`loss_weights` names 'b/0'"):
         linear_model(loss_weights={"a": 1.0, "b": weight})
+
+
+def _nothing(y_true, y_pred):
+    """Without its `return`."""
+
+
+class Nothing(keras.losses.Loss):
+    def call(self, y_true, y_pred):
+        return None
+
+
+class NothingAtAll(keras.losses.Loss):
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        return None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ({"loss": _nothing}, "_nothing"),
+        ({"loss": Nothing()}, "Nothing"),
+        ({"loss": NothingAtAll()}, "NothingAtAll"),
+        ({"loss": "mse", "metrics": {"a": [_nothing]}}, "_nothing"),
+    ],
+)
+def test_what_returns_nothing_is_named(arguments, name):
+    inputs = keras.Input((3,))
+    model = MultiTaskModel(inputs, {"a": keras.layers.Dense(1)(inputs)})
+    model.compile("sgd", **{**arguments, "loss": {"a": arguments["loss"]}})
+    with pytest.raises(ValueError, match=rf"the loss or metric '{name}' returned NoneType; let it"):
+        model.fit(X, {"a": X[:, :1]}, verbose=0)

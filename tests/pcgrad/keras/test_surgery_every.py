@@ -126,3 +126,19 @@ def test_what_is_no_number_of_steps_is_refused(every):
 def test_without_a_gram_matrix_there_is_nothing_to_save(surgery):
     with pytest.raises(ValueError, match="`surgery_every` is 2, but no Gram matrix is taken with"):
         compiled(2, surgery=surgery)
+
+
+def test_weights_of_which_one_is_not_finite_are_not_taken_again():
+    steps = []
+
+    def surgery(gramian, step):
+        steps.append(int(step))
+        return tf.constant([np.inf if len(steps) == 1 else 1.0, 1.0, 1.0], tf.float64)
+
+    model = compiled(10, surgery=surgery, run_eagerly=True)
+    for _ in range(4):
+        model.train_on_batch(
+            {name: values[:BATCH] for name, values in X.items()},
+            {name: values[:BATCH] for name, values in Y.items()},
+        )
+    assert steps == [0, 1]

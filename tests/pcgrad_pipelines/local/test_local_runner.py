@@ -164,19 +164,33 @@ def test_an_interrupted_run_keeps_what_is_finished(tmp_path, capfd, number, code
     assert any((output / "checkpoints").rglob("*.index"))
 
 
+def run_in_which_a_module_sends(folder, arguments, module, number):
+    """Runs with a module that sends a signal when it is imported."""
+    (folder / f"{module}.py").write_text(
+        f"import os, time\nos.kill(os.getpid(), {int(number)})\ntime.sleep(60)\n"
+    )
+    return subprocess.run(
+        [sys.executable, str(RUNNER), *arguments],
+        env={**os.environ, "PYTHONPATH": f"{folder}:{os.environ.get('PYTHONPATH', '')}"},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, cwd=folder,
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("module", ["pydantic", "ml_metadata", "pandas"])
 def test_a_signal_while_something_is_imported_is_answered_in_a_line(tmp_path, module, number):
     """Sent by a module that the runner imports: at once, and when it looks at the data."""
-    (tmp_path / f"{module}.py").write_text(
-        f"import os, time\nos.kill(os.getpid(), {int(number)})\ntime.sleep(60)\n"
-    )
     write(tmp_path, GOOD_ROWS)
-    process = subprocess.run(
-        [sys.executable, str(RUNNER), "--init", str(tmp_path / "data.csv"), "--label", "fare"],
-        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"},
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, cwd=tmp_path,
-    )  # fmt: skip
+    arguments = ["--init", str(tmp_path / "data.csv"), "--label", "fare"]
+    process = run_in_which_a_module_sends(tmp_path, arguments, module, number)
     assert process.returncode == 128 + number, process.stdout
     (line,) = process.stdout.splitlines()
     assert line in ("Interrupted.", "Terminated (SIGTERM).")
+
+
+def test_a_run_that_has_not_begun_ends_without_importing_more(tmp_path):
+    """A second signal would end it without a word."""
+    arguments = write(tmp_path, GOOD_ROWS)
+    process = run_in_which_a_module_sends(tmp_path, arguments, "tensorflow", signal.SIGINT)
+    assert process.returncode == INTERRUPTED
+    assert process.stdout.splitlines()[-1].startswith("Interrupted. Finished components")

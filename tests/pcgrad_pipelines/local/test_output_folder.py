@@ -60,6 +60,21 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
         pass
 
 
+@pytest.mark.parametrize("new_work", [True, False])
+def test_a_file_is_no_output_folder(tmp_path, new_work):
+    (tmp_path / "file").touch()
+    refused = pytest.raises(OutputFolderError, match="--output: .*file is a file; name a folder")
+    with refused, lock_output(tmp_path / "file", new_work):
+        pass
+
+
+@pytest.mark.parametrize("for_writing", [True, False])
+def test_a_folder_is_no_database(tmp_path, for_writing):
+    (tmp_path / METADATA_FILE).mkdir()
+    with pytest.raises(OutputFolderError, match=r"metadata\.sqlite is a folder, no database; move"):
+        check_metadata(tmp_path, for_writing)
+
+
 @pytest.fixture
 def connection(tmp_path):
     """Of a new database in the output folder."""

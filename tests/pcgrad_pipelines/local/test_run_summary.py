@@ -4,9 +4,17 @@ import io
 
 import pytest
 import rich.console
+from ml_metadata import metadata_store
+from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from pcgrad_pipelines.local import run, runner
-from pcgrad_pipelines.local.run_summary import RunSummary, reference_sentences, results_table
+from pcgrad_pipelines.local.output_folder import metadata_connection
+from pcgrad_pipelines.local.run_summary import (
+    RunSummary,
+    read_last_run,
+    reference_sentences,
+    results_table,
+)
 from pcgrad_tfx.evaluation.eval_config import TaskResult
 from pcgrad_tfx.reference.results import ReferenceOutcome, TaskScore
 
@@ -99,3 +107,57 @@ def test_flags_say_how_methods_are_compared(configured, arguments, seeds, search
 def test_flags_of_a_comparison_that_cannot_be(tmp_path, capsys, arguments, said):
     assert runner.main(["--output", str(tmp_path), *arguments]) == run.FAILED
     assert said in capsys.readouterr().out
+
+
+class Metadata:
+    """What TFX notes of a pipeline's runs."""
+
+    def __init__(self, connection):
+        self._store = store = metadata_store.MetadataStore(connection)
+        names = ("pipeline", "pipeline_run", "node")
+        self._kinds = {name: store.put_context_type(mlmd.ContextType(name=name)) for name in names}
+        self._execution = store.put_execution_type(mlmd.ExecutionType(name="any"))
+        self._model = store.put_artifact_type(mlmd.ArtifactType(name="Model"))
+
+    def _context(self, kind, name):
+        found = self._store.get_context_by_type_and_name(kind, name)
+        if found is None:
+            self._store.put_contexts([mlmd.Context(type_id=self._kinds[kind], name=name)])
+        return self._store.get_context_by_type_and_name(kind, name)
+
+    def put_run(self, pipeline, name, **nodes):
+        """Notes a run, with the state of each component and what is in its only output's folder."""
+        whole, one = self._context("pipeline", pipeline), self._context("pipeline_run", name)
+        self._store.put_parent_contexts([mlmd.ParentContext(child_id=one.id, parent_id=whole.id)])
+        for component, (state, uri) in nodes.items():
+            artifact = mlmd.Artifact(type_id=self._model, uri=uri)
+            event = mlmd.Event(type=mlmd.Event.OUTPUT)
+            event.path.steps.add().key = "model"
+            event.path.steps.add().index = 0
+            execution = mlmd.Execution(type_id=self._execution, last_known_state=state)
+            node = self._context("node", f"{pipeline}.{component}")
+            self._store.put_execution(execution, [(artifact, event)], [whole, one, node])
+
+
+def test_the_last_run_of_a_pipeline_is_read(tmp_path):
+    connection, states = metadata_connection(tmp_path), mlmd.Execution
+    assert read_last_run(connection, "taxi") == {}
+    metadata = Metadata(connection)
+    metadata.put_run("taxi", "z", Trainer=(states.COMPLETE, "first"))
+    metadata.put_run(
+        "taxi",
+        "a",
+        Trainer=(states.CACHED, "last"),
+        Evaluator=(states.COMPLETE, "new"),
+        Pusher=(states.FAILED, "broken"),
+    )
+    metadata.put_run("other", "b", Trainer=(states.COMPLETE, "other"))
+    found = read_last_run(connection, "taxi")
+    assert {name: node.cached for name, node in found.items()} == {
+        "Trainer": True,
+        "Evaluator": False,
+    }
+    assert {name: node.outputs["model"].uri for name, node in found.items()} == {
+        "Trainer": "last",
+        "Evaluator": "new",
+    }

@@ -143,10 +143,25 @@ def test_widths_that_a_tuner_can_hold(form, value, widths):
     assert trainer_config(CONFIG, form({"head_units": value})).head_units == widths
 
 
-@pytest.mark.parametrize("value", ["64,x", "64;32", "-3", "0", 2.5])
+@pytest.mark.parametrize("value", ["64,x", "64;32", "64,,32", "64,", "-3", "0", 2.5])
 def test_wrong_widths_are_named(value):
     with pytest.raises(ValueError, match=r"^hyperparameters: hidden_units\[\d\]: .*\Z"):
         trainer_config(CONFIG, tuned({"hidden_units": value}))
+
+
+@pytest.mark.parametrize("form", [dict, tuned])
+@pytest.mark.parametrize("value", [True, False])
+@pytest.mark.parametrize(
+    "key", ["hidden_units", "head_units", "batch_size", "learning_rate", "dropout", "activation"]
+)
+def test_a_truth_value_is_no_number(form, key, value):
+    """As `hp.Boolean` gives it; for Python it is 1 or 0."""
+    text = str(value).lower()
+    with pytest.raises(ValueError, match=rf"^hyperparameters: {key}: {text} is neither a number"):
+        trainer_config(CONFIG, form({key: value}))
+    with pytest.raises(ValueError, match=rf"^custom_config: {key}: {text} is neither a number"):
+        trainer_config({**CONFIG, key: [8, value] if key.endswith("units") else value})
+    assert trainer_config(CONFIG, form({"wide": value})).wide is value
 
 
 @pytest.mark.parametrize("form", [dict, tuned])

@@ -10,10 +10,12 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2
 
+from pcgrad.keras import MultiTaskModel
 from pcgrad_tfx.config.features import transformed_name
-from pcgrad_tfx.training.serving import load_weights
+from pcgrad_tfx.training.model import outputs_by_task
+from pcgrad_tfx.training.serving import ServedModel, load_weights
 from transform_runs import to_example
-from trips import FEATURES, LABEL_COLUMNS, ROWS, TASKS, raw_row
+from trips import FEATURES, LABEL_COLUMNS, ROWS, TASKS, dropout_model, raw_row
 
 
 def without_labels(row):
@@ -111,6 +113,36 @@ def test_two_values_for_one_feature_are_named(trained):
 def test_answers_to_extreme_numbers_are_finite(trained, miles):
     answers = trained.serve([{**without_labels(raw_row(5)), "miles": [miles]}])
     assert all(np.isfinite(value).all() for value in answers.values())
+
+
+@pytest.fixture
+def with_dropout(transformed_data):
+    """A model whose answers in training are others."""
+    spec = transformed_data.input_data().feature_spec
+    plain = dropout_model(spec, TASKS, {})
+    return MultiTaskModel(plain.input, plain.output)
+
+
+def answer(model, transformed_data):
+    """To the eval rows, without saving the model."""
+    spec = transformed_data.input_data().feature_spec
+    served = ServedModel(model, transformed_data.output, spec, TASKS, FEATURES)
+    examples = [to_example(without_labels(row)) for row in ROWS["eval"]]
+    return served.signatures()["serving_default"](tf.constant(examples))
+
+
+def test_answers_are_those_of_a_model_that_is_not_training(with_dropout, transformed_data):
+    features, _ = transformed_data.rows("eval")
+    wanted = outputs_by_task(with_dropout, with_dropout(features, training=False))
+    assert_same(answer(with_dropout, transformed_data), wanted)
+
+
+@pytest.mark.parametrize("bias", [np.inf, -np.inf])
+def test_no_answer_is_infinite(with_dropout, transformed_data, bias):
+    """As JSON has no such number."""
+    with_dropout.get_layer("price").bias.assign([bias])
+    found = answer(with_dropout, transformed_data)["price"]
+    np.testing.assert_array_equal(found, np.full((40, 1), np.sign(bias) * np.finfo("f").max))
 
 
 def test_a_batch_of_1000_is_answered_row_by_row(trained):

@@ -199,9 +199,17 @@ def lambda_of(function, shape):
 @pytest.mark.parametrize(
     ("name", "head", "message"),
     [
-        ("tip", lambda: keras.Sequential([big(1), keras.layers.ReLU()]), "outputs from 0 to 8 are"),
+        (
+            "tip",
+            lambda: lambda_of(keras.ops.relu, (1,)),
+            "outputs from 0 to 8 are no prob",
+        ),
         ("tip", lambda: big(2, "softmax"), r"outputs of shape \[N, 2\], but kind 'binary' needs"),
-        ("tip", lambda: big(1, "tanh"), "outputs from -1 to 1 are no probabilities; apply a sig"),
+        (
+            "tip",
+            lambda: lambda_of(keras.ops.tanh, (1,)),
+            "outputs from -1 to 1 are no pro",
+        ),
         ("zone", lambda: big(3, "softmax"), r"shape \[N, 3\], but kind 'multiclass' needs \[N, 4"),
         ("zone", lambda: big(1, "sigmoid"), r"outputs of shape \[N, 1\], but kind 'multiclass'"),
         ("zone", lambda: big(4, "sigmoid"), "the outputs of a row do not sum to one; apply a soft"),
@@ -222,6 +230,52 @@ def test_outputs_that_cannot_be_right_are_refused(kind, name, head, message):
     model = convert(functional(made) if kind is None else kind(**made))
     with pytest.raises(ValueError, match=rf"^models\.build: task '{name}': .*{message}"):
         check(model)
+
+
+@pytest.mark.parametrize("kind", [keras.Model, MultiTaskModel])
+@pytest.mark.parametrize(
+    ("name", "head", "message"),
+    [
+        ("tip", lambda: big(1, "relu"), "its head ends in relu, whose outputs are no prob"),
+        ("zone", lambda: big(4, "gelu"), r"ends in gelu, .*; end it with Dense\(4, 'softmax'\)"),
+        (
+            "tip",
+            lambda: keras.layers.Activation("tanh"),
+            "its head ends in tanh, whose out",
+        ),
+        ("tip", lambda: keras.Sequential([big(1), keras.layers.ReLU()]), "ends in relu, whose out"),
+        ("tip", lambda: keras.Sequential([big(1), keras.layers.PReLU()]), "ends in prelu, whose"),
+        ("zone", lambda: big(4, "log_softmax"), "its head ends in log_softmax, whose outputs are"),
+        ("tip", lambda: big(1, "softmax"), "its head ends in softmax, which gives 1 for any row"),
+        (
+            "tip",
+            lambda: keras.Sequential([big(1), keras.layers.Softmax()]),
+            r"ends in softmax, which gives 1 for any row; end it with Dense\(1, 'sigmoid'\)",
+        ),
+    ],
+)
+def test_an_activation_that_gives_no_probabilities_is_refused(kind, name, head, message):
+    """Whatever its outputs are for the first rows."""
+    plain = functional(heads(**{name: head()}))
+    with pytest.raises(ValueError, match=rf"^models\.build: task '{name}': .*{message}"):
+        convert(kind(plain.input, plain.output))
+
+
+@pytest.mark.parametrize("activation", ["hard_sigmoid", keras.ops.sigmoid, "exponential"])
+def test_other_activations_may_give_probabilities(activation):
+    log = keras.layers.Dense(1, "log_sigmoid") if activation == "exponential" else big(1)
+    head = keras.Sequential([log, keras.layers.Activation(activation)])
+    check(convert(functional(heads(tip=head))))
+
+
+def test_a_probability_that_is_always_1_is_refused():
+    tip = TASKS[:1]
+    model = convert(Own(tip=lambda_of(keras.ops.ones_like, (1,))), tip)
+    rows = {"miles_xf": tf.range(8.0), "company_xf": tf.zeros([8], tf.int64)}
+    with pytest.raises(ValueError, match="'tip': the outputs are 1 for any row; apply a sigmoid"):
+        check_outputs(model, rows, tip, "models.build")
+    # Some rows may be of one class.
+    check(model, tip)
 
 
 def test_a_subclass_with_logits_is_refused():

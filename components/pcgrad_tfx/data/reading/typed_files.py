@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 import duckdb
 import pyarrow
@@ -26,6 +26,7 @@ _ARROW_ENDINGS = (".arrow", ".feather")
 TYPED_ENDINGS = (".parquet", ".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz", *_ARROW_ENDINGS)
 
 _ROWS = 10_000
+_BUFFER_BYTES = 1 << 20
 # Of JSON's own type are columns of several types, or of nothing.
 _NOT_TEXT = re.compile(
     r"BOOLEAN|JSON|\"NULL\"|U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL\(.*\)"
@@ -47,6 +48,7 @@ class TypedFile:
     def __init__(self, path: str, missing: Collection[str] = ()) -> None:
         self.path = path
         self.repeated_headers = 0
+        self._files: Sequence[str] = [path]
         self._missing = {text.strip() for text in missing}
 
     @property
@@ -90,6 +92,9 @@ class TypedFile:
     @functools.cached_property
     def _types(self) -> dict[str, str]:
         """DuckDB's types by column."""
+        for file in self._files:
+            if file.endswith(".gz"):
+                _check_whole(file)
         with self._query("DESCRIBE SELECT *") as rows:
             return {name: kind for name, kind, *_ in rows.fetchall()}
 
@@ -111,6 +116,13 @@ class TypedFile:
             raise DataError(
                 f"{self.path}: cannot be read ({reason}); copy it again, or write it anew"
             ) from error
+
+
+def _check_whole(path: str) -> None:
+    """Reads a gzip file to its end: DuckDB takes one that is cut off for a shorter one."""
+    with open_bytes(path) as stream:
+        while stream.read(_BUFFER_BYTES):
+            pass
 
 
 @contextlib.contextmanager

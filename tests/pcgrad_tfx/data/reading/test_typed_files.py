@@ -13,6 +13,7 @@ import pytest
 from pcgrad_tfx.config.dialect import Dialect
 from pcgrad_tfx.data.files import check_data, find_data
 from pcgrad_tfx.data.reading.database import connect
+from pcgrad_tfx.data.reading.tables import open_table
 from pcgrad_tfx.data.reading.typed_files import TypedFile
 from pcgrad_tfx.data.row_sample import RowSample
 from pcgrad_tfx.errors import DataError
@@ -117,6 +118,19 @@ def test_a_damaged_file_is_told_in_a_line(tmp_path, name, content):
         list(TypedFile(str(tmp_path / name)).rows())
     assert str(caught.value).startswith(f"{tmp_path / name}: ")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("sql", [None, "SELECT * FROM 'a.jsonl.gz'"])
+def test_a_packed_file_cut_at_any_byte_is_told(tmp_path, sql):
+    """DuckDB reads some of them as shorter files."""
+    path = tmp_path / "a.jsonl.gz"
+    content = gzip.compress(b"".join(b'{"a": %d}\n' % (i**9 % 977) for i in range(40)))
+    for length in range(1, len(content)):
+        path.write_bytes(content[:length])
+        with pytest.raises(DataError, match=r"a\.jsonl\.gz: no whole gzip file \(.+\); copy it"):
+            list(open_table(str(path), Dialect(sql=sql)).rows())
+    path.write_bytes(content)
+    assert len(list(open_table(str(path), Dialect(sql=sql)).rows())) == 40
 
 
 ESCAPES = [
