@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 
 from pcgrad.layerwise.backward import Backward, either
-from pcgrad.task_gradients import Gradient
-from pcgrad.weighted_sum import sum_backward
+from pcgrad.weighted_sum import shared_sum_backward
 
 
 class KeptWeights(tf.Module):
@@ -81,18 +80,6 @@ class KeptWeights(tf.Module):
         weights: tf.Tensor,
     ) -> Backward:
         assert self._shared is not None
-        update: list[Gradient | None] = [None] * len(variables)
-        factors = [
-            tf.cast(weight, loss.dtype) * tf.ones_like(loss)
-            for weight, loss in zip(tf.unstack(weights, num=len(losses)), losses, strict=True)
-        ]
-        own = [index for index in range(len(variables)) if index not in self._shared]
-        for indices, multiplied_by in ((list(self._shared), factors), (own, None)):
-            if not indices:
-                continue
-            some = [variables[index] for index in indices]
-            found = sum_backward(tape, losses, some, multiplied_by, may_miss=True)
-            for index, gradient in zip(indices, found, strict=True):
-                update[index] = gradient
+        update = shared_sum_backward(tape, losses, variables, weights, self._shared)
         gramian = tf.zeros([len(losses), len(losses)], tf.float64)
         return Backward(update, gramian, weights, self._shared, "")

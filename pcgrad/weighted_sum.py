@@ -14,6 +14,7 @@ from pcgrad.task_gradients import (
     check_reached,
     check_weights,
     differentiate,
+    first_places,
     named_losses,
 )
 from pcgrad.weightings.weighting import Weighting, weigh
@@ -102,6 +103,46 @@ def sum_backward(
         else gradient
         for gradient, variable in zip(found, variables, strict=True)
     ]
+
+
+def shared_sum_backward(
+    tape: tf.GradientTape,
+    losses: Sequence[tf.Tensor],
+    variables: Sequence[tf.Variable],
+    weights: tf.Tensor,
+    shared: Sequence[int],
+) -> list[Gradient | None]:
+    """Differentiates the weighted sum of losses by the shared variables, their sum by the others.
+
+    The others cost little, as they are near the losses.
+
+    Args:
+        tape: A persistent tape.
+        losses: T floating-point tensors.
+        variables: The V variables to differentiate by.
+        weights: [T].
+        shared: The indices of the variables that several losses reach; the first index of one that
+            is listed several times.
+
+    Returns:
+        V gradients, as `pcgrad.combine` returns them.
+    """
+    update: list[Gradient | None] = [None] * len(variables)
+    factors = [
+        tf.cast(weight, loss.dtype) * tf.ones_like(loss)
+        for weight, loss in zip(tf.unstack(weights, num=len(losses)), losses, strict=True)
+    ]
+    places = list(enumerate(first_places(variables)))
+    weighted = [index for index, first in places if first in shared]
+    own = [index for index, first in places if first not in shared]
+    for indices, multiplied_by in ((weighted, factors), (own, None)):
+        if not indices:
+            continue
+        some = [variables[index] for index in indices]
+        found = sum_backward(tape, losses, some, multiplied_by, may_miss=True)
+        for index, gradient in zip(indices, found, strict=True):
+            update[index] = gradient
+    return update
 
 
 def _with_rows_summed(gradient: tf.IndexedSlices, variable: tf.Variable) -> Gradient:

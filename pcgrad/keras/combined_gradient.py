@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 import keras
 import tensorflow as tf
 
+from pcgrad.gramian import gram_matrix
 from pcgrad.keras.optimizers import adds_up_rows, steps_taken
 from pcgrad.keras.reporting.reporting_model import ReportingModel
 from pcgrad.layerwise.backward import Backward, backward
-from pcgrad.task_gradients import Gradient, differentiate
+from pcgrad.task_gradients import Gradient, differentiate, task_gradients
 from pcgrad.weighted_sum import sum_backward
 from pcgrad.weightings.weighting import Weighting, equal_weights, needs_gramian, needs_losses
 
@@ -45,12 +46,12 @@ def combined_gradient(
         training.gramian_description = _ONE_PASS
         sum_rows = not adds_up_rows(optimizer)
         return sum_backward(tape, [*losses.values(), *penalties], variables, sum_rows=sum_rows)
-    # Weights that do not need the Gram matrix are the losses' already.
-    weighting = (
-        _Unscaled(training.weighting, scale) if needs_gramian(training.weighting) else equal_weights
-    )
     # Under XLA the layer-wise way is exact, too, but no faster.
     way = "tape" if training.gramian == "auto" and model.jit_compile else training.gramian
+    weighting: Weighting = _Unscaled(training.weighting, scale)
+    if not needs_gramian(training.weighting):
+        # Its weights are the losses' already; the matrix is for the conflicts alone.
+        weighting, way = equal_weights, "tape" if way == "features" else way
     step = steps_taken(optimizer)
 
     def whole() -> Backward:
@@ -61,8 +62,11 @@ def combined_gradient(
     else:
         found = training.kept_weights.backward(whole, tape, list(losses.values()), variables, step)
     training.gramian_description = found.description
-    if training.conflicts is not None:
-        training.conflicts.update_state(found.gramian, scale)
+    if training.conflicts is not None and training.conflicts.is_followed:
+        gramian = found.gramian
+        if way == "features":
+            gramian = gram_matrix(task_gradients(tape, losses, variables))
+        training.conflicts.update_state(gramian, scale)
     if not penalties:
         return found.update
     penalty = differentiate(tape, penalties, variables)

@@ -166,11 +166,12 @@ def as_weighting(surgery: Any) -> Weighting | None:
     return surgery
 
 
-def check_surgery_every(every: Any, surgery: Weighting | None) -> None:
+def check_surgery_every(every: Any, surgery: Weighting | None, gramian: str) -> None:
     """Checks how often the Gram matrix shall be taken.
 
     Raises:
-        ValueError: It is no integer of 1 or more, or the surgery takes no Gram matrix.
+        ValueError: It is no integer of 1 or more, or the surgery takes no Gram matrix, or one that
+            costs little.
     """
     if not isinstance(every, int | np.integer) or every < 1:
         raise ValueError(f"`surgery_every` must be an integer of 1 or more, not {every!r}")
@@ -178,6 +179,11 @@ def check_surgery_every(every: Any, surgery: Weighting | None) -> None:
         raise ValueError(
             f"`surgery_every` is {every}, but no Gram matrix is taken with surgery={surgery!r}: "
             "leave it out"
+        )
+    if every > 1 and gramian == "features":
+        raise ValueError(
+            f'`surgery_every` is {every}, with gramian="features": that matrix costs little, and '
+            "each is an approximation by itself; leave one of them out"
         )
 
 

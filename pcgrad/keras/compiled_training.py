@@ -24,7 +24,7 @@ class CompiledTraining:
     Attributes:
         losses: The tasks' losses.
         weighting: Gram matrix → weights; equal ones without surgery.
-        gramian: How the Gram matrix is made: "tape", "layerwise" or "auto".
+        gramian: How the Gram matrix is made, see `MultiTaskModel.compile`.
         gramian_description: How it was, by variable; empty before the first step.
         arguments: Of `compile`, for saving.
         kept_weights: Those of the last Gram matrix, if it is not taken in every step.
@@ -46,7 +46,7 @@ class CompiledTraining:
             losses: The tasks' losses.
             reported: The tasks in the order in which Keras reports their losses.
             surgery: Gram matrix → weights, or `None`.
-            gramian: "tape", "layerwise" or "auto".
+            gramian: As of `MultiTaskModel.compile`.
             arguments: Of `compile`.
             kept_weights: For a Gram matrix that is not taken in every step.
         """
@@ -75,9 +75,10 @@ class CompiledTraining:
         return followed or needs_gramian(self.weighting)
 
     def follow_conflicts(self, wanted: bool) -> None:
-        """Follows the conflicts, also where the weighting does not need the Gram matrix."""
+        """Follows the conflicts, also where the weights do not need the exact Gram matrix."""
         if self.conflicts is not None:
-            self.conflicts.is_followed = wanted or needs_gramian(self.weighting)
+            is_known = needs_gramian(self.weighting) and self.gramian != "features"
+            self.conflicts.is_followed = wanted or is_known
 
     @property
     def loss_means(self) -> list[keras.metrics.Metric]:

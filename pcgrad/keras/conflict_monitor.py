@@ -30,8 +30,8 @@ class ConflictMonitor(keras.callbacks.Callback):
     Args:
         log_dir: A folder, local or remote; made if missing.
         probe: Of the same training, before this one in the list of callbacks.
-        follow: Whether steps without surgery (or with one that needs no Gram matrix) are followed,
-            too: they then take one backward pass for each task, a single one otherwise.
+        follow: Whether steps without surgery (or with one that needs no Gram matrix, or with
+            `gramian="features"`) are followed, too: they then take one backward pass for each task.
     """
 
     def __init__(

@@ -43,7 +43,8 @@ class MultiTaskModel(SavableModel):
       tasks whose gradients have a negative inner product) and `mean_cosine` of the pairs, means
       over the epoch's steps, and each task's mean `…_gradient_norm`. `conflicts()` has them pair by
       pair; `ConflictMonitor` writes them. Without surgery a step takes one backward pass for all
-      tasks, and nothing is known of conflicts unless a `ConflictMonitor` asks for them.
+      tasks, and nothing is known of conflicts unless a `ConflictMonitor` asks for them; likewise
+      with `gramian="features"`.
     - What comes as a list, as from `evaluate`, has the values that Keras gives, in its order, and
       no others. A subclass with a `metrics` property of its own reports what is in it, as in Keras;
       `[*super().metrics, …]` keeps ours.
@@ -114,7 +115,8 @@ class MultiTaskModel(SavableModel):
             gramian: How the inner products of the task gradients are taken: from the gradients
                 ("tape"), layer by layer without them ("layerwise"), or layer by layer where that is
                 predicted to be cheaper ("auto"). The result is the same to rounding; see
-                docs/layerwise.md.
+                docs/layerwise.md. "features": an approximation, from the gradients by the features
+                that the tasks' heads begin with, see docs/methods.md.
             surgery_every: k > 1: the Gram matrix and the weights are taken in every k-th step only;
                 in between one backward pass takes the last weights. An approximation; on one
                 replica only.
@@ -128,7 +130,7 @@ class MultiTaskModel(SavableModel):
         """
         surgery = as_weighting(surgery)
         check_gramian(gramian)
-        check_surgery_every(surgery_every, surgery)
+        check_surgery_every(surgery_every, surgery, gramian)
         if type(self).compute_loss is not MultiTaskModel.compute_loss:
             raise TypeError(
                 f"{type(self).__name__} overrides `compute_loss`, which is not called: the tasks' "

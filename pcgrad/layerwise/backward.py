@@ -10,21 +10,23 @@ import tensorflow as tf
 
 from pcgrad.gramian import gram_matrix
 from pcgrad.layerwise.choice import choose
+from pcgrad.layerwise.features import feature_gram_matrix
 from pcgrad.layerwise.gradients import layerwise_gradients
 from pcgrad.task_gradients import (
     Gradient,
     Losses,
     TaskGradients,
+    check_weights,
     combine,
     named_losses,
     task_gradients,
 )
-from pcgrad.weighted_sum import weighted_sum_backward
+from pcgrad.weighted_sum import shared_sum_backward, weighted_sum_backward
 from pcgrad.weightings.weighting import Weighting, needs_gramian, weigh
 
 _LOGGER = logging.getLogger(__name__)
 
-_GRAMIANS = ("tape", "layerwise", "auto")
+_GRAMIANS = ("tape", "layerwise", "auto", "features")
 
 
 class Backward(NamedTuple):
@@ -63,7 +65,8 @@ def layerwise_backward(
         weighting: Gram matrix → weights: `PCGrad()`, `PPCGrad()` or a function of one's own.
         step: Number of the training step, handed to the weighting.
         gramian: "layerwise", or "auto" to do so only where it saves a twentieth of the step's
-            multiplications. The result is the same to rounding.
+            multiplications: the result is the same to rounding. "features" for an approximation,
+            see docs/methods.md.
 
     Returns:
         V gradients, each with its variable's shape and dtype, ready for
@@ -72,7 +75,8 @@ def layerwise_backward(
 
     Raises:
         ValueError: `gramian` is unknown, `losses` or `variables` is empty, the tape is not
-            persistent although there are several losses, or no loss reaches any variable.
+            persistent although there are several losses, or no loss reaches any variable; there is
+            no graph to find features in, or they are not found.
         TypeError: A loss is not a floating-point tensor.
     """
     check_gramian(gramian)
@@ -98,7 +102,7 @@ def backward(
         variables: V variables.
         weighting: Gram matrix → weights.
         step: Number of the training step.
-        gramian: "tape", "layerwise" or "auto".
+        gramian: "tape", "layerwise", "auto" or "features".
 
     Raises:
         ValueError, TypeError: As `layerwise_backward` does, but for an unknown `gramian`.
@@ -118,9 +122,19 @@ def backward(
         update, shared = combine(gradients, weights), tuple(gradients.shared)
         return Backward(update, products, weights, shared, description)
 
-    if gramian == "tape":
+    def by_features() -> Backward:
+        # They say which variables are shared; TensorFlow prunes the gradients, which nobody reads.
+        shared = tuple(task_gradients(tape, named, variables).shared)
+        products, names = feature_gram_matrix(tape, named, variables)
+        weights = check_weights(weigh(weighting, products, step, named), len(named))
+        update = shared_sum_backward(tape, list(named.values()), variables, weights, shared)
+        return Backward(update, products, weights, shared, f"at the features {names}: approximate")
+
+    if gramian == "tape" or (gramian == "features" and len(named) == 1):
         return by_tape()
-    if gramian == "layerwise":
+    if gramian == "features":
+        made = by_features()
+    elif gramian == "layerwise":
         made = by_layer()
     else:
         choice = choose(list(named.values()), variables)

@@ -29,6 +29,10 @@ class ForwardGraph:
         """Whether the loss of a task depends on a tensor."""
         return tensor.op in self._by_task[task]
 
+    def takes(self, task: int, tensor: tf.Tensor) -> bool:
+        """Whether the loss of a task depends on a tensor, not on other outputs of its operation."""
+        return any(consumer in self._by_task[task] for consumer in tensor.consumers())
+
     def only_consumer(self, tensor: tf.Tensor) -> tf.Operation | None:
         """The one operation through which the losses depend on a tensor, if it is but one."""
         consumers = [consumer for consumer in tensor.consumers() if consumer in self.operations]

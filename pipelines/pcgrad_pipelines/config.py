@@ -208,7 +208,8 @@ class PipelineConfig(BaseModel):
     @field_validator("training")
     @classmethod
     def _check_training(cls, training: Training, info: ValidationInfo) -> Training:
-        check_method(training.surgery, training.surgery_every, info.data.get("tasks", ()))
+        tasks = info.data.get("tasks", ())
+        check_method(training.surgery, training.surgery_every, training.gramian, tasks)
         return training
 
     @model_validator(mode="after")
@@ -252,7 +253,7 @@ class PipelineConfig(BaseModel):
         given = {key: value for key, value in training.items() if value is not None}
         try:
             checked = Training.model_validate(self.training.model_dump() | given)
-            check_method(checked.surgery, checked.surgery_every, self.tasks)
+            check_method(checked.surgery, checked.surgery_every, checked.gramian, self.tasks)
         except ValidationError as error:
             raise ConfigError("\n".join(problem_lines(error, Training))) from None
         except ValueError as error:

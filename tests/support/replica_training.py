@@ -38,6 +38,7 @@ BATCH, EPOCHS = 8, 4  # five steps in each epoch
 ROWS = {"one row": 37, "no row": 35}
 AREAS, WIDTH = 6, 2
 SURGERY = PCGrad("sum", seed=3)
+STATEFUL = ("famo", "gradnorm")
 
 Variables = list[np.ndarray]
 
@@ -83,7 +84,10 @@ def values(model: keras.Model) -> Variables:
 
 
 def fit(
-    strategy: tf.distribute.Strategy, rows: int, surgery: Weighting | None = SURGERY
+    strategy: tf.distribute.Strategy,
+    rows: int,
+    surgery: Weighting | None = SURGERY,
+    gramian: str = "tape",
 ) -> tuple[list[Variables], dict[str, Any]]:
     """Trains by `fit`. Adam would hide errors of scale.
 
@@ -91,7 +95,7 @@ def fit(
         The variables after each step, and the history.
     """
     with float64():
-        model = compiled(strategy, surgery)
+        model = compiled(strategy, surgery, gramian)
         steps: list[Variables] = []
         x, y = data(rows)
         history = model.fit(
@@ -108,11 +112,10 @@ def fit(
 
 
 def fitted_by(strategy: tf.distribute.Strategy) -> dict[str, list[Variables]]:
-    """The variables after each step, by methods that look at the losses and keep a state."""
-    return {
-        method: fit(strategy, ROWS["one row"], make_weighting(method))[0]
-        for method in ("famo", "gradnorm")
-    }
+    """The variables after each step, by methods that look at the losses or at features."""
+    rows = ROWS["one row"]
+    by_losses = {name: fit(strategy, rows, make_weighting(name))[0] for name in STATEFUL}
+    return {**by_losses, "features": fit(strategy, rows, gramian="features")[0]}
 
 
 def probed(strategy: tf.distribute.Strategy) -> list[dict[str, Any]]:
@@ -125,7 +128,9 @@ def probed(strategy: tf.distribute.Strategy) -> list[dict[str, Any]]:
     return [vars(one) for one in probe.probes]
 
 
-def compiled(strategy: tf.distribute.Strategy, surgery: Weighting | None) -> MultiTaskModel:
+def compiled(
+    strategy: tf.distribute.Strategy, surgery: Weighting | None, gramian: str = "tape"
+) -> MultiTaskModel:
     """The model that `fit` and `distributed_fit` train."""
     with strategy.scope():
         model = MultiTaskModel(*network("l2"))
@@ -135,6 +140,7 @@ def compiled(strategy: tf.distribute.Strategy, surgery: Weighting | None) -> Mul
             loss_weights={"a": 1.0, "b": 2.0, "c": 0.5},
             metrics={"b": ["mae"]},
             surgery=surgery,
+            gramian=gramian,
             jit_compile=False,
         )
         model.optimizer.build(model.trainable_variables)

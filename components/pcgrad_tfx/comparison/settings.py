@@ -112,6 +112,6 @@ class ComparisonSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=F
                     f"methods[{place}]: the model of a model_fn has no architecture to choose"
                 )
             try:
-                check_method(method.surgery, 1, tasks)
+                check_method(method.surgery, 1, None, tasks)
             except ValueError as error:
                 raise ValueError(f"methods[{place}]: {error}") from None

@@ -202,8 +202,8 @@ class Trainings:
         if candidate.architecture is not None:
             update["architecture"] = candidate.architecture
         if method_and_arguments(candidate.surgery)[0] in ONE_PASS:
-            # There is no Gram matrix that could be taken now and then.
-            update["surgery_every"] = 1
+            # There is no Gram matrix that could be taken now and then, or in another way.
+            update |= {"surgery_every": 1, "gramian": "tape"}
         config = self.config.model_copy(update=update)
         inputs = dataclasses.replace(self._inputs, config=config)
         model = build(inputs)

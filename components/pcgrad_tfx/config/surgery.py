@@ -94,17 +94,18 @@ def arguments_text(arguments: Mapping[str, Any]) -> str:
     return f" ({said})" if said else ""
 
 
-def check_method(surgery: str, every: int, tasks: Sequence[Task]) -> None:
+def check_method(surgery: str, every: int, gramian: str | None, tasks: Sequence[Task]) -> None:
     """Checks that a method fits the rest of a configuration.
 
     Args:
         surgery: As `check_surgery` returns it.
         every: `surgery_every`.
+        gramian: How the Gram matrix is taken; None if that is open.
         tasks: Those of the model; none if they are not known.
 
     Raises:
-        ValueError: It wants a primary task, and none is, or several are; or it takes no Gram matrix
-            that could be taken now and then.
+        ValueError: It wants a primary task, and none is, or several are; or there is no Gram matrix
+            that could be taken now and then to save time.
     """
     method, _ = method_and_arguments(surgery)
     if method == PRIMARY_TASK and tasks:
@@ -112,6 +113,10 @@ def check_method(surgery: str, every: int, tasks: Sequence[Task]) -> None:
     if every > 1 and method in ONE_PASS:
         raise ValueError(
             f'surgery_every: surgery = "{method}" takes no Gram matrix, in no step; leave it out'
+        )
+    if every > 1 and gramian == "features":
+        raise ValueError(
+            'surgery_every: with gramian = "features" the Gram matrix costs little; leave it out'
         )
 
 

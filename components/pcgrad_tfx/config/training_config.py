@@ -46,7 +46,8 @@ class Training(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         surgery_every: k > 1: the Gram matrix and the weights are taken in every k-th step only, an
             approximation; not on several replicas.
         gramian: "tape", "layerwise" or "auto": how the inner products of the tasks' gradients are
-            taken. What is learned is the same; see docs/layerwise.md. Open by default.
+            taken; what is learned is the same, see docs/layerwise.md. "features": an approximation,
+            see docs/methods.md. Open by default.
         probes: At how many points of a training of the planned length it is measured what the
             tasks do to each other (`pcgrad.keras.ConflictProbe`); 0: at none. One that stops at a
             quarter of the epochs, as is usual with `patience`, has half of them.
@@ -86,7 +87,7 @@ class Training(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
 
     surgery: Surgery = "pcgrad"
     surgery_every: int = Field(1, ge=1, le=_LARGEST, description="steps from weights to weights")
-    gramian: Literal["tape", "layerwise", "auto"] | None = None
+    gramian: Literal["tape", "layerwise", "auto", "features"] | None = None
     probes: int = Field(96, ge=0, le=1000, description="points at which conflict is measured")
     epochs: int | None = Field(None, ge=1, le=_LARGEST, description="passes over the training data")
     patience: int = Field(10, ge=0, le=_LARGEST, description="epochs to wait for a better one")
@@ -142,7 +143,7 @@ class TrainerConfig(Training):
     @model_validator(mode="after")
     def _check_whole(self) -> TrainerConfig:
         check_tasks(self.tasks)
-        check_method(self.surgery, self.surgery_every, self.tasks)
+        check_method(self.surgery, self.surgery_every, self.gramian, self.tasks)
         if self.features is not None and self.embedding_sizes is not None:
             raise ValueError(
                 "`features` says how many ids there are; remove `embedding_sizes`, or, if "

@@ -71,8 +71,9 @@ class ReportingModel(keras.Model):
     def follows_conflicts(self) -> bool:
         """Whether the conflicts are measured in a step.
 
-        Always with a surgery that needs the Gram matrix. Without, it may be set: a step then takes
-        one backward pass for each task. `ConflictMonitor` sets it for the training it is given to.
+        Always with a surgery that needs the Gram matrix of the gradients. Without, and with
+        `gramian="features"`, it may be set: a step then takes one backward pass for each task.
+        `ConflictMonitor` sets it for the training it is given to.
 
         Raises:
             ValueError: The model is not compiled.

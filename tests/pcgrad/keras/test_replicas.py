@@ -146,9 +146,9 @@ def test_the_steps_of_fit_are_those_of_whole_batches(on_two_replicas, fitted_on_
     assert_same_steps(on_two_replicas["fit"][0], fitted_on_one[0], 1e-12)
 
 
-def test_methods_with_a_state_see_whole_batches(on_two_replicas):
+def test_methods_see_whole_batches(on_two_replicas):
     for method, wanted in fitted_by(tf.distribute.get_strategy()).items():
-        # The losses' sums over replicas are in float32.
+        # The sums over replicas, of the losses and of the products at features, are in float32.
         assert_same_steps(on_two_replicas["methods"][method], wanted, 1e-6)
 
 

@@ -30,6 +30,8 @@ def test_a_gram_matrix_now_and_then_wants_a_method_that_takes_one():
     assert trainer_config({**CONFIG, "surgery_every": 5}).surgery_every == 5
     with pytest.raises(ValueError, match='surgery_every: surgery = "famo" takes no Gram matrix'):
         trainer_config({**CONFIG, "surgery": "famo", "surgery_every": 5})
+    with pytest.raises(ValueError, match='surgery_every: with gramian = "features" the Gram'):
+        trainer_config({**CONFIG, "gramian": "features", "surgery_every": 5})
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def test_a_configuration_survives_json():
         ({"model_function": "a.b"}, 'model_function: unknown key; did you mean "model_fn"'),
         ({"qqqqq": 1}, "qqqqq: unknown key; there are: surgery, surgery_every, .*…"),
         ({"surgery": "pcgard"}, 'surgery: "pcgard" .*ppcgrad, none, .*; did you mean "pcgrad"'),
-        ({"gramian": "tap"}, 'gramian: "tap" .*tape, .*auto; did you mean "tape"'),
+        ({"gramian": "tap"}, 'gramian: "tap" .*tape, .*auto, features; did you mean "tape"'),
         ({"epochs": 0}, "epochs: 0 .*greater than or equal to 1"),
         ({"batch_size": "many"}, 'batch_size: "many" .*whole number'),
         ({"learning_rate": 0}, "learning_rate: 0 .*greater than 0"),

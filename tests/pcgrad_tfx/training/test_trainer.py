@@ -156,6 +156,13 @@ def test_inner_products_layer_by_layer_teach_the_same(trained, transformed_data,
 
 
 @pytest.mark.usefixtures("not_exported")
+def test_inner_products_at_the_features(trained, transformed_data, tmp_path):
+    run = transformed_data.train(tmp_path, trainer_config(epochs=2, gramian="features"))
+    assert "at the features" in run.model.describe_gramian()
+    assert differ(run.weights, trained.weights)
+
+
+@pytest.mark.usefixtures("not_exported")
 def test_of_many_tasks_they_are_taken_layer_by_layer(transformed_data, tmp_path, monkeypatch):
     monkeypatch.setattr(training_rule, "_TASKS_BY_LAYER", len(TASKS))
     run = transformed_data.train(tmp_path, trainer_config(epochs=1))
