@@ -132,7 +132,16 @@ def _sentence(comparison: ComparisonOutcome, method: str, found: Sequence[Findin
         # Small differences on several tasks may add up to more than noise.
         word = "better" if (finding.difference or 0.0) > 0 else "worse"
         parts.append(f"but {word} in the mean over the tasks {_with_numbers(finding)}")
-    return f"{method} against {EQUAL_WEIGHTS}{_label(comparison)}: {'; '.join(parts)}."
+    name = method + _weights(comparison, method)
+    return f"{name} against {EQUAL_WEIGHTS}{_label(comparison)}: {'; '.join(parts)}."
+
+
+def _weights(comparison: ComparisonOutcome, method: str) -> str:
+    """The loss weights that were chosen for a method, behind its name, if they can be read."""
+    (weights,) = (one.loss_weights for one in comparison.methods if one.name == method)
+    if not weights or len(weights) > _MOST:
+        return ""
+    return f" ({', '.join(f'{task} {weight:g}' for task, weight in weights.items())})"
 
 
 def _not_learned(comparison: ComparisonOutcome) -> Iterator[str]:

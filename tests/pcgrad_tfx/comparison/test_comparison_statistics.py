@@ -191,6 +191,17 @@ def test_whether_methods_were_tuned_is_in_every_sentence_on_them():
     assert "16 settings of learning rate" in budget(tuned)
 
 
+@pytest.mark.parametrize(("count", "said"), [(3, " (t0 0, t1 1.5, t2 3)"), (4, "")])
+def test_the_weights_that_were_chosen_are_said_if_they_can_be_read(count, said):
+    metrics = {f"t{i}": "auc" for i in range(count)}
+    comparison = drawn(0, metrics=metrics, effects={("static weights", "t0"): 0.2})
+    weights = {task: 1.5 * i for i, task in enumerate(metrics)}
+    *others, static = comparison.methods
+    static = static.model_copy(update={"loss_weights": weights})
+    comparison = comparison.model_copy(update={"methods": (*others, static)})
+    assert f"static weights{said} against equal weights (untuned): better" in verdict(comparison)
+
+
 def test_another_method_that_differs_has_its_sentence():
     effects = {("static weights", "tip"): 0.1}
     methods = (*METHODS, "FAMO", "UPGrad")
