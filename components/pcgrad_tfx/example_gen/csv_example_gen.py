@@ -20,6 +20,7 @@ from pcgrad_tfx.data.csv_checks import check_csv
 from pcgrad_tfx.example_gen.checked_example_gen import CheckedExampleGen, CheckedExecutor
 from pcgrad_tfx.example_gen.csv_decoding import ReadCsv
 from pcgrad_tfx.example_gen.shuffling import write_streamed
+from pcgrad_tfx.example_gen.splitting import at_time
 
 
 class Executor(CheckedExecutor, executor.Executor):
@@ -44,8 +45,8 @@ class Executor(CheckedExecutor, executor.Executor):
             exec_properties[OUTPUT_CONFIG_KEY], tfx.proto.Output()
         ).split_config
         is_elsewhere = self._beam_pipeline_args or self._make_beam_pipeline_fn
-        # By group, time or stratum.
-        if is_elsewhere or self.splitting.columns or output.partition_feature_name:
+        # Strata are split when all rows are known.
+        if is_elsewhere or self.splitting.stratify:
             return super().GenerateExamplesByBeam(pipeline, exec_properties)
         write_streamed(self._rows(exec_properties, output), self._examples)
         return {}
@@ -56,13 +57,22 @@ class Executor(CheckedExecutor, executor.Executor):
         """The rows, each with the name of its split, which TFX would give it, too."""
         names = [split.name for split in output.splits]
         ends = list(itertools.accumulate(split.hash_buckets for split in output.splits))
+        group = output.partition_feature_name
         config = exec_properties[INPUT_CONFIG_KEY]
         for split in proto_utils.json_to_proto(config, tfx.proto.Input()).splits:
             read = ReadCsv(exec_properties, split.pattern, self.missing, self.dialect)
             for example in read.stream():
                 row = example.SerializeToString(deterministic=True)
-                if names:
-                    bucket = int(hashlib.sha256(row).hexdigest(), 16) % ends[-1]
+                if self.bounds is not None:
+                    place = at_time(example, self.bounds)
+                    # What lies in a gap is in no split.
+                    if place < len(names):
+                        yield names[place], row
+                elif names:
+                    key = row
+                    if group:
+                        key = example.features.feature[group].SerializeToString(deterministic=True)
+                    bucket = int(hashlib.sha256(key).hexdigest(), 16) % ends[-1]
                     yield names[bisect.bisect(ends, bucket)], row
                 else:
                     yield split.name, row

@@ -32,8 +32,19 @@ def output_config(splitting: Splitting) -> tfx.proto.Output:
 
 def split_by_time(rows: beam.PCollection, bounds: TimeBounds) -> dict[str, beam.PCollection]:
     """The rows by split; those in a gap are left out."""
-    *splits, _ = rows | "SplitByTime" >> beam.Partition(_at_time, len(SPLITS) + 1, bounds)
+    *splits, _ = rows | "SplitByTime" >> beam.Partition(
+        lambda row, _, bounds: at_time(row, bounds), len(SPLITS) + 1, bounds
+    )
     return dict(zip(SPLITS, splits, strict=True))
+
+
+def at_time(row: tf.train.Example, bounds: TimeBounds) -> int:
+    """The position of a row's split in `SPLITS`; that of none is their number."""
+    feature = row.features.feature[bounds.column]
+    value = getattr(feature, feature.WhichOneof("kind")).value[0]
+    return bounds.place(
+        value.decode("utf-8", "replace") if isinstance(value, bytes) else repr(value)
+    )
 
 
 def split_by_stratum(rows: beam.PCollection, splitting: Splitting) -> dict[str, beam.PCollection]:
@@ -48,14 +59,6 @@ def split_by_stratum(rows: beam.PCollection, splitting: Splitting) -> dict[str, 
         _in_stratum, len(SPLITS), splitting.stratify, beam.pvalue.AsDict(bounds)
     )
     return dict(zip(SPLITS, splits, strict=True))
-
-
-def _at_time(row: tf.train.Example, _: int, bounds: TimeBounds) -> int:
-    feature = row.features.feature[bounds.column]
-    value = getattr(feature, feature.WhichOneof("kind")).value[0]
-    return bounds.place(
-        value.decode("utf-8", "replace") if isinstance(value, bytes) else repr(value)
-    )
 
 
 def _in_stratum(

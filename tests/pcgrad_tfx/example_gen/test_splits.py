@@ -95,6 +95,16 @@ def test_the_future_is_held_out_and_a_gap_is_in_no_split(folder, tmp_path, form)
     assert 0 < expected.left_out == NUMBER_OF_ROWS - sum(expected.rows.values())
 
 
+@pytest.mark.parametrize("splitting", [Splitting(group="patient"), Splitting(time="date", gap=7)])
+def test_rows_are_split_alike_by_beam_and_without_it(folder, tmp_path, splitting):
+    streamed, by_beam = (
+        split(folder, tmp_path / form, form, splitting) for form in ("csv", "tfrecord")
+    )
+    assert {name: sorted(rows) for name, rows in streamed.items()} == {
+        name: sorted(rows) for name, rows in by_beam.items()
+    }
+
+
 @pytest.mark.parametrize("form", ["csv", "tfrecord"])
 def test_each_class_has_its_share(folder, tmp_path, form):
     found = split(folder, tmp_path / "out", form, Splitting(stratify="outcome"))
@@ -198,7 +208,7 @@ def test_a_runner_that_loses_rows_is_found_beside_a_gap(folder, tmp_path, monkey
 
     monkeypatch.setattr(checked_example_gen, "split_by_time", lossy)
     with pytest.raises(DataError, match="loses or repeats data"):
-        split(folder, tmp_path / "out", "csv", Splitting(time="date", gap=7))
+        split(folder, tmp_path / "out", "tfrecord", Splitting(time="date", gap=7))
 
 
 def test_a_missing_group_stops_the_executor_before_it_writes(folder, tmp_path):
