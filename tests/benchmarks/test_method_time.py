@@ -17,7 +17,11 @@ def test_the_report(tmp_path):
     command = [sys.executable, "-m", "benchmarks.steps.method_time", *options]
     printed = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
     (row,) = json.loads((tmp_path / "method_time.json").read_text())["rows"]
-    assert list(row["ratios"]) == ["famo", "pcgrad, surgery_every = 2"]
+    assert list(row["ratios"]) == [
+        "famo",
+        'pcgrad, gramian = "features"',
+        "pcgrad, surgery_every = 2",
+    ]
     assert markdown([row]) in printed
 
 
