@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import os
@@ -10,9 +11,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
-from unittest import mock
 
 import joblib
+import psutil
 import tensorflow as tf
 import tensorflow_transform as tft
 from absl import logging
@@ -26,6 +27,9 @@ from pcgrad_tfx.training.inputs import read_inputs
 
 # What a process takes beside the data: TensorFlow, a traced model.
 _MEMORY = 2 * 2**30
+
+# Python reads it when it is started.
+_WARNINGS = "PYTHONWARNINGS"
 
 Result = TypeVar("Result")
 
@@ -72,8 +76,7 @@ def run_all(
         n_jobs=processes, return_as="generator_unordered", batch_size=1, pre_dispatch="all"
     )
     try:
-        # What other packages warn of when they are imported, they have warned of here.
-        with mock.patch.dict(os.environ, PYTHONWARNINGS="ignore"):
+        with _quiet_imports():
             yield from parallel(
                 joblib.delayed(_call)(os.getpid(), inputs, number, call)
                 for number, call in enumerate(calls)
@@ -89,8 +92,21 @@ def default_processes() -> int:
     """One for each core, as far as memory is free; one on a machine with a GPU."""
     if tf.config.list_physical_devices("GPU"):
         return 1
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return max(1, min(joblib.cpu_count(), free // _MEMORY))
+    return max(1, min(joblib.cpu_count(), psutil.virtual_memory().available // _MEMORY))
+
+
+@contextlib.contextmanager
+def _quiet_imports() -> Iterator[None]:
+    """Processes that are begun do not repeat what packages warn of when they are imported."""
+    before = os.environ.get(_WARNINGS)
+    os.environ[_WARNINGS] = "ignore"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_WARNINGS]
+        else:
+            os.environ[_WARNINGS] = before
 
 
 def _call(

@@ -72,7 +72,9 @@ class ComparisonSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=F
             core, as far as memory allows, and one on a machine with a GPU. Results are the same.
     """
 
-    methods: tuple[ComparedMethod, ...] = DEFAULT_METHODS
+    methods: tuple[ComparedMethod, ...] = Field(
+        DEFAULT_METHODS, description="names of methods, or tables of method and architecture"
+    )
     seeds: int = Field(5, ge=2, le=1000, description="how often each method is trained")
     search: int = Field(12, ge=0, le=1000, description="settings tried for each method")
     static_search: int | None = Field(None, ge=0, le=1000, description="loss weights tried")
