@@ -153,8 +153,8 @@ def test_random_weights_are_drawn_anew_and_are_fair():
 @pytest.mark.parametrize("weighting", [GeometricMean(), LogLosses(), FAMO(), DualBalancing()])
 def test_a_task_without_a_label_is_left_out(weighting):
     gramian = np.diag([1.0, 4.0, 0.0])
-    weights = weighed(weighting, [0.5, 2.0, 0.0], gramian)
-    without = weighed(type(weighting)(), [0.5, 2.0], gramian[:2, :2])
+    weights = weighed(weighting, [0.5, 3.0, 0.0], gramian)
+    without = weighed(type(weighting)(), [0.5, 3.0], gramian[:2, :2])
     np.testing.assert_allclose(weights, [*without, 0])
 
 
@@ -172,12 +172,10 @@ def test_a_task_without_a_label_does_not_learn():
     weighed(uncertainty, [1.0, 1.0, 1.0])  # at rest for a loss of one, so moments are zero
     learn_without_a_label(famo)
     assert np.isfinite(famo.state["logits"]).all()
-    before = uncertainty.state["log_variances"][2].numpy()
     weighed(uncertainty, [3.0, 3.0, 0.0])
-    moved = uncertainty.state["log_variances"][2].numpy() - before
-    weighed(uncertainty, [3.0, 3.0, 3.0])
-    again = uncertainty.state["log_variances"][2].numpy() - before - moved
-    assert abs(moved) < 0.6 * abs(again) or moved * again < 0
+    learned = uncertainty.state["log_variances"].numpy()
+    assert learned[1] > 0
+    assert learned[2] == 0
 
 
 STATEFUL = [UncertaintyWeights, DynamicWeightAverage, FAMO, GradNorm]
