@@ -67,8 +67,10 @@ def with_least_eigenvalue(matrix: tf.Tensor, least: float) -> tf.Tensor:
         least: Of a size that changes no result, or to bound the solutions of singular systems.
     """
     values, vectors = tf.linalg.eigh(matrix)
-    values = tf.maximum(values, matrix.shape[0] * least)
-    return tf.matmul(vectors * values, vectors, transpose_b=True)
+    # What is missing is added: XLA's eigenvectors are exact to 1e-7 only, and would carry that into
+    # the whole matrix.
+    missing = tf.maximum(matrix.shape[0] * least - values, 0)
+    return matrix + tf.matmul(vectors * missing, vectors, transpose_b=True)
 
 
 def independent_part(matrix: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:

@@ -153,8 +153,8 @@ def test_random_weights_are_drawn_anew_and_are_fair():
 @pytest.mark.parametrize("weighting", [GeometricMean(), LogLosses(), FAMO(), DualBalancing()])
 def test_a_task_without_a_label_is_left_out(weighting):
     gramian = np.diag([1.0, 4.0, 0.0])
-    weights = weighed(weighting, [0.5, 2.0, 0.0], gramian)
-    without = weighed(type(weighting)(), [0.5, 2.0], gramian[:2, :2])
+    weights = weighed(weighting, [0.5, 3.0, 0.0], gramian)
+    without = weighed(type(weighting)(), [0.5, 3.0], gramian[:2, :2])
     np.testing.assert_allclose(weights, [*without, 0])
 
 
