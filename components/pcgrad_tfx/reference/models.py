@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from scipy.optimize import OptimizeWarning
 from sklearn.base import BaseEstimator
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
@@ -117,6 +118,8 @@ def fit_linear(task: Task, train: Rows, is_category: Values, penalty: float) -> 
         with warnings.catch_warnings(), threadpool_limits(1):
             # After so many steps it is near enough.
             warnings.simplefilter("ignore", ConvergenceWarning)
+            # An option that scikit-learn gives and SciPy 1.18 no longer knows.
+            warnings.simplefilter("ignore", OptimizeWarning)
             name = type(model).__name__.lower()
             pipeline = make_pipeline(columns, model)
             return pipeline.fit(features, label, **{f"{name}__sample_weight": weight})
