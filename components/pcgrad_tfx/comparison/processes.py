@@ -72,13 +72,15 @@ def run_all(
     Raises:
         RuntimeError: The system ended a process.
     """
+    # Processes that have all cores each get in each other's way.
+    threads = max(1, joblib.cpu_count() // processes)
     parallel = joblib.Parallel(
         n_jobs=processes, return_as="generator_unordered", batch_size=1, pre_dispatch="all"
     )
     try:
         with _quiet_imports():
             yield from parallel(
-                joblib.delayed(_call)(os.getpid(), inputs, number, call)
+                joblib.delayed(_call)(os.getpid(), threads, inputs, number, call)
                 for number, call in enumerate(calls)
             )
     except BrokenProcessPool:
@@ -110,16 +112,18 @@ def _quiet_imports() -> Iterator[None]:
 
 
 def _call(
-    parent: int, inputs: Inputs, number: int, call: Callable[[Inputs], Result]
+    parent: int, threads: int, inputs: Inputs, number: int, call: Callable[[Inputs], Result]
 ) -> tuple[int, Result]:
     if os.getpid() != parent:
-        _begin(parent)
+        _begin(parent, threads)
     return number, call(inputs)
 
 
 @functools.cache
-def _begin(parent: int) -> None:
+def _begin(parent: int, threads: int) -> None:
     """What a process does first."""
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
     # What there is to say, the first process says.
     logging.set_verbosity(logging.ERROR)
     tf.get_logger().setLevel("ERROR")
