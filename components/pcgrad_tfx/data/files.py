@@ -185,7 +185,7 @@ def _check_scheme(path: str) -> None:
         listed = ", ".join(f"{name}://" for name in known if name != "ram")
         raise DataError(
             f"{path}: TensorFlow cannot open {scheme}:// here, only paths and {listed}; copy the "
-            "data to one of these"
+            f"data to one of these (`tfx-pcgrad init {path}` downloads a file)"
         )
 
 

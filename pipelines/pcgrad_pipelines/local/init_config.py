@@ -12,6 +12,7 @@ import tomlkit
 from tomlkit.items import AoT, Array, Item, Table
 
 from pcgrad_pipelines.config import ConfigError, load_config
+from pcgrad_pipelines.local.download import download, file_name, is_remote
 from pcgrad_tfx.config.dialect import Dialect
 from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.config.training_config import Training
@@ -38,7 +39,7 @@ def init_config(
     """Looks at data, writes a configuration for them and says what to do next.
 
     Args:
-        data: A file or folder of data.
+        data: A file or folder of data, or a file's address in the web, which is downloaded.
         path: The file to write; by default named like the data, in the working directory.
         labels: The columns to predict.
         header: Whether the first line of a CSV file has the columns' names.
@@ -51,12 +52,14 @@ def init_config(
         ConfigError: The file exists or cannot be written.
         DataError: The data cannot be used.
     """
-    stem = _slug(Path(data.rstrip("/")).name)
+    stem = _slug(file_name(data) if is_remote(data) else Path(data).name)
     file = Path(path or f"{stem}.toml")
     if file.exists():
         raise ConfigError(
             f"{file} exists and is not overwritten; choose another name by --config, or delete it"
         )
+    if is_remote(data):
+        data = str(download(data, file.parent))
     proposal = propose(data, labels, header=header, sql=sql)
     text = toml_text(proposal, stem, _relative(data, file))
     try:
