@@ -3,6 +3,7 @@
 import json
 import sys
 
+import keras
 import tensorflow as tf
 from tfx.components.util import examples_utils
 from tfx.proto import example_gen_pb2
@@ -57,6 +58,12 @@ def compare(transformed_data, examples_dir, folder, *, settings=None, **config):
         },
     )
     return read_comparison(str(folder))
+
+
+def fit_eagerly(model, data, **kwargs):
+    """Such trainings take less time than to trace a step; every method's is traced to be timed."""
+    model.run_eagerly = True
+    return keras.Model.fit(model, data, **kwargs)
 
 
 if __name__ == "__main__":

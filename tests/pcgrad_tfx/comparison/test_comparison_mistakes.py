@@ -1,13 +1,11 @@
 """A comparison that cannot be carried out says why."""
 
-import os
 import re
 
 import pytest
 
 from comparison_runs import compare, write_test_split
 from pcgrad_tfx.comparison.component import Comparison
-from pcgrad_tfx.comparison.processes import Inputs, run_all
 from trips import trainer_config
 
 
@@ -50,13 +48,3 @@ def test_a_model_of_the_users_own_has_no_architecture_to_choose():
     config = trainer_config(comparison=comparison, model_fn="trips.dropout_model", features=None)
     with pytest.raises(ValueError, match=r"methods\[0\]: the model of a model_fn has no architec"):
         Comparison(None, None, None, config)
-
-
-def ended(_):
-    os._exit(9)
-
-
-@pytest.mark.slow
-def test_a_process_that_the_system_ended_is_named():
-    with pytest.raises(RuntimeError, match=r"probably for want of memory; set fewer jobs"):
-        list(run_all(Inputs("", ""), [ended, ended], 2))
