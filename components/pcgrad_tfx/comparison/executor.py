@@ -154,7 +154,8 @@ def _tried(compared: Sequence[Family]) -> dict[str, Step]:
         if candidate is not None:
             # Of static weights the picture shows what they reach.
             is_scored = candidate.method == STATIC_WEIGHTS
-            found[candidate.key] = _step(Job(candidate, _SEARCH_SEED, is_scored))
+            job = Job(candidate, _SEARCH_SEED, is_trial=True, is_scored=is_scored)
+            found[candidate.key] = _step(job)
     return found
 
 

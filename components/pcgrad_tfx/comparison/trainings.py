@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import statistics
 import time
 from collections.abc import Mapping, Sequence
@@ -37,6 +38,8 @@ class Job:
     Attributes:
         candidate: What it does.
         seed: Of the initial weights and the order of the rows.
+        is_trial: Whether it only has to show what its settings are worth: it waits half as long for
+            a better epoch.
         is_scored: Whether the test split is looked at.
         is_followed: Whether it is known how good it was at which epoch.
         is_probed: Whether it is measured what the tasks do to each other.
@@ -44,6 +47,7 @@ class Job:
 
     candidate: Candidate
     seed: int
+    is_trial: bool = False
     is_scored: bool = True
     is_followed: bool = False
     is_probed: bool = False
@@ -119,7 +123,10 @@ class Trainings:
         of_tasks = functools.partial(_of_tasks, tasks)
         names = {task.name for task in tasks}
         ranges = {name: found for name, found in self._loss_ranges.items() if name in names}
-        best = BestEpoch(model, ranges, self.config.patience, self.config.restore_best)
+        patience = self.config.patience
+        if job.is_trial:
+            patience = math.ceil(patience / 2)
+        best = BestEpoch(model, ranges, patience, self.config.restore_best)
         scorer = Scorer(model, tasks)
         way = _Way(best, scorer, self._test_split) if job.is_followed else None
         files = (self._train_files, self._eval_files)

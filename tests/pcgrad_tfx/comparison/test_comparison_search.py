@@ -6,6 +6,7 @@ import pytest
 from comparison_runs import compare, fit_eagerly
 from pcgrad_tfx.comparison import trainings
 from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS, Run
+from pcgrad_tfx.training.callbacks.best_epoch import BestEpoch
 from trips import TASKS, trainer_config
 
 pytestmark = pytest.mark.long
@@ -125,6 +126,22 @@ def test_settings_reach_the_training(transformed_data, test_examples, tmp_path, 
         )
     chosen = {**given, **found.methods[0].settings}
     assert [rate for rate, *_ in seen[3:]] == pytest.approx([chosen["learning_rate"]] * 2)
+
+
+def test_trials_wait_half_as_long_for_a_better_epoch(
+    transformed_data, test_examples, tmp_path, monkeypatch
+):
+    made = []
+
+    class Best(BestEpoch):
+        def __init__(self, model, ranges, patience, keeps_weights):
+            super().__init__(model, ranges, patience, keeps_weights)
+            made.append(patience)
+
+    monkeypatch.setattr(trainings, "BestEpoch", Best)
+    settings = {"search": 2, "methods": [], "single_task": False, "static_weights": []}
+    compare(transformed_data, test_examples, tmp_path, settings=settings, epochs=1, patience=3)
+    assert made == [2, 2, 3, 3]
 
 
 def test_a_setting_that_diverges_is_not_chosen(transformed_data, test_examples, tmp_path):
