@@ -2,6 +2,7 @@
 
 import functools
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ from pcgrad_tfx.reference.results import read_reference
 from pcgrad_tfx.training.task_definitions import definitions
 from pcgrad_tfx.transform.preprocessing import preprocessing_fn
 from transform_runs import config_of
-from transformed import TransformedData, artifact, write_transformed
+from transformed import TransformedData, artifact, cut_silently, write_transformed
 
 TASKS = (
     Task(name="click", kind="binary", column="click", weight="cost", class_weight="balanced"),
@@ -163,6 +164,18 @@ def test_it_says_which_rows_the_values_are_of(outcome):
         "income": len(test),
         "grade": sum(bool(row["grade"]) for row in test),
     }
+
+
+@pytest.mark.parametrize("split", ["Split-train", "raw/Split-test"])
+def test_a_truncated_file_is_named_before_anything_is_learned(data, tmp_path, split):
+    shutil.copytree(data.folder, tmp_path / "data")
+    copied = TransformedData(tmp_path / "data")
+    folder = copied.examples_dir if split == "Split-train" else copied.folder
+    (path,) = (folder / split).iterdir()
+    cut_silently(path)
+    with pytest.raises(ValueError, match=rf"^{path} is damaged"):
+        run(copied, tmp_path / "outcome")
+    assert not (tmp_path / "outcome").exists()
 
 
 def test_of_many_rows_it_takes_one_of_several(data, tmp_path, monkeypatch):

@@ -15,6 +15,7 @@ from tfx.types import standard_artifacts
 from tfx.types.artifact_utils import encode_split_names
 from tfx.utils import json_utils
 
+from comparison_runs import compare, write_test_split
 from evaluator_runs import BEAM_ARGS
 from pcgrad_tfx.validation import whole_examples
 from pcgrad_tfx.validation.whole_examples import (
@@ -23,7 +24,7 @@ from pcgrad_tfx.validation.whole_examples import (
     TransformExecutor,
 )
 from transform_runs import to_example
-from transformed import TransformedData, artifact
+from transformed import TransformedData, artifact, cut_silently
 from trips import trainer_config
 
 EXECUTORS = {
@@ -31,24 +32,6 @@ EXECUTORS = {
     TransformExecutor: StockTransform,
     EvaluatorExecutor: StockEvaluator,
 }
-
-
-def cut_silently(path):
-    """Cuts a gzipped TFRecord where TensorFlow does not notice that rows are missing."""
-    content = path.read_bytes()
-
-    def rows():
-        return sum(1 for _ in tf.data.TFRecordDataset(str(path), "GZIP"))
-
-    whole = rows()
-    for length in range(len(content) - 9, 0, -1):
-        path.write_bytes(content[:length])
-        try:
-            if rows() < whole:
-                return
-        except tf.errors.DataLossError:
-            continue
-    raise AssertionError("no such place")
 
 
 @pytest.fixture
@@ -140,3 +123,16 @@ def test_the_trainer_names_it_before_it_trains(transformed_data, tmp_path, split
     with pytest.raises(ValueError, match=rf"^{path} is damaged"):
         data.train(tmp_path / "run", trainer_config())
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("split", ["train", "eval", "test"])
+def test_the_comparison_names_it_before_it_trains(transformed_data, tmp_path, split):
+    shutil.copytree(transformed_data.folder, tmp_path / "data")
+    data = TransformedData(tmp_path / "data")
+    test_examples = write_test_split(tmp_path / "test_examples")
+    folder = test_examples if split == "test" else data.examples_dir
+    (path,) = (folder / f"Split-{split}").iterdir()
+    cut_silently(path)
+    with pytest.raises(ValueError, match=rf"^{path} is damaged"):
+        compare(data, test_examples, tmp_path / "run")
+    assert not list((tmp_path / "run").iterdir())
