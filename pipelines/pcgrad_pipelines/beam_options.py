@@ -12,7 +12,7 @@ IN_PROCESS_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 _IN_PROCESS = ("DirectRunner", "FnApiRunner", IN_PROCESS_RUNNER)
 
 
-def add_beam_options(parser: argparse._ArgumentGroup) -> None:
+def add_beam_options(parser: argparse._ActionsContainer) -> None:
     """Adds `--beam-runner` and `--beam-arg`."""
     parser.add_argument(
         "--beam-runner", metavar="NAME",

@@ -6,6 +6,7 @@ import argparse
 
 from pcgrad_pipelines.constraints import print_constraints
 from pcgrad_pipelines.kubeflow import runner as kubeflow
+from pcgrad_pipelines.kubeflow import submission
 from pcgrad_pipelines.local import runner as local
 
 
@@ -68,14 +69,13 @@ def build_parser() -> argparse.ArgumentParser:
     kubeflow.add_target_option(compiler)
     kubeflow.add_compile_options(compiler)
     compiler.set_defaults(
-        submit=False, compiled=None, host=None, project=None, region=None, parameter=[],
-        function=lambda args: kubeflow.execute(args, compiler),
-    )  # fmt: skip
+        submit=False, compiled=None, function=lambda args: kubeflow.execute(args, compiler)
+    )
 
-    submit = add("submit", "Start a run of a compiled pipeline.")
+    submit = add("submit", "Start a run of a compiled pipeline.", kubeflow.EXIT_CODES)
     submit.add_argument("compiled", metavar="FILE", help="what `tfx-pcgrad compile` has written")
     kubeflow.add_target_option(submit)
-    kubeflow.add_server_options(submit)
+    submission.add_server_options(submit)
     submit.set_defaults(submit=True, function=lambda args: kubeflow.execute(args, submit))
 
     pins = add("constraints", "Print the tested versions of all packages, for pip's --constraint.")

@@ -24,6 +24,7 @@ from pydantic import (
     model_validator,
 )
 
+from pcgrad_pipelines.kubeflow.settings import KubeflowSettings
 from pcgrad_tfx.comparison.settings import ComparisonSettings
 from pcgrad_tfx.config.dialect import Dialect
 from pcgrad_tfx.config.features import Features, check_features
@@ -169,6 +170,7 @@ class PipelineConfig(BaseModel):
         evaluation: How it is judged.
         reference: Whether boosted trees are trained beside the network.
         comparison: How methods are compared; they are not compared without it.
+        kubeflow: How it is compiled for Kubeflow or Vertex AI.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -192,6 +194,9 @@ class PipelineConfig(BaseModel):
         ReferenceSettings(), description="boosted trees beside the network"
     )
     comparison: ComparisonSettings | None = Field(None, description="how methods are compared")
+    kubeflow: KubeflowSettings = Field(
+        KubeflowSettings(), description="how it is compiled for Kubeflow or Vertex AI"
+    )
 
     @field_validator("tasks")
     @classmethod

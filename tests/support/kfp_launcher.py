@@ -30,6 +30,7 @@ class Step:
 
     Attributes:
         cached: Whether an earlier step's outputs were reused.
+        attempts: How often the container was started.
         seconds: How long the container ran.
         exit_code: Of the container.
         log: What the container printed.
@@ -38,6 +39,7 @@ class Step:
     """
 
     cached: bool = False
+    attempts: int = 0
     seconds: float = 0.0
     exit_code: int = 0
     log: str = ""
@@ -121,7 +123,13 @@ class Cluster:
         if task.caching_options.enable_cache and fingerprint in self._cache:
             step.cached, step.outputs = True, copy.deepcopy(self._cache[fingerprint])
         else:
-            self._launch(step, component, container, pod)
+            # Argo starts the executor again, not the driver: addContainerExecutorTemplate,
+            # compiler/argocompiler/container.go
+            while step.attempts <= task.retry_policy.max_retry_count:
+                self._launch(step, component, container, pod)
+                step.attempts += 1
+                if not step.exit_code:
+                    break
             if not step.exit_code:
                 self._cache[fingerprint] = step.outputs
         shutil.rmtree(pod)

@@ -9,6 +9,8 @@ import re
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 
+from kfp_pod_rules import POD_RULES, executors_of, tasks_of
+
 
 def only_a_bare_pipeline_spec_comes_first(documents):
     """A PipelineJob, as Vertex AI takes it, is "no pipeline spec"; unknown fields are errors.
@@ -33,14 +35,16 @@ def executors_are_containers_or_importers(documents):
 
     pipelineDFS.dfs, backend/src/v2/compiler/visitor.go
     """
-    return [n for n, e in _executors(documents).items() if not e.keys() & {"container", "importer"}]
+    return [
+        n for n, e in executors_of(documents).items() if not e.keys() & {"container", "importer"}
+    ]
 
 
 def each_task_has_a_component_and_that_an_executor(documents):
     """pipelineDFS.dfs, backend/src/v2/compiler/visitor.go."""
-    components, executors = documents[0].get("components", {}), _executors(documents)
+    components, executors = documents[0].get("components", {}), executors_of(documents)
     found = []
-    for name, task in _tasks(documents).items():
+    for name, task in tasks_of(documents).items():
         component = components.get(task.get("componentRef", {}).get("name"))
         if component is None or component.get("executorLabel") not in executors:
             found.append(name)
@@ -55,12 +59,12 @@ def names_of_tasks_are_fit_for_argo(documents):
     """
     # The driver's task has the suffix -driver; a name has at most 128 characters.
     fit = re.compile(r"[a-zA-Z0-9][-a-zA-Z0-9]{0,120}")
-    return [name for name in _tasks(documents) if not fit.fullmatch(name)]
+    return [name for name in tasks_of(documents) if not fit.fullmatch(name)]
 
 
 def producers_exist(documents):
     """addImplicitDependencies, backend/src/v2/compiler/argocompiler/dag.go."""
-    tasks = _tasks(documents)
+    tasks = tasks_of(documents)
     found = []
     for name, task in tasks.items():
         artifacts = task.get("inputs", {}).get("artifacts", {}).values()
@@ -101,7 +105,7 @@ def each_parameter_gets_a_value(documents):
     root = documents[0].get("root", {}).get("inputDefinitions", {}).get("parameters", {})
     components = documents[0].get("components", {})
     found = []
-    for task_name, task in _tasks(documents).items():
+    for task_name, task in tasks_of(documents).items():
         given = task.get("inputs", {}).get("parameters", {})
         component = components.get(task.get("componentRef", {}).get("name"), {})
         for name in component.get("inputDefinitions", {}).get("parameters", {}):
@@ -120,7 +124,7 @@ def placeholders_are_known(documents):
     known = re.compile(r"\{\{\$(\.(in|out)puts\.(artifacts|parameters)\['\w+'\](\.\w+)?)?\}\}")
     return [
         f"{name}: {text}"
-        for name, executor in _executors(documents).items()
+        for name, executor in executors_of(documents).items()
         for text in [
             *executor.get("container", {}).get("command", []),
             *executor.get("container", {}).get("args", []),
@@ -149,7 +153,7 @@ def nothing_depends_on_a_lifecycle_hook(documents):
 
     initPodSpecPatch, backend/src/v2/driver/driver.go
     """
-    return [n for n, e in _executors(documents).items() if "lifecycle" in e.get("container", {})]
+    return [n for n, e in executors_of(documents).items() if "lifecycle" in e.get("container", {})]
 
 
 def steps_do_not_run_in_tfx_own_entry_point(documents):
@@ -162,7 +166,7 @@ def steps_do_not_run_in_tfx_own_entry_point(documents):
     """
     return [
         name
-        for name, executor in _executors(documents).items()
+        for name, executor in executors_of(documents).items()
         if any(part.startswith("tfx.") for part in executor.get("container", {}).get("command", []))
     ]
 
@@ -180,7 +184,7 @@ def a_second_document_is_a_platform_spec(documents):
         except json_format.ParseError as error:
             return [str(error)]
         configs = document["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-        found += [name for name in configs if name not in _executors(documents)]
+        found += [name for name in configs if name not in executors_of(documents)]
         for name, config in configs.items():
             mounts = config.get("pvcMount", [])
             found += [name for m in mounts if not m.get("constant") or not m.get("mountPath")]
@@ -202,6 +206,7 @@ RULES = [
     nothing_depends_on_a_lifecycle_hook,
     steps_do_not_run_in_tfx_own_entry_point,
     a_second_document_is_a_platform_spec,
+    *POD_RULES,
 ]
 
 
@@ -209,11 +214,3 @@ def broken_rules(documents):
     """The rules that are broken, and where."""
     found = {rule.__name__: rule(documents) for rule in RULES}
     return {name: places for name, places in found.items() if places}
-
-
-def _tasks(documents):
-    return documents[0].get("root", {}).get("dag", {}).get("tasks", {})
-
-
-def _executors(documents):
-    return documents[0].get("deploymentSpec", {}).get("executors", {})

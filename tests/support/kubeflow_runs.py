@@ -9,6 +9,16 @@ import yaml
 from pcgrad_pipelines.kubeflow.runner import DONE, main
 
 SUFFIX = {"kfp": "yaml", "vertex": "json"}
+# The components of the taxi pipeline.
+COMMON = {
+    "CsvExampleGen", "StatisticsGen", "CuratedSchema", "ExampleValidator", "ValidationGate",
+    "Transform", "TrainingParameters", "Trainer", "Reference", "ConflictReport", "Evaluator",
+    "Pusher",
+}  # fmt: skip
+BASELINE = {
+    "kfp": {"LastPushedModel"},
+    "vertex": {"LatestBlessedModel-model-resolver", "LatestBlessedModel-model-blessing-resolver"},
+}
 CONFIG = """\
 name = "houses"
 
@@ -74,3 +84,13 @@ def spec(path: Path) -> dict[str, Any]:
     """Its specification."""
     first = documents(path)[0]
     return first.get("pipelineSpec", first)
+
+
+def containers(path: Path) -> dict[str, Any]:
+    """The containers of its components."""
+    executors = spec(path)["deploymentSpec"]["executors"]
+    return {
+        name.removesuffix("_executor"): executor["container"]
+        for name, executor in executors.items()
+        if "container" in executor
+    }

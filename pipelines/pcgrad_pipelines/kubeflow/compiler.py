@@ -15,8 +15,9 @@ from tfx.v1.dsl.experimental import RuntimeParameter
 
 from pcgrad_pipelines.config import ConfigError, Data
 from pcgrad_pipelines.kubeflow import spec as kubeflow_spec
-from pcgrad_pipelines.kubeflow.options import KFP, Settings
+from pcgrad_pipelines.kubeflow.options import Settings
 from pcgrad_pipelines.kubeflow.pods import platform_spec
+from pcgrad_pipelines.kubeflow.settings import KFP
 from pcgrad_pipelines.kubeflow.submit import push_destination
 from pcgrad_pipelines.pipeline import RunSettings, create_pipeline
 from pcgrad_tfx.data.csv_checks import csv_location
@@ -60,22 +61,17 @@ def compile_pipeline(settings: Settings, path: Path) -> dict[str, Any]:
     spec = job["pipelineSpec"]
     defaults = {name: parameter.default for name, parameter in parameters.items()}
     kubeflow_spec.set_defaults(spec, defaults)
-    kubeflow_spec.set_resources(spec, settings.resources)
-    kubeflow_spec.set_environment(spec, settings.environment)
-    kubeflow_spec.set_retries(
-        spec,
-        ["Transform", "Trainer"],
-        settings.retries,
-        kubeflow_spec.KFP_RETRIES_END
-        if settings.target == KFP
-        else kubeflow_spec.VERTEX_RETRIES_END,
-    )
+    kubeflow_spec.check_components(spec, settings.kubeflow)
+    kubeflow_spec.set_resources(spec, settings.kubeflow, settings.target)
+    kubeflow_spec.set_environment(spec, settings.kubeflow)
+    kubeflow_spec.set_retries(spec, settings.kubeflow, settings.target)
     if settings.target == KFP:
         # Of changes in the files they look at the server's cache sees nothing.
-        uncached = ["LastPushedModel", *([] if settings.cache_examples else ["CsvExampleGen"])]
+        examples = [] if settings.kubeflow.cache_examples else ["CsvExampleGen"]
+        uncached = ["LastPushedModel", *examples]
         kubeflow_spec.adapt_to_kfp(spec, settings.pipeline_root, uncached)
         kubeflow_spec.check_size(spec)
-        platform = platform_spec(kubeflow_spec.containers(spec), settings.pods)
+        platform = platform_spec(kubeflow_spec.containers(spec), settings.kubeflow)
         documents = [spec] if platform is None else [spec, platform]
         text = yaml.safe_dump_all(documents, allow_unicode=True)
     else:
@@ -112,10 +108,10 @@ def _create_pipeline(
         pipeline_root=settings.pipeline_root,
         push_destination=destination,
         data_root=data_root,
-        checkpoint_root=settings.checkpoint_root,
+        checkpoint_root=settings.kubeflow.checkpoint_root,
         parameters=TrainingParameters(**training),
         baseline=_baseline(settings, destination),
-        enable_cache=settings.enable_cache,
+        enable_cache=settings.kubeflow.cache,
         beam_pipeline_args=settings.beam_args,
     )
     return create_pipeline(settings.config, DataFiles(base, {"all": pattern}, "csv"), run)

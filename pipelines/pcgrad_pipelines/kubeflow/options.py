@@ -1,54 +1,22 @@
-"""The runner's options whose values have a form of their own, and what a pod can reach."""
+"""What to compile for whom, and what a pod can reach."""
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import re
-from collections.abc import Sequence
+
+from pydantic import ValidationError
 
 from pcgrad_pipelines.config import ConfigError, Data, PipelineConfig
-from pcgrad_pipelines.kubeflow.pods import ForSteps
-from pcgrad_tfx.config.validation_messages import nearest
-
-KFP, VERTEX = "kfp", "vertex"
+from pcgrad_pipelines.kubeflow.forms import lies_in
+from pcgrad_pipelines.kubeflow.settings import KFP, VERTEX, KubeflowSettings, option
+from pcgrad_tfx.config.validation_messages import problem_lines
 
 # Where the image has its Python packages; see Dockerfile.
 _SITE_PACKAGES = "/opt/site-packages"
 
-# The launcher's own mounts. Source: `addContainerExecutorTemplate` in
-# backend/src/v2/compiler/argocompiler/container.go of kubeflow/pipelines.
-_LAUNCHER_MOUNTS = ("/gcs", "/minio", "/s3")
-
 _PIPELINE_ROOTS = {KFP: ("minio://", "s3://", "gs://"), VERTEX: ("gs://",)}
-
-# Gigabytes of 10⁹ bytes, the unit of a specification.
-_GIGABYTES = {
-    "M": 1e-3,
-    "G": 1.0,
-    "T": 1e3,
-    "Mi": 2**20 / 1e9,
-    "Gi": 2**30 / 1e9,
-    "Ti": 2**40 / 1e9,
-}
-_MEMORY = re.compile(rf"(?P<number>[0-9]*\.?[0-9]+)(?P<unit>{'|'.join(_GIGABYTES)})")
-_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-
-
-@dataclasses.dataclass(frozen=True)
-class Resources:
-    """What a step may use; None is left to the cluster.
-
-    Attributes:
-        cpu: Cores.
-        memory: Gigabytes (10⁹ bytes).
-        accelerator: What Kubernetes or Vertex AI calls it, "nvidia.com/gpu" or "NVIDIA_TESLA_T4".
-        accelerators: How many of them.
-    """
-
-    cpu: float | None = None
-    memory: float | None = None
-    accelerator: str | None = None
-    accelerators: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,124 +26,69 @@ class Settings:
     Attributes:
         target: KFP or VERTEX.
         config: What to learn from which data.
+        kubeflow: How the steps run.
         image: The container image of all steps.
         pipeline_root: Where the artifacts go.
         data: A CSV file or a folder of them, as the pods see it.
         push_destination: The folder that the model goes to.
-        checkpoint_root: Where an interrupted training resumes from.
-        resources: What components may use.
-        retries: How often Transform and Trainer are started again.
-        environment: Variables of all steps.
-        pods: What pods get beside, as volumes.
-        enable_cache: Whether to reuse the results of unchanged steps.
-        cache_examples: Whether KFP may reuse the examples, too.
         beam_args: Beam's options.
         is_distributed: Whether Beam's workers run elsewhere.
     """
 
     target: str
     config: PipelineConfig
+    kubeflow: KubeflowSettings
     image: str
     pipeline_root: str
     data: str
     push_destination: str
-    checkpoint_root: str | None
-    resources: dict[str, Resources]
-    retries: int
-    environment: dict[str, str]
-    pods: list[ForSteps]
-    enable_cache: bool
-    cache_examples: bool
     beam_args: list[str]
     is_distributed: bool
 
 
-def parse_resources(given: Sequence[str]) -> dict[str, Resources]:
-    """Reads `--resources`.
+def with_options(settings: KubeflowSettings, args: argparse.Namespace) -> KubeflowSettings:
+    """The settings of a configuration with options in the place of its own values.
 
     Args:
-        given: Of the form COMPONENT:cpu=4,memory=16G,accelerator=nvidia.com/gpu:1.
-
-    Returns:
-        The resources by component.
+        settings: What the table `[kubeflow]` says.
+        args: The options.
 
     Raises:
-        ConfigError: If one is not of that form.
+        ConfigError: If an option is wrong.
     """
-    resources: dict[str, Resources] = {}
-    for item in given:
-        component, _, settings = item.partition(":")
-        if component in resources:
-            raise ConfigError(f"--resources: {component} is given twice; join them by a comma")
-        wanted = Resources()
-        for setting in settings.split(","):
-            name, equals, value = setting.partition("=")
-            if not component or not equals:
-                raise ConfigError(
-                    f"--resources: {item!r} is not of the form COMPONENT:cpu=4,memory=16G,"
-                    "accelerator=TYPE:COUNT"
-                )
-            if name == "cpu":
-                wanted = dataclasses.replace(wanted, cpu=_positive(value, "cpu", item))
-            elif name == "memory":
-                wanted = dataclasses.replace(wanted, memory=_gigabytes(value, item))
-            elif name == "accelerator":
-                kind, _, count = value.rpartition(":")
-                if not kind or not count.isdecimal() or int(count) == 0:
-                    raise ConfigError(f"--resources: {item}: {value!r} is not TYPE:COUNT")
-                wanted = dataclasses.replace(wanted, accelerator=kind, accelerators=int(count))
-            else:
-                choices = nearest(name, ("cpu", "memory", "accelerator"))
-                raise ConfigError(f"--resources: {item}: unknown {name!r}; {choices}")
-        resources[component] = wanted
-    return resources
-
-
-def _positive(value: str, name: str, item: str) -> float:
+    fields = KubeflowSettings.model_fields
     try:
-        number = float(value)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < float("inf"):
-        raise ConfigError(f"--resources: {item}: {name} {value!r} is not a number above 0")
-    return number
-
-
-def _gigabytes(value: str, item: str) -> float:
-    match = _MEMORY.fullmatch(value)
-    if match is None:
-        units = ", ".join(_GIGABYTES)
+        return settings.with_options({name: getattr(args, name, None) for name in fields})
+    except ValidationError as error:
+        lines = (line.partition(": ") for line in problem_lines(error, KubeflowSettings))
         raise ConfigError(
-            f"--resources: {item}: memory {value!r} is not a number with a unit ({units}), as 16G"
-        )
-    return _positive(match["number"], "memory", item) * _GIGABYTES[match["unit"]]
+            "\n".join(
+                f"{option(key) if key in fields else key}{colon}{rest}"
+                for key, colon, rest in lines
+            )
+        ) from None
 
 
-def parse_volumes(given: Sequence[str]) -> dict[str, str]:
-    """Reads `--volume`.
-
-    Args:
-        given: Of the form CLAIM=/path.
-
-    Returns:
-        The path of each PersistentVolumeClaim.
+def check_target(settings: KubeflowSettings, target: str) -> None:
+    """Checks that the target has all that is set.
 
     Raises:
-        ConfigError: If one is not of that form, or clashes with another or with Kubeflow's own.
+        ConfigError: If it has not.
     """
-    volumes: dict[str, str] = {}
-    for item in given:
-        claim, _, path = item.partition("=")
-        if not _DNS_LABEL.fullmatch(claim) or not path.startswith("/") or not path.strip("/"):
-            raise ConfigError(f"--volume: {item!r} is not of the form CLAIM=/path")
-        if any(_lies_in(path, mount) for mount in _LAUNCHER_MOUNTS):
-            raise ConfigError(
-                f"--volume: {item}: Kubeflow itself mounts there; choose another path"
-            )
-        if claim in volumes:
-            raise ConfigError(f"--volume: {claim} is given twice; mount it once, higher up")
-        volumes[claim] = path.rstrip("/")
-    return volumes
+    if target == VERTEX and (name := settings.for_vertex()) is not None:
+        raise ConfigError(f"{settings.where(name)} is for --target {KFP}; remove it")
+
+
+def required(settings: KubeflowSettings, name: str) -> str:
+    """The value of a field.
+
+    Raises:
+        ConfigError: If there is none.
+    """
+    value: str | None = getattr(settings, name)
+    if not value:
+        raise ConfigError(f"{option(name)} is missing; add it, or `{name}` under [kubeflow]")
+    return value
 
 
 def check_pipeline_root(root: str, target: str, distributed: bool) -> None:
@@ -198,14 +111,14 @@ def check_pipeline_root(root: str, target: str, distributed: bool) -> None:
         )
 
 
-def check_place(option: str, place: str | None, target: str, volumes: dict[str, str]) -> str:
+def check_place(name: str, place: str | None, target: str, settings: KubeflowSettings) -> str:
     """Checks a folder that must outlive the pods.
 
     Args:
-        option: What names it.
+        name: The field that it is of.
         place: The folder.
         target: Where the pipeline is to run.
-        volumes: The path of each PersistentVolumeClaim.
+        settings: What else there is, as volumes.
 
     Returns:
         The folder.
@@ -215,12 +128,14 @@ def check_place(option: str, place: str | None, target: str, volumes: dict[str, 
     """
     remedy = "give gs://…" + (", or a path on a --volume" if target == KFP else "")
     if place is None:
-        raise ConfigError(f"{option} is missing; {remedy}")
+        raise ConfigError(f"{option(name)} is missing; {remedy}")
     if "://" in place:
         if not place.startswith("gs://"):
-            raise ConfigError(f"{option}: TensorFlow cannot open {place}; {remedy}")
-    elif not any(_lies_in(place, path) for path in volumes.values()):
-        raise ConfigError(f"{option}: {place!r} is on no volume and is lost with the pod; {remedy}")
+            raise ConfigError(f"{settings.where(name)}: TensorFlow cannot open {place}; {remedy}")
+    elif not any(lies_in(place, mount.path) for mount in settings.volume):
+        raise ConfigError(
+            f"{settings.where(name)}: {place!r} is on no volume and is lost with the pod; {remedy}"
+        )
     return place
 
 
@@ -267,7 +182,3 @@ def check_name(name: str) -> None:
             f"name: {name!r}: on Kubeflow it is made of lower-case letters, digits and -; "
             "change it in the TOML file"
         )
-
-
-def _lies_in(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(f"{folder.rstrip('/')}/")

@@ -15,8 +15,16 @@ from pcgrad_pipelines.beam_options import (
     is_distributed,
 )
 from pcgrad_pipelines.config import ConfigError, load_config
-from pcgrad_pipelines.kubeflow import options, pods, submit
-from pcgrad_pipelines.kubeflow.options import KFP, VERTEX, Settings
+from pcgrad_pipelines.kubeflow import options, submission, submit
+from pcgrad_pipelines.kubeflow.options import Settings
+from pcgrad_pipelines.kubeflow.settings import (
+    KFP,
+    RUNTIME_PARAMETERS,
+    VERTEX,
+    KubeflowSettings,
+    add_options,
+    option,
+)
 from pcgrad_pipelines.runner_options import (
     DEFAULT_CONFIG,
     add_config_option,
@@ -24,13 +32,23 @@ from pcgrad_pipelines.runner_options import (
     with_training_options,
 )
 
-DONE, FAILED = 0, 1
+DONE, FAILED, CANCELED, LOST = 0, 1, 3, 4
+
+_EXIT_CODES = {
+    submit.Outcome.SUCCEEDED: DONE,
+    submit.Outcome.FAILED: FAILED,
+    submit.Outcome.CANCELED: CANCELED,
+    submit.Outcome.LOST: LOST,
+}
 
 EXIT_CODES = f"""\
 exit codes:
-  {DONE}  compiled, and submitted if asked to
-  {FAILED}  a wrong option or configuration, or the server cannot be reached or refuses
+  {DONE}  compiled, and submitted if asked to; with --wait: the run succeeded
+  {FAILED}  a wrong option or configuration, or the server cannot be reached or refuses; with
+     --wait: the run failed
   2  wrong arguments
+  {CANCELED}  with --wait: the run was canceled
+  {LOST}  with --wait: the server cannot be reached any more; the run may go on
 
 docs/kubeflow.md tells more.
 """
@@ -53,10 +71,10 @@ def main(arguments: list[str] | None = None) -> int:
     )
     add_target_option(parser)
     add_compile_options(parser)
-    submission = parser.add_argument_group("submission")
-    submission.add_argument("--submit", action="store_true", help="start a run")
-    add_server_options(submission)
-    submission.add_argument(
+    group = parser.add_argument_group("submission")
+    group.add_argument("--submit", action="store_true", help="start a run")
+    submission.add_server_options(group)
+    group.add_argument(
         "--compiled", metavar="FILE", help="submit this compiled pipeline instead of compiling"
     )
     return execute(parser.parse_args(arguments), parser)
@@ -79,7 +97,7 @@ def execute(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         _check_presence(args, parser)
         path = pathlib.Path(args.compiled) if args.compiled else _compile(args)
         if args.submit:
-            _submit(path, args)
+            return _EXIT_CODES[submission.submit_pipeline(path, args)]
     except (ConfigError, submit.SubmitError, OSError) as error:
         print(error)
         return FAILED
@@ -96,117 +114,42 @@ def add_target_option(parser: argparse.ArgumentParser) -> None:
 def add_compile_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of compiling."""
     add_config_option(parser, str(DEFAULT_CONFIG))
-    parser.add_argument("--image", metavar="NAME", help="the container image; see Dockerfile")
-    parser.add_argument(
-        "--pipeline-root", metavar="URI",
-        help="where the artifacts go: minio://…, s3://… or gs://…, on Vertex AI gs://…",
-    )  # fmt: skip
     parser.add_argument(
         "--output", metavar="FILE",
         help="the compiled pipeline (default: output/NAME.yaml, for Vertex AI output/NAME.json)",
     )  # fmt: skip
-    defaults = parser.add_argument_group(
-        "runtime parameters (their defaults; a run may have others, see --parameter)"
-    )
-    defaults.add_argument(
-        "--data", metavar="PLACE",
-        help="a CSV file or a folder of them, as the pods see it (default: data that ship in a "
-        "package are in the image)",
-    )  # fmt: skip
-    defaults.add_argument(
-        "--push-destination", metavar="FOLDER",
-        help="where the model goes: gs://…, or a path on a --volume (default: pushed_model in the "
-        "pipeline root if that is gs://…)",
-    )  # fmt: skip
-    add_training_options(defaults, "surgery", "epochs", "learning_rate", "seed")
-    running = parser.add_argument_group("running")
-    running.add_argument(
-        "--resources", metavar="STEP:SETTINGS", action="append", default=[],
-        help="what a component may use, as Trainer:cpu=4,memory=16G,accelerator=nvidia.com/gpu:1; "
-        "may be repeated",
-    )  # fmt: skip
-    running.add_argument(
-        "--retries", metavar="N", type=int, default=0,
-        help="start Trainer and Transform again if they fail (default: %(default)s times)",
-    )  # fmt: skip
-    running.add_argument(
-        "--checkpoint-root", metavar="FOLDER",
-        help="where an interrupted training resumes from: gs://…, or a path on a --volume",
-    )  # fmt: skip
-    running.add_argument(
-        "--volume", metavar="CLAIM=PATH", action="append", default=[],
-        help="mount a PersistentVolumeClaim into every step (kfp); may be repeated",
-    )  # fmt: skip
-    running.add_argument(
-        "--env", metavar="NAME=VALUE", action="append", default=[],
-        help="an environment variable of every step; may be repeated",
-    )  # fmt: skip
-    pods.add_options(running)
-    running.add_argument("--no-cache", action="store_true", help="run every step in every run")
-    running.add_argument(
-        "--cache-examples", action="store_true",
-        help="let Kubeflow reuse the examples, too, although it does not see whether the files "
-        "have changed: only if new data get a new folder (kfp)",
-    )  # fmt: skip
-    add_beam_options(running)
-
-
-def add_server_options(parser: argparse._ActionsContainer) -> None:
-    """Adds where a run is started, and with which parameters."""
-    parser.add_argument("--host", metavar="URL", help="of the server (kfp)")
-    parser.add_argument("--project", metavar="NAME", help="of Google Cloud (Vertex AI)")
-    parser.add_argument("--region", metavar="NAME", help="of Google Cloud (Vertex AI)")
-    parser.add_argument(
-        "--parameter", metavar="NAME=VALUE", action="append", default=[],
-        help="a runtime parameter of this run; may be repeated",
-    )  # fmt: skip
-
-
-# The options of one target only, of --submit only, and of compiling only.
-_TARGET_OPTIONS = {
-    KFP: [
-        "volume", "cache_examples", "host", "image_pull_policy", "image_pull_secret", "secret_env",
-        "node_selector", "toleration",
-    ],
-    VERTEX: ["project", "region"],
-}  # fmt: skip
-_SUBMIT_OPTIONS = ["host", "project", "region", "parameter", "compiled"]
-_COMPILER_OPTIONS = [
-    "config", "image", "pipeline_root", "output", "data", "push_destination", "surgery", "epochs",
-    "learning_rate", "seed", "resources", "retries", "checkpoint_root", "volume", "no_cache",
-    "cache_examples", "beam_runner", "beam_arg", "env", "image_pull_policy", "image_pull_secret",
-    "secret_env", "node_selector", "toleration",
-]  # fmt: skip
+    groups = add_options(parser)
+    add_training_options(groups[RUNTIME_PARAMETERS], "surgery", "epochs", "learning_rate", "seed")
+    add_beam_options(groups["running"])
 
 
 def _check_presence(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """Checks which options are there, and which packages."""
     other = VERTEX if args.target == KFP else KFP
-    refused = {f"is for --target {other}; remove it": _TARGET_OPTIONS[other]}
+    of_other = [name for name, (target, _) in submission.OPTIONS.items() if target == other]
+    refused = {f"is for --target {other}; remove it": of_other}
     needed = {}
     if args.submit:
         where = {KFP: ["host"], VERTEX: ["project", "region"]}
         needed["is missing; it says where to submit"] = where[args.target]
     else:
-        refused["is for --submit; add that, or remove it"] = _SUBMIT_OPTIONS
+        refused["is for --submit; add that, or remove it"] = [*submission.OPTIONS, "compiled"]
     if args.compiled:
-        refused["is for compiling; remove it, or --compiled"] = _COMPILER_OPTIONS
-    else:
-        needed["is missing; add it"] = ["image", "pipeline_root"]
+        refused["is for compiling; remove it, or --compiled"] = [
+            *("config", "output", "surgery", "epochs", "learning_rate", "seed"),
+            *("beam_runner", "beam_arg"),
+            *KubeflowSettings.model_fields,
+        ]
     for problem, names in refused.items():
         for name in names:
             if getattr(args, name, None) != parser.get_default(name):
-                raise ConfigError(f"{_option(name)} {problem}")
+                raise ConfigError(f"{option(name)} {problem}")
     for problem, names in needed.items():
         for name in names:
             if not getattr(args, name):
-                raise ConfigError(f"{_option(name)} {problem}")
+                raise ConfigError(f"{option(name)} {problem}")
     _require("tfx", "tfx")
     _require("kfp.client" if args.submit and args.target == KFP else "kfp.pipeline_spec", "kfp")
-
-
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
 
 
 def _require(module: str, extra: str) -> None:
@@ -223,31 +166,25 @@ def _settings(args: argparse.Namespace) -> Settings:
     check_beam_options(args)
     config = with_training_options(load_config(args.config), args)
     options.check_name(config.name)
-    root = args.pipeline_root.rstrip("/")
+    kubeflow = options.with_options(config.kubeflow, args)
+    options.check_target(kubeflow, args.target)
+    image = options.required(kubeflow, "image")
+    root = options.required(kubeflow, "pipeline_root").rstrip("/")
     options.check_pipeline_root(root, args.target, is_distributed(args))
-    volumes = options.parse_volumes(args.volume)
     default = f"{root}/pushed_model" if root.startswith("gs://") else None
     destination = options.check_place(
-        "--push-destination", args.push_destination or default, args.target, volumes
+        "push_destination", kubeflow.push_destination or default, args.target, kubeflow
     )
-    if args.checkpoint_root is not None:
-        options.check_place("--checkpoint-root", args.checkpoint_root, args.target, volumes)
-    if args.retries < 0:
-        raise ConfigError(f"--retries: {args.retries} is below 0; give 0 or more")
+    if kubeflow.checkpoint_root is not None:
+        options.check_place("checkpoint_root", kubeflow.checkpoint_root, args.target, kubeflow)
     return Settings(
         target=args.target,
         config=config,
-        image=args.image,
+        kubeflow=kubeflow,
+        image=image,
         pipeline_root=root,
-        data=options.data_location(args.data, config.data, args.target),
+        data=options.data_location(kubeflow.data, config.data, args.target),
         push_destination=destination,
-        checkpoint_root=args.checkpoint_root,
-        resources=options.parse_resources(args.resources),
-        retries=args.retries,
-        environment=pods.parse_environment(args.env),
-        pods=[*pods.mounts(volumes), *pods.parse_options(args)],
-        enable_cache=not args.no_cache,
-        cache_examples=args.cache_examples,
         beam_args=beam_pipeline_args(args),
         is_distributed=is_distributed(args),
     )
@@ -266,14 +203,3 @@ def _compile(args: argparse.Namespace) -> pathlib.Path:
     shown = ", ".join(f"{name}={default}" for name, default in parameters.items())
     print(f"Runtime parameters: {shown}")
     return path
-
-
-def _submit(path: pathlib.Path, args: argparse.Namespace) -> None:
-    spec = submit.read_spec(path)
-    parameters = submit.parse_parameters(args.parameter, spec)
-    print(f"Submitting {path} …", flush=True)
-    if args.target == KFP:
-        run = submit.submit_to_kfp(path, args.host, parameters)
-    else:
-        run = submit.submit_to_vertex(path, args.project, args.region, parameters)
-    print(f"Run:                {run}")

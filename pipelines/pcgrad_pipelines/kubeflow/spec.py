@@ -12,7 +12,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pcgrad_pipelines.config import ConfigError
-from pcgrad_pipelines.kubeflow.options import Resources
+from pcgrad_pipelines.kubeflow.forms import Requests, Resources
+from pcgrad_pipelines.kubeflow.pods import own_or_shared
+from pcgrad_pipelines.kubeflow.settings import KFP, KubeflowSettings
 from pcgrad_tfx.config.validation_messages import nearest
 from pcgrad_tfx.conflict_report import ConflictReportPage
 from pcgrad_tfx.kubeflow import pages
@@ -26,9 +28,9 @@ _LONGEST_ARGUMENT = 128 * 1024
 # How long after its first start a step may still be started again: Argo's counts the training, too,
 # and without it there is no retry at all. Source: `processNodeRetries` in
 # workflow/controller/operator.go of argoproj/argo-workflows. 30 days.
-KFP_RETRIES_END = "2592000s"
+_KFP_RETRIES_END = "2592000s"
 # The largest that Kubeflow's compiler writes, for Vertex AI too: `RetryPolicy.to_proto` of the SDK.
-VERTEX_RETRIES_END = "3600s"
+_VERTEX_RETRIES_END = "3600s"
 
 
 def set_defaults(spec: Json, defaults: Mapping[str, Any]) -> None:
@@ -37,41 +39,75 @@ def set_defaults(spec: Json, defaults: Mapping[str, Any]) -> None:
         spec["root"]["inputDefinitions"]["parameters"][name]["defaultValue"] = default
 
 
-def set_resources(spec: Json, resources: Mapping[str, Resources]) -> None:
-    """Limits what steps may use, and asks for so much; tells a step of its accelerator.
+def check_components(spec: Json, settings: KubeflowSettings) -> None:
+    """Checks that there are the components that settings name.
+
+    Raises:
+        ConfigError: If there is no such component.
+    """
+    steps = sorted(containers(spec))
+    for name, component in settings.components():
+        if component not in steps:
+            raise ConfigError(
+                f"{settings.where(name)}: no component {component!r}; {nearest(component, steps)}"
+            )
+
+
+def set_resources(spec: Json, settings: KubeflowSettings, target: str) -> None:
+    """Limits what steps may use, and asks for what they need; tells a step of its accelerator.
 
     TFX's `platform_config` does the same, but not for an ExampleGen.
 
     Args:
         spec: The PipelineSpec.
-        resources: By component.
+        settings: Resources and, for KFP, requests.
+        target: KFP or VERTEX.
 
     Raises:
-        ConfigError: If there is no such component.
+        ConfigError: If a step is to request more than it may use.
     """
-    steps = containers(spec)
-    for component, wanted in resources.items():
-        if component not in steps:
+    limits = {wanted.component: wanted for wanted in settings.resources}
+    for component, container in containers(spec).items():
+        limit = limits.get(component, Resources(component))
+        found = _limits(limit)
+        if target == KFP:
+            for wanted in own_or_shared(settings.requests, component):
+                found |= _requests(wanted, limit, settings)
+        if limit.accelerator is not None:
+            _add_variables(container, {ACCELERATOR_VARIABLE: limit.accelerator})
+        if found:
+            container["resources"] = found
+
+
+def _limits(limit: Resources) -> Json:
+    limits: Json = {"cpuLimit": limit.cpu, "memoryLimit": limit.memory}
+    if limit.accelerator is not None:
+        # JSON has a 64-bit integer as text.
+        limits["accelerator"] = {"type": limit.accelerator, "count": str(limit.accelerators)}
+    return {name: value for name, value in limits.items() if value is not None}
+
+
+def _requests(wanted: Requests, limit: Resources, settings: KubeflowSettings) -> Json:
+    """What is to be free, where Kubernetes would not take the limit for it."""
+    requests = {}
+    for name in ("cpu", "memory"):
+        amount, most = getattr(wanted, name), getattr(limit, name)
+        if amount is None or (most is not None and wanted.component is None):
+            continue
+        if most is not None and amount > most:
             raise ConfigError(
-                f"--resources: no component {component!r}; {nearest(component, sorted(steps))}"
+                f"{settings.where('requests')}: {wanted.component} requests more {name} than "
+                f"{settings.where('resources')} lets it use; lower it"
             )
-        limits: Json = {}
-        if wanted.cpu is not None:
-            limits["cpuLimit"] = wanted.cpu
-        if wanted.memory is not None:
-            limits["memoryLimit"] = wanted.memory
-        if wanted.accelerator is not None:
-            # JSON has a 64-bit integer as text.
-            limits["accelerator"] = {"type": wanted.accelerator, "count": str(wanted.accelerators)}
-            _add_variables(steps[component], {ACCELERATOR_VARIABLE: wanted.accelerator})
-        steps[component]["resources"] = limits
+        requests[f"{name}Request"] = amount
+    return requests
 
 
-def set_environment(spec: Json, environment: Mapping[str, str]) -> None:
+def set_environment(spec: Json, settings: KubeflowSettings) -> None:
     """Gives all steps environment variables."""
-    if environment:
-        for container in containers(spec).values():
-            _add_variables(container, environment)
+    environment = {variable.name: variable.value for variable in settings.env}
+    for container in containers(spec).values() if environment else ():
+        _add_variables(container, environment)
 
 
 def containers(spec: Json) -> dict[str, Json]:
@@ -88,22 +124,25 @@ def _add_variables(container: Json, variables: Mapping[str, str]) -> None:
     container["env"] = [*container.get("env", []), *added]
 
 
-def set_retries(spec: Json, components: Iterable[str], retries: int, max_duration: str) -> None:
+def set_retries(spec: Json, settings: KubeflowSettings, target: str) -> None:
     """Starts failed steps again, after a minute, two, four and so on.
 
     Args:
         spec: The PipelineSpec.
-        components: The steps.
-        retries: How often.
-        max_duration: `KFP_RETRIES_END` or `VERTEX_RETRIES_END`.
+        settings: How often which step.
+        target: KFP or VERTEX.
     """
-    for component in components if retries else ():
-        _tasks(spec)[component]["retryPolicy"] = {
-            "maxRetryCount": retries,
-            "backoffDuration": "60s",
-            "backoffFactor": 2.0,
-            "backoffMaxDuration": max_duration,
-        }
+    for component in containers(spec):
+        for retries in own_or_shared(settings.retries, component):
+            if retries.count:
+                _tasks(spec)[component]["retryPolicy"] = {
+                    "maxRetryCount": retries.count,
+                    "backoffDuration": "60s",
+                    "backoffFactor": 2.0,
+                    "backoffMaxDuration": _KFP_RETRIES_END
+                    if target == KFP
+                    else _VERTEX_RETRIES_END,
+                }
 
 
 def check_size(spec: Json) -> None:

@@ -1,10 +1,11 @@
-"""Sends a compiled pipeline to open-source Kubeflow Pipelines or to Vertex AI."""
+"""What is sent to a server, Kubeflow's or Vertex AI's, and how a run can end."""
 
 from __future__ import annotations
 
+import dataclasses
+import enum
 import json
-import urllib.error
-import urllib.request
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,50 @@ from typing import Any
 import yaml
 
 from pcgrad_tfx.config.validation_messages import nearest
-from pcgrad_tfx.formatting import one_line
 
 Json = dict[str, Any]
 
 
 class SubmitError(RuntimeError):
     """A run that could not be started; the message is one line."""
+
+
+class Outcome(enum.Enum):
+    """How a run ended, in words that follow its id."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "was canceled"
+    LOST = "is out of reach and may go on"
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What is to run.
+
+    Attributes:
+        path: The compiled pipeline.
+        parameters: Values of runtime parameters.
+        name: Of the run; by default the pipeline's and the time.
+        service_account: As whom the steps run.
+        cron: When it recurs; None: it runs once, now.
+        experiment: Of Kubeflow, which the run belongs to; None: the default one.
+        namespace: Of a multi-user Kubeflow.
+        version: Under which name the pipeline is uploaded to Kubeflow before; None: it is not.
+        network: Of Google Cloud, that Vertex AI's job is peered with.
+        encryption_key: Of Google Cloud's Key Management Service.
+    """
+
+    path: Path
+    parameters: Mapping[str, Any]
+    name: str | None = None
+    service_account: str | None = None
+    cron: str | None = None
+    experiment: str | None = None
+    namespace: str | None = None
+    version: str | None = None
+    network: str | None = None
+    encryption_key: str | None = None
 
 
 def read_spec(path: Path) -> Json:
@@ -87,90 +125,21 @@ def push_destination(folder: str) -> str:
     return json.dumps({"filesystem": {"base_directory": folder}})
 
 
-def submit_to_kfp(path: Path, host: str, parameters: Mapping[str, Any]) -> str:
-    """Starts a run on open-source Kubeflow Pipelines.
+def check_cron(cron: str | None, with_seconds: bool) -> None:
+    """Checks that the times of a recurring run have the fields that a server reads.
 
     Args:
-        path: The compiled pipeline.
-        host: Address of the server.
-        parameters: Values of runtime parameters.
-
-    Returns:
-        The run's id.
+        cron: The times, None for a run that does not recur.
+        with_seconds: Whether they begin with the seconds, as Kubeflow's do.
 
     Raises:
-        SubmitError: If the server cannot be reached or refuses.
+        SubmitError: If they have more or fewer.
     """
-    host = host if "://" in host else f"https://{host}"
-    _check_server(host)
-    import kfp
-    import kfp_server_api
-    import urllib3
-
-    try:
-        run = kfp.Client(host=host).create_run_from_pipeline_package(
-            str(path),
-            arguments=dict(parameters),
-            # The server itself does not read it.
-            pipeline_root=read_spec(path).get("defaultPipelineRoot"),
-        )
-    except kfp_server_api.ApiException as error:
-        detail = error.body or error.reason
-        raise SubmitError(f"{host} refuses: {error.status} {one_line(detail)}") from None
-    except (urllib3.exceptions.HTTPError, TimeoutError) as error:
-        raise SubmitError(f"--host: {host}: {one_line(error)}") from None
-    return str(run.run_id)
-
-
-def _check_server(host: str) -> None:
-    """Asks whether there is one: the client asks for half a minute, then shows a traceback."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(f"{host.rstrip('/')}/apis/v2beta1/healthz", timeout=10) as answer:
-            json.load(answer)
-    except urllib.error.HTTPError as error:
-        raise SubmitError(f"--host: {host} answers {error.code} {error.reason}") from None
-    except json.JSONDecodeError:
+    if cron is None or cron.startswith("@"):
+        return
+    given = len(re.sub(r"^(CRON_)?TZ=\S+ ", "", cron).split())
+    fields, example = (6, "0 0 3 * * *") if with_seconds else (5, "0 3 * * *")
+    if given != fields:
         raise SubmitError(
-            f"--host: {host} is not the API of Kubeflow Pipelines; is there a login in front of it?"
-        ) from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        raise SubmitError(f"--host: cannot reach {host} ({reason}); is the server up?") from None
-
-
-def submit_to_vertex(path: Path, project: str, region: str, parameters: Mapping[str, Any]) -> str:
-    """Starts a run on Vertex AI.
-
-    Args:
-        path: The compiled pipeline.
-        project: Google Cloud's project.
-        region: The region to run in.
-        parameters: Values of runtime parameters.
-
-    Returns:
-        The run's resource name.
-
-    Raises:
-        SubmitError: If there are no credentials, or Vertex AI refuses or cannot be reached.
-    """
-    from google.api_core import exceptions
-    from google.auth import exceptions as auth_exceptions
-    from google.cloud import aiplatform
-
-    try:
-        job = aiplatform.PipelineJob(
-            display_name=read_spec(path)["pipelineInfo"]["name"],
-            template_path=str(path),
-            parameter_values=dict(parameters),
-            project=project,
-            location=region,
+            f"--cron: {cron!r} has {given} fields; give {fields}, as '{example}' for 3 o'clock"
         )
-        job.submit()
-    except auth_exceptions.GoogleAuthError as error:
-        raise SubmitError(
-            f"Google Cloud: {one_line(error)}; try: gcloud auth application-default login"
-        ) from None
-    except (exceptions.GoogleAPIError, ValueError) as error:
-        raise SubmitError(f"Vertex AI refuses: {one_line(error)}") from None
-    return str(job.resource_name)

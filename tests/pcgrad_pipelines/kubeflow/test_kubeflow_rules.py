@@ -18,7 +18,18 @@ KFP_OPTIONS = [
     [],
     ["--no-cache", "--retries=1"],
     ["--resources=Trainer:cpu=1", "--beam-runner=FlinkRunner", "--pipeline-root=gs://b"],
-    ["--volume=models=/mnt/models", "--push-destination=/mnt/models/taxi"],
+    [
+        "--volume=models=/mnt/models",
+        "--push-destination=/mnt/models/taxi",
+        "--secret-volume=tracking=/mnt/secrets",
+        "--resources=Trainer:cpu=2,memory=4G",
+        "--requests=Trainer:cpu=1",
+        "--retries=2",
+        "--timeout=8h",
+        "--node-affinity=zone in (a,b),!spot@50",
+        "--label=team=taxi",
+        "--annotation=example.com/owner=me",
+    ],
 ]
 
 
@@ -100,9 +111,33 @@ def lose_a_type(first, platform):
     first["components"]["Trainer"]["outputDefinitions"]["artifacts"]["model"]["artifactType"] = {}
 
 
+def pods(platform):
+    return platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+
+
 def lose_a_path(first, platform):
-    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-    del executors["Trainer_executor"]["pvcMount"][0]["mountPath"]
+    del pods(platform)["Trainer_executor"]["pvcMount"][0]["mountPath"]
+
+
+def attract_other_pods(first, platform):
+    pods(platform)["Trainer_executor"]["podAffinity"] = [{"topologyKey": "zone"}]
+
+
+def name_a_secret_like_a_claim(first, platform):
+    pods(platform)["Trainer_executor"]["secretAsVolume"][0]["secretName"] = "models"
+
+
+def prefer_too_much(first, platform):
+    pods(platform)["Trainer_executor"]["nodeAffinity"][0]["weight"] = 101
+
+
+def request_too_much(first, platform):
+    container = first["deploymentSpec"]["executors"]["Trainer_executor"]["container"]
+    container["resources"]["cpuRequest"] = 3.0
+
+
+def retry_never(first, platform):
+    del first["root"]["dag"]["tasks"]["Trainer"]["retryPolicy"]["backoffMaxDuration"]
 
 
 DOCTORED = {
@@ -113,6 +148,11 @@ DOCTORED = {
     "placeholders_are_known": misspell_a_placeholder,
     "outputs_have_a_type_with_a_title": lose_a_type,
     "a_second_document_is_a_platform_spec": lose_a_path,
+    "platform_fields_are_known_to_all_servers": attract_other_pods,
+    "volumes_have_names_and_paths_of_their_own": name_a_secret_like_a_claim,
+    "affinities_are_of_the_form_of_kubernetes": prefer_too_much,
+    "requests_are_not_above_limits": request_too_much,
+    "retries_have_an_end_after_the_step": retry_never,
 }
 
 

@@ -13,12 +13,7 @@ from kubeflow_runs import write_houses
 from pcgrad_pipelines.beam_options import is_distributed
 from pcgrad_pipelines.command import main as tfx_pcgrad
 from pcgrad_pipelines.config import Data
-from pcgrad_pipelines.kubeflow.options import (
-    Resources,
-    data_location,
-    parse_resources,
-    parse_volumes,
-)
+from pcgrad_pipelines.kubeflow.options import data_location
 from pcgrad_pipelines.kubeflow.runner import DEFAULT_CONFIG, DONE, FAILED, main
 
 RUNNER = DEFAULT_CONFIG.parents[1] / "kubeflow_runner.py"
@@ -99,11 +94,15 @@ def test_a_missing_extra_is_named(module, arguments, extra):
         ([*KFP, "--data=data.csv"], "--data: 'data.csv' is no absolute path; give --data gs://…"),
         ([*KFP, "--data=gs://b/trips.tfrecord.gz"], "or a folder of .csv files"),
         ([*KFP, "--data=minio://b/d"], "--data: TensorFlow cannot open minio://b/d"),
-        ([*KFP, "--volume=v"], "--volume: 'v' is not of the form CLAIM=/path"),
-        ([*KFP, "--volume=V_1=/mnt"], "--volume: 'V_1=/mnt' is not of the form CLAIM=/path"),
-        ([*KFP, "--volume=v=/"], "--volume: 'v=/' is not of the form CLAIM=/path"),
+        ([*KFP, "--volume=v"], "--volume: 'v' is not of the form NAME=/path"),
+        ([*KFP, "--volume=V_1=/mnt"], "--volume: 'V_1=/mnt' is not of the form NAME=/path"),
+        ([*KFP, "--volume=v=/"], "--volume: 'v=/' is not of the form NAME=/path"),
         ([*KFP, "--volume=v=/s3/x"], "--volume: v=/s3/x: Kubeflow itself mounts there"),
         ([*KFP, "--volume=v=/a", "--volume=v=/b"], "--volume: v is given twice"),
+        ([*KFP, "--volume=v=/a", "--secret-volume=v=/b"], "the volume v is there twice"),
+        ([*KFP, "--volume=v=/a", "--secret-volume=w=/a"], "the path /a is there twice"),
+        ([*KFP, "--secret-volume=ca-bundle=/a"], "Kubeflow itself has a volume ca-bundle"),
+        ([*KFP, "--env=A=1", "--secret-env=A=b:c"], "the environment variable A is there twice"),
         (
             [*KFP, "--resources=Trainer"],
             "--resources: 'Trainer' is not of the form COMPONENT:cpu=4",
@@ -119,12 +118,25 @@ def test_a_missing_extra_is_named(module, arguments, extra):
         ([*KFP, "--env=A=1", "--env=A=2"], "--env: A is given twice"),
         ([*KFP, "--secret-env=A=b"], "--secret-env: 'A=b' is not of the form NAME=SECRET:KEY"),
         ([*KFP, "--node-selector=Trainer:gpu"], "--node-selector: 'Trainer:gpu' is not of the"),
+        ([*KFP, "--node-selector=T:a=b", "--node-selector=T:a=c"], "T:a is given twice"),
         ([*KFP, "--toleration=gpu:Sometimes"], "--toleration: 'gpu:Sometimes' is not of the form"),
         (
             [*VERTEX, "--toleration=gpu:NoExecute"],
             "--toleration is for --target kfp; remove it",
         ),
         ([*KFP, "--retries=-1"], "--retries: -1 is below 0"),
+        ([*KFP, "--retries=often"], "--retries: 'often' is not a whole number"),
+        ([*KFP, "--retries=1", "--retries=2"], "--retries: all steps is given twice"),
+        ([*KFP, "--timeout=Trainer:8"], "--timeout: 'Trainer:8' is not a whole number above 0"),
+        ([*KFP, "--timeout=0m"], "--timeout: '0m' is not a whole number above 0 with a unit"),
+        ([*KFP, "--requests=cpus=1"], "--requests: cpus=1: unknown 'cpus'; did you mean"),
+        ([*KFP, "--node-affinity=zone in a"], "'zone in a' is not a label selector, as "),
+        ([*KFP, "--node-affinity=a=b,"], "--node-affinity: 'a=b,' is not a label selector"),
+        ([*KFP, "--node-affinity=a@101"], "the weight '101' is not a whole number from 1 to 100"),
+        ([*KFP, "--label=team=a b"], "--label: team=a b: a label's value has 63 letters"),
+        ([*KFP, "--annotation=a"], "--annotation: 'a' is not of the form KEY=VALUE"),
+        ([*KFP, "--annotation=a={{b}}"], "Argo would take {{ for its own; remove it"),
+        ([*KFP, "--image-pull-policy=Often"], '--image-pull-policy: "Often" is not one of Always,'),
         ([*KFP, "--epochs=0"], "epochs: 0 should be greater than or equal to 1"),
         ([*KFP, "--learning-rate=nan"], "learning_rate"),
         ([*KFP, "--config=nowhere.toml"], "nowhere.toml: No such file"),
@@ -190,15 +202,6 @@ def test_resources_for_no_component_are_refused(tmp_path, capsys):
     line = capsys.readouterr().out.splitlines()[-1]
     assert line == "--resources: no component 'Trainr'; did you mean \"Trainer\"?"
     assert not output.exists()
-
-
-def test_the_forms_of_resources_and_volumes():
-    given = ["Trainer:cpu=0.5,accelerator=nvidia.com/gpu:2", "Transform:memory=1.5Gi"]
-    assert parse_resources(given) == {
-        "Trainer": Resources(cpu=0.5, accelerator="nvidia.com/gpu", accelerators=2),
-        "Transform": Resources(memory=pytest.approx(1.610612736)),
-    }
-    assert parse_volumes(["a=/mnt/a/", "b-2=/b"]) == {"a": "/mnt/a", "b-2": "/b"}
 
 
 def documented(language):

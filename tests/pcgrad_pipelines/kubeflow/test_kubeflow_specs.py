@@ -14,11 +14,19 @@ from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 from tfx import v1 as tfx
 
 from kfp_rules import broken_rules
-from kubeflow_runs import SUFFIX, compile_for, documents, spec, write_houses
+from kubeflow_runs import (
+    BASELINE,
+    COMMON,
+    SUFFIX,
+    compile_for,
+    containers,
+    documents,
+    spec,
+    write_houses,
+)
 from pcgrad_pipelines.config import ConfigError
 from pcgrad_pipelines.kubeflow.runner import FAILED, main
 from pcgrad_pipelines.kubeflow.spec import check_size
-from pcgrad_tfx.training.distribution import ACCELERATOR_VARIABLE
 
 PARAMETERS = {
     "data_root": "/opt/site-packages/tfx/components/testdata/external/csv",
@@ -28,24 +36,6 @@ PARAMETERS = {
     "learning_rate": 0.001,
     "seed": 0,
 }
-COMMON = {
-    "CsvExampleGen", "StatisticsGen", "CuratedSchema", "ExampleValidator", "ValidationGate",
-    "Transform", "TrainingParameters", "Trainer", "Reference", "ConflictReport", "Evaluator",
-    "Pusher",
-}  # fmt: skip
-BASELINE = {
-    "kfp": {"LastPushedModel"},
-    "vertex": {"LatestBlessedModel-model-resolver", "LatestBlessedModel-model-blessing-resolver"},
-}
-
-
-def containers(path):
-    executors = spec(path)["deploymentSpec"]["executors"]
-    return {
-        name.removesuffix("_executor"): executor["container"]
-        for name, executor in executors.items()
-        if "container" in executor
-    }
 
 
 def test_both_are_the_same_dag_but_for_the_baseline(compiled):
@@ -174,41 +164,6 @@ def test_kubeflow_reuses_all_but_what_looks_at_files_that_it_does_not_see(compil
     assert "CsvExampleGen" in cached(compiled("vertex"))
 
 
-@pytest.mark.parametrize("target", ["kfp", "vertex"])
-def test_resources_and_retries(compiled, target):
-    path = compiled(
-        target,
-        "--resources=Trainer:cpu=4,memory=16G,accelerator=nvidia.com/gpu:2",
-        "--resources=CsvExampleGen:memory=8Gi",
-        "--retries=3",
-    )
-    resources = {name: found["resources"] for name, found in containers(path).items()
-                 if "resources" in found}  # fmt: skip
-    assert resources == {
-        "Trainer": {
-            "cpuLimit": 4.0,
-            "memoryLimit": 16.0,
-            "accelerator": {"type": "nvidia.com/gpu", "count": "2"},
-        },
-        "CsvExampleGen": {"memoryLimit": pytest.approx(8 * 2**30 / 1e9)},
-    }
-    told = {name: found["env"] for name, found in containers(path).items() if "env" in found}
-    assert told == {"Trainer": [{"name": ACCELERATOR_VARIABLE, "value": "nvidia.com/gpu"}]}
-    retried = {
-        name: task["retryPolicy"]
-        for name, task in spec(path)["root"]["dag"]["tasks"].items()
-        if "retryPolicy" in task
-    }
-    assert set(retried) == {"Transform", "Trainer"}
-    for policy in retried.values():
-        assert policy["maxRetryCount"] == 3
-        # Argo counts from the first start, so a long training must fit in.
-        days = 30 if target == "kfp" else 1 / 24
-        assert policy["backoffMaxDuration"] == f"{days * 24 * 3600:.0f}s"
-    json_format.ParseDict(spec(path), pb.PipelineSpec())
-    json_format.ParseDict(spec(path)["deploymentSpec"], pb.PipelineDeploymentConfig())
-
-
 def test_what_is_too_long_for_kubeflow_is_not_compiled(tmp_path, capsys):
     columns = json.dumps([f"a_column_with_the_number_{number}" for number in range(1000)])
     config = write_houses(tmp_path)
@@ -237,76 +192,6 @@ def test_what_is_compiled_is_not_too_long_for_linux():
             subprocess.run(["true", argument], check=True)
         with contextlib.nullcontext() if size < 2**17 else pytest.raises(ConfigError):
             check_size({"root": root(size)})
-
-
-def test_a_volume_is_mounted_into_every_step(compiled):
-    arguments = ["--volume=models=/mnt/models/", "--push-destination=/mnt/models/taxi"]
-    path = compiled("kfp", *arguments, "--checkpoint-root=/mnt/models/checkpoints")
-    _, platform = documents(path)
-    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-    assert executors == {
-        f"{name}_executor": {"pvcMount": [{"constant": "models", "mountPath": "/mnt/models"}]}
-        for name in COMMON | BASELINE["kfp"]
-    }
-    loaded = components.load_component_from_file(str(path))
-    assert set(loaded.platform_spec.platforms) == {"kubernetes"}
-
-
-def test_pods(compiled):
-    path = compiled(
-        "kfp",
-        "--volume=models=/mnt/models",
-        "--image-pull-policy=Always",
-        "--image-pull-secret=registry",
-        "--secret-env=TOKEN=tracking:token",
-        "--node-selector=pool=ml",
-        "--node-selector=Trainer:cloud.example.com/gpu=a100",
-        "--toleration=Trainer:nvidia.com/gpu:NoSchedule",
-        "--toleration=Trainer:pool=ml:NoExecute",
-    )
-    _, platform = documents(path)
-    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-    of_all = {
-        "pvcMount": [{"constant": "models", "mountPath": "/mnt/models"}],
-        "imagePullPolicy": "Always",
-        "imagePullSecret": [{"secretName": "registry"}],
-        "secretAsEnv": [
-            {"secretName": "tracking", "keyToEnv": [{"secretKey": "token", "envVar": "TOKEN"}]}
-        ],
-        "nodeSelector": {"labels": {"pool": "ml"}},
-    }
-    of_trainer = {
-        "nodeSelector": {"labels": {"pool": "ml", "cloud.example.com/gpu": "a100"}},
-        "tolerations": [
-            {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"},
-            {"key": "pool", "operator": "Equal", "value": "ml", "effect": "NoExecute"},
-        ],
-    }
-    assert executors.pop("Trainer_executor") == of_all | of_trainer
-    others = (COMMON | BASELINE["kfp"]) - {"Trainer"}
-    assert set(executors) == {f"{name}_executor" for name in others}
-    assert all(config == of_all for config in executors.values())
-    assert broken_rules(documents(path)) == {}
-
-
-def test_pods_of_a_component_that_there_is_not(tmp_path, capsys):
-    options = ["--target=kfp", "--image=i", f"--output={tmp_path / 'taxi.yaml'}"]
-    places = ["--pipeline-root=minio://b", "--push-destination=gs://p"]
-    assert main([*options, *places, "--node-selector=Trainr:a=b"]) == FAILED
-    line = capsys.readouterr().out.splitlines()[-1]
-    assert line.startswith("--node-selector: no component 'Trainr'; did you mean \"Trainer\"?")
-
-
-@pytest.mark.parametrize("target", ["kfp", "vertex"])
-def test_environment_variables_reach_every_step(compiled, target):
-    found = containers(
-        compiled(target, "--env=A=1=2", "--env=B=", "--resources=Trainer:accelerator=g:1")
-    )
-    for name, container in found.items():
-        told = [{"name": "A", "value": "1=2"}, {"name": "B", "value": ""}]
-        if name == "Trainer":
-            told.insert(0, {"name": ACCELERATOR_VARIABLE, "value": "g"})
-        assert container["env"] == told
 
 
 def test_steps_of_a_distributed_beam_runner_open_gcs_themselves(compiled):

@@ -1,0 +1,72 @@
+"""A server that answers as Vertex AI's API for pipelines does, as far as Google's client asks."""
+
+import http.server
+import json
+import threading
+import urllib.parse
+
+
+class VertexApi(http.server.ThreadingHTTPServer):
+    """A running server, which notes what it is sent.
+
+    Attributes:
+        jobs: What it was sent to start: the query and the job.
+        schedules: What it was sent to start again and again.
+        states: Those of a job, one for each time that it is asked for; the last one stays.
+        error: What a job that is asked for says went wrong.
+    """
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.jobs, self.schedules = [], []
+        self.states, self.error = ["PIPELINE_STATE_SUCCEEDED"], None
+
+    @property
+    def host(self):
+        """Its address."""
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def __enter__(self):
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *args):
+        self.shutdown()
+        super().__exit__(*args)
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    server: VertexApi
+
+    def do_GET(self):
+        name = urllib.parse.urlsplit(self.path).path.partition("/v1/")[2]
+        states = self.server.states
+        state = states.pop(0) if len(states) > 1 else states[0]
+        found = {"name": name, "state": state}
+        if self.server.error is not None:
+            found["error"] = {"code": 9, "message": self.server.error}
+        self._answer(found)
+
+    def do_POST(self):
+        address = urllib.parse.urlsplit(self.path)
+        parent, _, kind = address.path.partition("/v1/")[2].rpartition("/")
+        sent = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if kind == "schedules":
+            self.server.schedules.append(sent)
+            self._answer({**sent, "name": f"{parent}/schedules/1"})
+        else:
+            query = dict(urllib.parse.parse_qsl(address.query))
+            self.server.jobs.append((query, sent))
+            name = f"{parent}/pipelineJobs/{query.get('pipelineJobId')}"
+            self._answer({**sent, "name": name, "state": "PIPELINE_STATE_PENDING"})
+
+    def _answer(self, value):
+        content = json.dumps(value).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *args):
+        pass
