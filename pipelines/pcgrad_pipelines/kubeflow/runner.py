@@ -9,10 +9,10 @@ import pathlib
 import warnings
 
 from pcgrad_pipelines.beam_options import (
+    BEAM_OPTIONS,
+    BeamRunner,
     add_beam_options,
-    beam_pipeline_args,
     check_beam_options,
-    is_distributed,
 )
 from pcgrad_pipelines.config import ConfigError, load_config
 from pcgrad_pipelines.kubeflow import options, pods, submit
@@ -174,8 +174,8 @@ _SUBMIT_OPTIONS = ["host", "project", "region", "parameter", "compiled"]
 _COMPILER_OPTIONS = [
     "config", "image", "pipeline_root", "output", "data", "push_destination", "surgery", "epochs",
     "learning_rate", "seed", "resources", "retries", "checkpoint_root", "volume", "no_cache",
-    "cache_examples", "beam_runner", "beam_arg", "env", "image_pull_policy", "image_pull_secret",
-    "secret_env", "node_selector", "toleration",
+    "cache_examples", "env", "image_pull_policy", "image_pull_secret", "secret_env",
+    "node_selector", "toleration", *BEAM_OPTIONS,
 ]  # fmt: skip
 
 
@@ -221,10 +221,11 @@ def _require(module: str, extra: str) -> None:
 def _settings(args: argparse.Namespace) -> Settings:
     """Checks the options and the configuration."""
     check_beam_options(args)
+    beam = BeamRunner(args)
     config = with_training_options(load_config(args.config), args)
     options.check_name(config.name)
     root = args.pipeline_root.rstrip("/")
-    options.check_pipeline_root(root, args.target, is_distributed(args))
+    options.check_pipeline_root(root, args.target, beam.is_distributed)
     volumes = options.parse_volumes(args.volume)
     default = f"{root}/pushed_model" if root.startswith("gs://") else None
     destination = options.check_place(
@@ -248,8 +249,8 @@ def _settings(args: argparse.Namespace) -> Settings:
         pods=[*pods.mounts(volumes), *pods.parse_options(args)],
         enable_cache=not args.no_cache,
         cache_examples=args.cache_examples,
-        beam_args=beam_pipeline_args(args),
-        is_distributed=is_distributed(args),
+        beam_args=beam.arguments,
+        is_distributed=beam.is_distributed,
     )
 
 
