@@ -13,8 +13,10 @@ from pcgrad_tfx.errors import root_message
 DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT)
 # As the operating system, TensorFlow and SQLite say it.
 _SAYS_FULL = ("no space left on device", "disk quota exceeded", "disk is full")
-# As Prism says it.
+# As Prism and gRPC say it.
 _SAYS_WORKER_ENDED = ("sdk worker disconnected",)
+_SAYS_ENGINE_ENDED = ("statuscode.unavailable",)
+_KEPT = "run the same command again: finished components are kept"
 
 
 def failure_message(error: BaseException, output: pathlib.Path, log_file: pathlib.Path) -> str:
@@ -42,9 +44,10 @@ def failure_message(error: BaseException, output: pathlib.Path, log_file: pathli
         )
     if _says(error, _SAYS_WORKER_ENDED):
         return (
-            "a worker of the Beam runner ended: it was killed, or had too little memory; run the "
-            "same command again: finished components are kept"
+            f"a worker of the Beam runner ended: it was killed, or had too little memory; {_KEPT}"
         )
+    if _says(error, _SAYS_ENGINE_ENDED):
+        return f"the Beam runner does not answer any more; start it again, and {_KEPT}"
     return root_message(error)
 
 
