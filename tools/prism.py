@@ -29,7 +29,6 @@ VERSION = apache_beam.__version__
 
 _MODULE = "github.com/apache/beam/sdks/v2/go/cmd/prism"
 _POOL = "apache_beam.runners.worker.worker_pool_main"
-_SECONDS = 60
 
 
 class PrismError(RuntimeError):
@@ -117,13 +116,20 @@ def running_prism(logs: pathlib.Path) -> Iterator[Prism]:
             process=start("prism", str(program), f"--job_port={job}", f"--web_port={web}"),
             pool=start("workers", sys.executable, "-m", _POOL, f"--service_port={pool}"),
         )
-        for name, address in [("prism", pair.endpoint), ("workers", pair.workers)]:
-            with grpc.insecure_channel(address) as channel:
-                try:
-                    grpc.channel_ready_future(channel).result(timeout=_SECONDS)
-                except grpc.FutureTimeoutError as error:
-                    raise PrismError(f"nothing answers at {address}; see {name}.log") from error
+        _wait_for(pair.process, pair.endpoint, "prism.log")
+        _wait_for(pair.pool, pair.workers, "workers.log")
         yield pair
+
+
+def _wait_for(process: subprocess.Popen[bytes], address: str, log: str) -> None:
+    """Waits until a process answers, however long it takes."""
+    with grpc.insecure_channel(address) as channel:
+        ready = grpc.channel_ready_future(channel)
+        while process.poll() is None:
+            with contextlib.suppress(grpc.FutureTimeoutError):
+                ready.result(timeout=1)
+                return
+        raise PrismError(f"what was to answer at {address} has ended; see {log}")
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ from pcgrad_pipelines.config import load_config
 from pcgrad_pipelines.local.runner import DEFAULT_CONFIG
 from pcgrad_pipelines.pipeline import RunSettings, create_pipeline
 from pcgrad_tfx.data.files import find_data
-from tools.prism import PrismError, running_prism
+from tools.prism import PrismError, install, running_prism
 
 # A step of the Beam pipeline of each component.
 STEPS = {
@@ -105,11 +105,11 @@ def prism(folder):
 @contextlib.contextmanager
 def prism_or_skip(folder):
     """Prism; without it the test is not run, and says so."""
-    with contextlib.ExitStack() as stack:
-        try:
-            found = stack.enter_context(running_prism(folder))
-        except PrismError as error:
-            pytest.skip(f"NOT RUN on Prism, Beam's engine in Go: {error}")
+    try:
+        install()
+    except PrismError as error:
+        pytest.skip(f"NOT RUN on Prism, Beam's engine in Go: {error}")
+    with running_prism(folder) as found:
         yield found
 
 
