@@ -81,7 +81,7 @@ setup: $(STAMP) ## Only set up .venv
 venv: setup
 
 clean: ## Remove what make and the tools made; the output of runs stays
-	rm -rf $(VENV) .uv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .uv .prism .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # Another Python than the one that .venv has was asked for.
 ifneq ($(PYTHON),)

@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import pathlib
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import psutil
@@ -23,6 +25,7 @@ from benchmarks.data import wide
 from benchmarks.data.flights import ALL_ROWS, write_flights
 from benchmarks.pipeline.size_report import markdown, plot
 from pcgrad_pipelines.local.output_folder import metadata_connection
+from tools.prism import running_prism
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _RESULTS = pathlib.Path(__file__).parents[1] / "results"
@@ -35,25 +38,41 @@ def main() -> None:
     sizes = [100_000, ALL_ROWS, 3 * ALL_ROWS]
     parser.add_argument("--rows", nargs="+", type=int, default=sizes)
     parser.add_argument("--wide", action="store_true", help="many tasks and columns instead")
+    parser.add_argument(
+        "--beam-runner", choices=["prism"], help="data steps there, with a worker process for each"
+    )
     parser.add_argument("--output", type=pathlib.Path, default=_RESULTS)
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
     name = "wide" if args.wide else "size"
+    if args.beam_runner:
+        name += f"_{args.beam_runner}"
     measured = []
     for rows in [wide.ROWS] if args.wide else args.rows:
         with tempfile.TemporaryDirectory() as temporary:
             folder = pathlib.Path(temporary)
             config = wide.write_wide(folder) if args.wide else write_flights(folder, rows)
-            of_run = _run(config, folder / "output")
-            # What earlier components leave in the memory of the process is not the Trainer's.
-            again = _run(config, folder / "output", "--seed", "1")
+            with _options(args.beam_runner, folder) as options:
+                of_run = _run(config, folder / "output", *options)
+                # What earlier components leave in the memory of the process is not the Trainer's.
+                again = _run(config, folder / "output", *options, "--seed", "1")
             trainer = next(one for one in again if one["component"] == "Trainer")
             alone = {**trainer, "component": "Trainer, in a new process"}
             measured += [{"rows": rows, **one} for one in [*of_run, alone]]
         (args.output / f"{name}.json").write_text(json.dumps(measured, indent=1) + "\n")
-    if not args.wide:
+    if name == "size":
         plot(measured, args.output / "size.svg")
     rich.console.Console().print(rich.markdown.Markdown(markdown(measured)))
+
+
+@contextlib.contextmanager
+def _options(beam_runner: str | None, logs: pathlib.Path) -> Iterator[list[str]]:
+    """Those of a run on the engine, which runs meanwhile."""
+    if beam_runner is None:
+        yield []
+    else:
+        with running_prism(logs) as prism:
+            yield prism.options
 
 
 def _run(config: pathlib.Path, output: pathlib.Path, *options: str) -> list[dict[str, Any]]:
@@ -65,7 +84,7 @@ def _run(config: pathlib.Path, output: pathlib.Path, *options: str) -> list[dict
     )
     samples = []
     while process.poll() is None:
-        samples.append((time.time(), *_usage(process.pid)))
+        samples.append((time.time(), *_usage()))
         time.sleep(_INTERVAL_SECONDS)
     # 3 is that of a model that did not pass its gate.
     if process.returncode not in (0, 3):
@@ -87,17 +106,14 @@ def _run(config: pathlib.Path, output: pathlib.Path, *options: str) -> list[dict
     return measured
 
 
-def _usage(pid: int) -> tuple[float, float]:
-    """Resident bytes and CPU seconds of a process and its children."""
+def _usage() -> tuple[float, float]:
+    """Resident bytes and CPU seconds of all that this process has started, the engine, too."""
     memory = cpu = 0.0
-    try:
-        process = psutil.Process(pid)
-        for one in [process, *process.children(recursive=True)]:
+    for one in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # It ended meanwhile.
             times = one.cpu_times()
             memory += one.memory_info().rss
-            cpu += times.user + times.system
-    except psutil.Error:  # It ended meanwhile.
-        pass
+            cpu += times.user + times.system + times.children_user + times.children_system
     return memory, cpu
 
 

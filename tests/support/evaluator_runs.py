@@ -114,7 +114,7 @@ def make_rows(tasks, count=300, missing=0.2, seed=0, noise=1.0):
     return Rows(labels, answers, rng.integers(0, 3, count))
 
 
-def evaluate(folder, tasks, rows, model, baseline=None, config=None):
+def evaluate(folder, tasks, rows, model, baseline=None, config=None, beam_args=BEAM_ARGS):
     """Runs the Evaluator; returns the evaluation's path and whether it blessed the model."""
     rows.write(folder / "examples")
     artifacts = {}
@@ -133,7 +133,7 @@ def evaluate(folder, tasks, rows, model, baseline=None, config=None):
     (folder / "blessing").mkdir()
     outputs = {name: artifacts.pop(name) for name in ("evaluation", "blessing")}
     context = BaseBeamExecutor.Context(
-        beam_pipeline_args=BEAM_ARGS, tmp_dir=str(folder / "tmp"), unique_id="1"
+        beam_pipeline_args=list(beam_args), tmp_dir=str(folder / "tmp"), unique_id="1"
     )
     Executor(context).Do(
         artifacts,

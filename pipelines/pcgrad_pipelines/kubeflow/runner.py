@@ -9,10 +9,10 @@ import pathlib
 import warnings
 
 from pcgrad_pipelines.beam_options import (
+    BEAM_OPTIONS,
+    BeamRunner,
     add_beam_options,
-    beam_pipeline_args,
     check_beam_options,
-    is_distributed,
 )
 from pcgrad_pipelines.config import ConfigError, load_config
 from pcgrad_pipelines.kubeflow import options, submission, submit
@@ -137,7 +137,7 @@ def _check_presence(args: argparse.Namespace, parser: argparse.ArgumentParser) -
     if args.compiled:
         refused["is for compiling; remove it, or --compiled"] = [
             *("config", "output", "surgery", "epochs", "learning_rate", "seed"),
-            *("beam_runner", "beam_arg"),
+            *BEAM_OPTIONS,
             *KubeflowSettings.model_fields,
         ]
     for problem, names in refused.items():
@@ -164,13 +164,14 @@ def _require(module: str, extra: str) -> None:
 def _settings(args: argparse.Namespace) -> Settings:
     """Checks the options and the configuration."""
     check_beam_options(args)
+    beam = BeamRunner(args)
     config = with_training_options(load_config(args.config), args)
     options.check_name(config.name)
     kubeflow = options.with_options(config.kubeflow, args)
     options.check_target(kubeflow, args.target)
     image = options.required(kubeflow, "image")
     root = options.required(kubeflow, "pipeline_root").rstrip("/")
-    options.check_pipeline_root(root, args.target, is_distributed(args))
+    options.check_pipeline_root(root, args.target, beam.is_distributed)
     default = f"{root}/pushed_model" if root.startswith("gs://") else None
     destination = options.check_place(
         "push_destination", kubeflow.push_destination or default, args.target, kubeflow
@@ -185,8 +186,8 @@ def _settings(args: argparse.Namespace) -> Settings:
         pipeline_root=root,
         data=options.data_location(kubeflow.data, config.data, args.target),
         push_destination=destination,
-        beam_args=beam_pipeline_args(args),
-        is_distributed=is_distributed(args),
+        beam_args=beam.arguments,
+        is_distributed=beam.is_distributed,
     )
 
 

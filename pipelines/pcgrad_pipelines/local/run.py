@@ -17,8 +17,9 @@ import webbrowser
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from pcgrad_pipelines.beam_options import IN_PROCESS_RUNNER, beam_pipeline_args
+from pcgrad_pipelines.beam_options import IN_PROCESS_RUNNER, BeamRunner
 from pcgrad_pipelines.config import PipelineConfig
+from pcgrad_pipelines.local.beam_workers import orchestrator
 from pcgrad_pipelines.local.failure import failure_message
 from pcgrad_pipelines.local.output_folder import (
     METADATA_FILE,
@@ -135,11 +136,11 @@ def _run_pipeline(
         checkpoint_root=str(checkpoint_root(output)),
         metadata_connection_config=connection,
         # Without any, TFX does not pack itself up for workers elsewhere, 42 MB in each component.
-        beam_pipeline_args=beam_pipeline_args(args) if args.beam_runner or args.beam_arg else [],
+        beam_pipeline_args=BeamRunner(args).arguments if args.beam_runner or args.beam_arg else [],
     )
     pipeline = create_pipeline(config, checked.files, settings)
     try:
-        _dag_runner(args.orchestrator).run(pipeline)
+        _dag_runner(orchestrator(args)).run(pipeline)
     except (Exception, KeyboardInterrupt):
         if args.interruption.received:
             mark_interrupted(output)
@@ -150,12 +151,12 @@ def _run_pipeline(
     return run_summary.summarize(nodes, config.tasks)
 
 
-def _dag_runner(orchestrator: str) -> tfx.orchestration.LocalDagRunner:
-    module, name = {
+def _dag_runner(name: str) -> tfx.orchestration.LocalDagRunner:
+    module, runner = {
         "beam": ("tfx.orchestration.beam.beam_dag_runner", "BeamDagRunner"),
         "local": ("tfx.orchestration.local.local_dag_runner", "LocalDagRunner"),
-    }[orchestrator]
-    return getattr(importlib.import_module(module), name)()
+    }[name]
+    return getattr(importlib.import_module(module), runner)()
 
 
 def _report(

@@ -11,6 +11,7 @@ from typing import Any
 
 from pcgrad_pipelines.beam_options import add_beam_options, check_beam_options
 from pcgrad_pipelines.config import load_config
+from pcgrad_pipelines.local.beam_workers import check_beam_workers
 from pcgrad_pipelines.local.interruption import INTERRUPTED, TERMINATED, catch_interrupt
 from pcgrad_pipelines.local.output_folder import check_metadata, lock_output
 from pcgrad_pipelines.local.run import FAILED, NOT_PUSHED, PUSHED, run_config
@@ -112,7 +113,9 @@ def run(args: argparse.Namespace) -> int:
     if args.sql is not None:
         raise ValueError("--sql goes with --init; a configuration has the key `sql`")
     args.config = args.config or str(DEFAULT_CONFIG)
+    output = _output(args)
     check_beam_options(args)
+    check_beam_workers(args, output)
     config = with_training_options(load_config(args.config, draft=True), args)
     given = {"seeds": args.seeds, "search": args.search}
     if args.compare or config.comparison is not None:
@@ -121,7 +124,6 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--{found[0]} is about a comparison; add --compare")
     if args.no_reference:
         config = config.model_copy(update={"reference": ReferenceSettings(enabled=False)})
-    output = _output(args)
     with lock_output(output):
         check_metadata(output)
         return run_config(config, args, output)
@@ -211,10 +213,15 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     add_training_options(training, "surgery", "epochs", "batch_size", "seed")
     running = parser.add_argument_group("running")
     running.add_argument(
-        "--orchestrator", choices=["beam", "local"], default="beam",
-        help="BeamDagRunner or LocalDagRunner (default: %(default)s)",
+        "--orchestrator", choices=["beam", "local"],
+        help="BeamDagRunner or LocalDagRunner (default: beam, unless the --beam-runner starts a "
+        "server)",
     )  # fmt: skip
     add_beam_options(running)
+    running.add_argument(
+        "--shared-folders", action="store_true",
+        help="the machines of the --beam-runner mount --output and the data at the same paths",
+    )  # fmt: skip
     add_verbose_option(running)
 
 

@@ -17,7 +17,13 @@ from pcgrad_tfx.data.files import DataFiles
 KFP_OPTIONS = [
     [],
     ["--no-cache", "--retries=1"],
-    ["--resources=Trainer:cpu=1", "--beam-runner=FlinkRunner", "--pipeline-root=gs://b"],
+    [
+        "--resources=Trainer:cpu=1",
+        "--pipeline-root=gs://b",
+        "--beam-runner=flink",
+        "--flink-master=flink:8081",
+        "--beam-image=worker:1",
+    ],
     [
         "--volume=models=/mnt/models",
         "--push-destination=/mnt/models/taxi",

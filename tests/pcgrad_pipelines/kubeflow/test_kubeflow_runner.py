@@ -1,6 +1,5 @@
 """The Kubeflow runner's command line: what a person is told."""
 
-import argparse
 import re
 import shlex
 import shutil
@@ -10,7 +9,6 @@ import sys
 import pytest
 
 from kubeflow_runs import write_houses
-from pcgrad_pipelines.beam_options import is_distributed
 from pcgrad_pipelines.command import main as tfx_pcgrad
 from pcgrad_pipelines.config import Data
 from pcgrad_pipelines.kubeflow.options import data_location
@@ -82,7 +80,7 @@ def test_a_missing_extra_is_named(module, arguments, extra):
         ),
         ([*KFP, "--pipeline-root=/data"], "does not begin with minio:// or s3:// or gs://"),
         (
-            [*KFP, "--beam-runner=FlinkRunner"],
+            [*KFP, "--beam-runner=flink", "--flink-master=f:1", "--beam-image=i"],
             "workers of that --beam-runner cannot open minio://b",
         ),
         ([*KFP, "--beam-runner=DaskRunner"], "DaskRunner loses data silently"),
@@ -167,14 +165,6 @@ def test_data_of_a_package_within_another_are_in_the_image():
     data = Data(package="importlib.metadata", resource="__init__.py")
     found = data_location(None, data, "kfp")
     assert found == "/opt/site-packages/importlib/metadata/__init__.py"
-
-
-@pytest.mark.parametrize(
-    ("runner", "expected"),
-    [(None, False), ("DirectRunner", False), ("FnApiRunner", False), ("FlinkRunner", True)],
-)
-def test_which_beam_runners_have_workers_elsewhere(runner, expected):
-    assert is_distributed(argparse.Namespace(beam_runner=runner)) == expected
 
 
 def test_splits_of_ones_own_are_not_split_anew(tmp_path, capsys):

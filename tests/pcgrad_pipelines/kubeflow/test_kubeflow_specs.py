@@ -199,8 +199,17 @@ def test_steps_of_a_distributed_beam_runner_open_gcs_themselves(compiled):
         "kfp",
         "--pipeline-root=gs://bucket/pipelines",
         "--beam-runner=DataflowRunner",
+        "--dataflow-region=europe-west1",
+        "--dataflow-temp=gs://bucket/tmp",
+        "--beam-image=worker:1",
         "--beam-arg=--project=mine",
     )
     for container in containers(path).values():
         assert container["command"][-1] == "--keep_gcs"
-        assert container["args"][-2:] == ["--runner=DataflowRunner", "--project=mine"]
+        assert container["args"][-5:] == [
+            "--runner=DataflowRunner",
+            "--region=europe-west1",
+            "--temp_location=gs://bucket/tmp",
+            "--sdk_container_image=worker:1",
+            "--project=mine",
+        ]
