@@ -78,6 +78,8 @@ def ledger(tasks: Sequence[TaskFinding]) -> Markup:
     low, high = max(_LEAST_KEPT, min([0.5, *ends])), min(_MOST_KEPT, max([1.5, *ends]))
     margin = 0.03 * (high - low)
     axes.set_xlim(low - margin, high + margin)
+    for place, task in enumerate(tasks):
+        _draw_beyond(axes, place, task, low, high)
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.set_xlabel("others take  ←  own progress = 100%  →  others add")
@@ -92,6 +94,23 @@ def ledger(tasks: Sequence[TaskFinding]) -> Markup:
         for task in tasks
     )
     return chart.svg(f"What each task keeps of its own progress: {words}.")
+
+
+def _draw_beyond(
+    axes: mpl.axes.Axes, place: int, task: TaskFinding, low: float, high: float
+) -> None:
+    """Draws an arrow and a number for what is kept, where its dot is not on the axis."""
+    kept = task.kept.value
+    if kept is None or low <= kept <= high:
+        return
+    edge, arrow, side = (low, "<", "left") if kept < low else (high, ">", "right")
+    color = _VERDICT_COLORS.get(task.verdict, QUIET)
+    axes.plot(edge, place, arrow, color=color)
+    shift = 7 if side == "left" else -7
+    axes.annotate(
+        wording.share(task.kept), (edge, place), (shift, 6), textcoords="offset points",
+        ha=side, color=color, fontsize=9,
+    )  # fmt: skip
 
 
 def heat_map(tasks: Sequence[str], findings: Sequence[PairFinding]) -> Markup:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pcgrad_tfx.comparison.statistics import Finding
-from pcgrad_tfx.conflict_report import charts, comparison_charts, conflict_charts
+from pcgrad_tfx.conflict_report import charts, comparison_charts, conflict_charts, wording
 from pcgrad_tfx.conflict_report.drawing import BETTER, COLORS, QUIET, WORSE, style
 from pcgrad_tfx.conflict_report.probes import Probes
 from pcgrad_tfx.conflict_report.telemetry import Epoch, History, read_telemetry
@@ -101,8 +101,9 @@ def test_one_extreme_task_does_not_hide_the_others():
     summary = probes("ab", [-0.5])
     summary["tasks"]["a"]["kept"] = estimate(-50.0, 10.0)
     found = judge(Probes.model_validate(summary), (), False)
-    # The axis begins at −100%.
-    assert {"−60%", "0%", "120%"} <= set(texts_of(conflict_charts.ledger(found.tasks)))
+    # The axis begins at −100%; what is beyond it has its number.
+    drawn = texts_of(conflict_charts.ledger(found.tasks))
+    assert {"−60%", "0%", "120%", wording.share(found.tasks[0].kept)} <= set(drawn)
 
 
 def test_the_course_has_steps_bands_and_an_end_where_nothing_is_known():
