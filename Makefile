@@ -97,7 +97,7 @@ $(STAMP): requirements.lock pyproject.toml tools/select_stack.py
 	rm -rf $(VENV) && \
 	echo "Setting up $(VENV) (once; some 200 packages, 3 GB)" >&2 && \
 	"$(UV)" venv --quiet --managed-python --seed --python "$$python" $(VENV) && \
-	"$(UV)" pip sync --quiet --python $(BIN)/python requirements.lock && \
+	"$(UV)" pip sync --quiet --compile-bytecode --python $(BIN)/python requirements.lock && \
 	"$(UV)" pip install --quiet --python $(BIN)/python --no-deps --editable . && \
 	touch $@
 

@@ -1,9 +1,11 @@
-"""A server that answers as Vertex AI's API for pipelines does, as far as Google's client asks."""
+"""A server that answers as Vertex AI's API for pipelines and Cloud Storage do, as far as asked."""
 
 import http.server
 import json
 import threading
 import urllib.parse
+
+PROJECT_NUMBER = "12345"
 
 
 class VertexApi(http.server.ThreadingHTTPServer):
@@ -39,6 +41,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     server: VertexApi
 
     def do_GET(self):
+        if self.path.startswith("/storage/"):
+            # The client looks whether the bucket of the pipeline root is there, and whose it is.
+            self._answer({"kind": "storage#bucket", "projectNumber": PROJECT_NUMBER})
+            return
         name = urllib.parse.urlsplit(self.path).path.partition("/v1/")[2]
         states = self.server.states
         state = states.pop(0) if len(states) > 1 else states[0]

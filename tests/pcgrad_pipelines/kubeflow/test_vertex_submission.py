@@ -3,11 +3,12 @@
 import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import aiplatform
+from google.cloud.aiplatform.utils import resource_manager_utils
 
 from kubeflow_runs import compile_for
 from pcgrad_pipelines.command import main as tfx_pcgrad
 from pcgrad_pipelines.kubeflow.runner import CANCELED, DONE, FAILED
-from vertex_api import VertexApi
+from vertex_api import PROJECT_NUMBER, VertexApi
 
 
 @pytest.fixture(scope="module")
@@ -17,11 +18,14 @@ def taxi(tmp_path_factory):
 
 
 @pytest.fixture
-def server():
-    """A running server, which Google's client takes for Vertex AI."""
+def server(monkeypatch):
+    """A running server, which Google's client takes for Vertex AI and for Cloud Storage."""
     config = vars(aiplatform.initializer.global_config)
     before = dict(config)
     with VertexApi() as running:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", running.host)
+        # Its API cannot be had at another address.
+        monkeypatch.setattr(resource_manager_utils, "get_project_number", lambda _: PROJECT_NUMBER)
         aiplatform.init(
             api_endpoint=running.host, api_transport="rest", credentials=AnonymousCredentials()
         )
