@@ -50,7 +50,8 @@ def build_parser() -> argparse.ArgumentParser:
     init.add_argument(
         "data",
         metavar="DATA",
-        help="a file of CSV, Parquet, JSON lines, Arrow or TFRecords, or a folder",
+        help="a file of CSV, Parquet, JSON lines, Arrow or TFRecords, a folder, or a file's "
+        "address in the web, which is downloaded",
     )
     local.add_init_options(init)
     init.add_argument(
