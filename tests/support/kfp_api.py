@@ -1,15 +1,15 @@
 """A server that answers as Kubeflow Pipelines' API does, as far as its client asks."""
 
-import http.server
 import json
 import re
-import threading
 import urllib.parse
+
+from local_server import Handler, LocalServer
 
 API = "/apis/v2beta1"
 
 
-class KfpApi(http.server.ThreadingHTTPServer):
+class KfpApi(LocalServer):
     """A running server, which notes what it is sent.
 
     Attributes:
@@ -29,7 +29,7 @@ class KfpApi(http.server.ThreadingHTTPServer):
     """
 
     def __init__(self):
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.token, self.multi_user = None, False
         self.runs, self.recurring = [], []
         self.experiments, self.pipelines, self.versions = {}, {}, {}
@@ -37,21 +37,8 @@ class KfpApi(http.server.ThreadingHTTPServer):
         self.broken, self.health = 0, ({"multi_user": False}, 200)
         self.logs = {}
 
-    @property
-    def host(self):
-        """Its address."""
-        return f"http://127.0.0.1:{self.server_port}"
 
-    def __enter__(self):
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *args):
-        self.shutdown()
-        super().__exit__(*args)
-
-
-class _Handler(http.server.BaseHTTPRequestHandler):
+class _Handler(Handler):
     server: KfpApi
 
     def do_GET(self):
@@ -139,14 +126,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             content = json.dumps(value).encode()
         elif self.path.endswith("/log"):
             kind = "text/html" if value.startswith(b"<") else "text/plain"
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *args):
-        pass
+        self.send(content, kind, status)
 
 
 def _wanted(query):

@@ -1,14 +1,14 @@
 """A server that answers as Vertex AI's API for pipelines and Cloud Storage do, as far as asked."""
 
-import http.server
 import json
-import threading
 import urllib.parse
+
+from local_server import Handler, LocalServer
 
 PROJECT_NUMBER = "12345"
 
 
-class VertexApi(http.server.ThreadingHTTPServer):
+class VertexApi(LocalServer):
     """A running server, which notes what it is sent.
 
     Attributes:
@@ -19,25 +19,12 @@ class VertexApi(http.server.ThreadingHTTPServer):
     """
 
     def __init__(self):
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.jobs, self.schedules = [], []
         self.states, self.error = ["PIPELINE_STATE_SUCCEEDED"], None
 
-    @property
-    def host(self):
-        """Its address."""
-        return f"http://127.0.0.1:{self.server_port}"
 
-    def __enter__(self):
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *args):
-        self.shutdown()
-        super().__exit__(*args)
-
-
-class _Handler(http.server.BaseHTTPRequestHandler):
+class _Handler(Handler):
     server: VertexApi
 
     def do_GET(self):
@@ -67,12 +54,4 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._answer({**sent, "name": name, "state": "PIPELINE_STATE_PENDING"})
 
     def _answer(self, value):
-        content = json.dumps(value).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *args):
-        pass
+        self.send(json.dumps(value).encode())

@@ -1,11 +1,10 @@
 """`tfx-pcgrad init` with the address of a file in the web."""
 
-import functools
-import http.server
-import threading
+import urllib.parse
 
 import pytest
 
+from local_server import Handler, LocalServer
 from pcgrad_pipelines.config import load_config
 from pcgrad_pipelines.local.init_config import init_config
 from pcgrad_tfx.errors import DataError
@@ -18,32 +17,28 @@ FILES = {
 }
 
 
-class Server(http.server.SimpleHTTPRequestHandler):
+class Files(Handler):
     """Serves the files, and fails for one."""
 
     def do_GET(self):
-        if "broken" in self.path:
+        name = urllib.parse.unquote(urllib.parse.urlsplit(self.path).path).strip("/")
+        if name == "broken.csv":
             self.send_error(503, "Try later")
+        elif name in FILES:
+            self.send(FILES[name].encode(), "text/plain")
         else:
-            super().do_GET()
+            self.send_error(404)
 
-    def log_message(self, *_):
-        """Says nothing."""
+    do_HEAD = do_GET
 
 
 @pytest.fixture
 def web(tmp_path, monkeypatch):
-    """Address of a server; the working directory is another folder."""
-    for name in ("web", "here"):
-        (tmp_path / name).mkdir()
-    for name, text in FILES.items():
-        (tmp_path / "web" / name).write_text(text)
+    """Address of a server; the working directory is empty."""
+    (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    handler = functools.partial(Server, directory=tmp_path / "web")
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with LocalServer(Files) as server:
+        yield server.host
 
 
 @pytest.mark.parametrize(
