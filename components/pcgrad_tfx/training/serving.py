@@ -56,10 +56,11 @@ class ServedModel(tf.Module):
         }
 
     def remarks(self) -> list[str]:
-        """A line for each label's column that a request must have."""
+        """A line for each column of a task that a request must have."""
         return [
-            f"The features {', '.join(map(shown, features))} are made of column {shown(column)}, as"
-            " a label is: a request must have it. If it is not known then, make no feature of it."
+            f"The features {', '.join(map(shown, features))} are made of column {shown(column)},"
+            " which a task has for its labels or weights: a request must have it. If it is not "
+            "known then, make no feature of it."
             for column, features in self._needed.items()
         ]
 
