@@ -38,8 +38,9 @@ def cagrad(gradients: np.ndarray, c: float) -> np.ndarray:
 
     longest = np.linalg.norm(gradients, axis=1).max()
     low, high = np.log(radius / longest) - 1, np.log(radius / longest) + 30
-    if np.linalg.norm(offset(high)) < radius:  # g_w is zero, and the ball's boundary not reached
-        return mean + offset(high)
+    if np.linalg.norm(offset(high)) < radius:
+        # g_w is zero, so that some task always gains nothing; the ball has the zero update.
+        return np.zeros_like(mean)
 
     def excess(log_s):
         return np.log(np.linalg.norm(offset(log_s)) / radius)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+import numpy as np
 import tensorflow as tf
 
 from pcgrad.weightings.arguments import real_argument
-from pcgrad.weightings.interior_point import steepest
 from pcgrad.weightings.unit_gradients import unit_gradients, with_least_eigenvalue
 from pcgrad.weightings.weighting import GramWeighting
 
-# The mean product of the conditions at which a point counts as the solution.
-_GAP = 1e-16
-# Of all other conditions.
-_RESIDUAL = 1e-10
-# Some 12 are enough for T = 20; c or gradients of very different sizes take more.
+# The gap at which a point counts as the solution; one below the second that no longer halves, too.
+_GAP = 1e-13
+_STALLED = 1e-9
+# Some 14 are enough for T = 20; c or gradients of very different sizes take more.
 _MOST_STEPS = 60
+# Of a step that are tried.
+_LENGTHS = 20
+_LEAST_PRODUCT = 1e-4
 
 
 class CAGrad(GramWeighting):
@@ -60,117 +64,140 @@ class CAGrad(GramWeighting):
         products = tf.linalg.matvec(units.cosines, mean)
         mean_norm = tf.sqrt(tf.maximum(tf.tensordot(mean, products, 1), 0))
         products = tf.math.divide_no_nan(products, mean_norm)
-        offset = _best_offset(cosines, products, units.relative_reciprocals, self.c)
+        # A gradient that is zero bounds nothing.
+        products = tf.where(units.present > 0, products, 1)
+        problem = _Problem(cosines, products, units.relative_reciprocals, self.c)
+        offset = _best_offset(problem)
         return units.shares + units.per_norm(mean_norm * longest * offset * units.present)
 
 
-def _best_offset(
-    cosines: tf.Tensor, products: tf.Tensor, reciprocals: tf.Tensor, radius: float
-) -> tf.Tensor:
-    """Solves `max τ` over z and τ, `C z + b ≥ τ a`, `zᵀCz ≤ r²`.
+class _Problem(NamedTuple):
+    """`max τ` over z and τ, `C z + b ≥ τ a`, `zᵀCz ≤ r²`.
 
-    A primal-dual interior-point method with predictor and corrector, as in `minimize_nonnegative`,
-    on the conditions `λ z = w`, `aᵀw = 1`, `C z + b − τ a = y`, `(r² − zᵀCz) / 2 = s` and `w·y =
-    λ s = μ`, while μ goes to zero.
+    Its dual is `min ⟨b, w⟩ + wᵀCw / 2λ + λ r² / 2` over w ≥ 0 and λ ≥ 0 with `aᵀw = 1`, which is
+    convex; then `z = w / λ`. The slacks `y = C z + b − τ a` and `s = (r² − zᵀCz) / 2` are its
+    derivatives. In the code the last of w is λ and the last of y is s.
 
-    Args:
+    Attributes:
         cosines: C, [T, T], float64, positive definite.
         products: b, [T].
-        reciprocals: a, [T], not negative.
+        reciprocals: a, [T], positive, or zero where b is positive.
         radius: r.
-
-    Returns:
-        z, [T].
     """
-    tasks = cosines.shape[0]
-    one = tf.ones([1], cosines.dtype)
 
-    def residuals(
-        z: tf.Tensor, tau: tf.Tensor, w: tf.Tensor, y: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-        # The last of w and y are λ and s.
-        product = tf.linalg.matvec(cosines, z)
-        stationary = w[-1] * z - w[:-1]
-        normalized = tf.tensordot(reciprocals, w[:-1], 1) - 1
-        feasible = product + products - tau * reciprocals - y[:-1]
-        inside = (radius**2 - tf.tensordot(z, product, 1)) / 2 - y[-1]
-        return product, stationary, normalized, feasible, inside
+    cosines: tf.Tensor
+    products: tf.Tensor
+    reciprocals: tf.Tensor
+    radius: float
+
+    def slacks(self, w: tf.Tensor, tau: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """z, C z and y of points in rows."""
+        z = w[:, :-1] / w[:, -1:]
+        product = tf.matmul(z, self.cosines)
+        inside = (self.radius**2 - tf.reduce_sum(z * product, axis=1, keepdims=True)) / 2
+        feasible = product + self.products - tau[:, tf.newaxis] * self.reciprocals
+        return z, product, tf.concat([feasible, inside], axis=1)
+
+    def start(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """A point, w and τ, where w and y are positive."""
+        is_bound = self.reciprocals > 0
+        w = tf.where(is_bound, tf.math.reciprocal_no_nan(self.reciprocals), 1)
+        w /= tf.tensordot(self.reciprocals, w, 1)
+        norm = tf.sqrt(tf.tensordot(w, tf.linalg.matvec(self.cosines, w), 1))
+        least = 1 / (w.shape[0] * self.radius**2)
+        w = tf.concat([w, [2 * norm / self.radius + least]], axis=0)
+        _, product, _ = self.slacks(w[tf.newaxis], tf.zeros([1], w.dtype))
+        rates = tf.math.divide_no_nan(product[0] + self.products, self.reciprocals)
+        return w, tf.reduce_min(tf.where(is_bound, rates, w.dtype.max)) - 1
+
+    def search(
+        self, w: tf.Tensor, tau: tf.Tensor, dw: tf.Tensor, d_tau: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+        """The point with the least gap on directions in rows; its gap, and the step's length."""
+        longest = 1 / tf.maximum(tf.reduce_max(-dw / w, axis=1), 1)
+        lengths = tf.constant(np.linspace(0, 0.99, _LENGTHS + 1)[1:], w.dtype)
+        lengths = tf.reshape(lengths[:, tf.newaxis] * longest, [-1])
+        w += lengths[:, tf.newaxis] * tf.tile(dw, [_LENGTHS, 1])
+        tau += lengths * tf.tile(d_tau, [_LENGTHS])
+        products = w * self.slacks(w, tau)[2]
+        gaps = tf.reduce_mean(products, axis=1)
+        # A product far below the others would hold up all further steps.
+        is_inside = tf.reduce_min(products, axis=1) > _LEAST_PRODUCT * gaps
+        gaps = tf.where(is_inside, gaps, w.dtype.max)
+        best = tf.argmin(gaps)
+        return w[best], tau[best], gaps[best], lengths[best]
+
+
+def _best_offset(problem: _Problem) -> tf.Tensor:
+    """Solves the problem and returns z, [T].
+
+    Newton's method with predictor and corrector follows the points where all products w·y are μ,
+    while μ goes to zero. On its way w and y stay positive, so that the mean of the products is the
+    gap between problem and dual, and every step makes it less.
+    """
+    cosines, reciprocals = problem.cosines, problem.reciprocals
+    tasks = cosines.shape[0]
+    zero = tf.zeros([1], cosines.dtype)
 
     def step(
-        z: tf.Tensor, tau: tf.Tensor, w: tf.Tensor, y: tf.Tensor, is_open: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-        product, stationary, normalized, feasible, inside = residuals(z, tau, w, y)
+        w: tf.Tensor, tau: tf.Tensor, gap: tf.Tensor, is_open: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+        z, product, y = (rows[0] for rows in problem.slacks(w[tf.newaxis], tau[tf.newaxis]))
         ratios = y[:-1] / w[:-1]
-        top = tf.concat(
-            [
-                cosines + tf.linalg.diag(w[-1] * ratios),
-                (ratios * z)[:, tf.newaxis],
-                -reciprocals[:, tf.newaxis],
-            ],
-            axis=1,
-        )
-        middle = tf.concat([-w[-1] * product, y[-1:], 0 * one], axis=0)
-        bottom = tf.concat(
-            [w[-1] * reciprocals, tf.tensordot(reciprocals, z, 1) * one, 0 * one], axis=0
-        )
-        system = tf.concat([top, middle[tf.newaxis], bottom[tf.newaxis]], axis=0)
+        # The unknowns are the changes of z, λ and τ; the equations those of w·y, λ s and aᵀw.
+        top = [
+            cosines + tf.linalg.diag(w[-1] * ratios),
+            tf.stack([ratios * z, -reciprocals], axis=1),
+        ]
+        below = [
+            tf.concat([-w[-1] * product, y[-1:], zero], axis=0),
+            tf.concat([w[-1] * reciprocals, [tf.tensordot(reciprocals, z, 1)], zero], axis=0),
+        ]
+        system = tf.concat([tf.concat(top, axis=1), tf.stack(below)], axis=0)
 
         def newton(
-            aim: tf.Tensor, stationary: tf.Tensor, inside: tf.Tensor
-        ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-            right = tf.concat(
-                [
-                    aim[:-1] / w[:-1] - ratios * stationary - feasible,
-                    aim[-1:] - w[-1] * inside,
-                    (-normalized - tf.tensordot(reciprocals, stationary, 1)) * one,
-                ],
-                axis=0,
-            )
-            solution = tf.linalg.solve(system, right[:, tf.newaxis])[:, 0]
-            dz, d_lambda, d_tau = solution[:tasks], solution[tasks], solution[tasks + 1]
-            dw = w[-1] * dz + z * d_lambda + stationary
-            dy = tf.linalg.matvec(cosines, dz) - reciprocals * d_tau + feasible
-            ds = inside - tf.tensordot(product, dz, 1)
-            return (
-                dz,
-                d_tau,
-                tf.concat([dw, d_lambda * one], axis=0),
-                tf.concat([dy, ds * one], axis=0),
-            )
-
-        dz, _, dw, dy = newton(-w * y, stationary, inside)
-        length = 1 / tf.maximum(steepest(w, dw, y, dy), 1)
-        reached = tf.reduce_mean((w + length * dw) * (y + length * dy))
-        aim = tf.maximum(reached**3 / tf.reduce_mean(w * y) ** 2, _GAP / 1e4)
-        # The corrector also removes what the predictor leaves in the two products.
-        bent = length**2 * tf.tensordot(dz, tf.linalg.matvec(cosines, dz), 1) / 2
-        dz, d_tau, dw, dy = newton(
-            aim - w * y - dw * dy, stationary + length**2 * dw[-1] * dz, inside - bent[0]
-        )
-        length = (1 / tf.maximum(steepest(w, dw, y, dy) / 0.99, 1))[0]
-        z, tau, w, y = z + length * dz, tau + length * d_tau, w + length * dw, y + length * dy
-        _, stationary, normalized, feasible, inside = residuals(z, tau, w, y)
-        off = tf.stack(
-            [
-                tf.reduce_max(tf.abs(stationary)),
-                tf.abs(normalized),
-                tf.reduce_max(tf.abs(feasible)),
-                tf.abs(inside),
+            change: tf.Tensor, bent_w: tf.Tensor, bent_s: tf.Tensor
+        ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            """The directions dz, dw and dτ for changes of w·y; w and s bend by so much."""
+            right = [
+                change[:, :-1] / w[:-1] - ratios * bent_w,
+                change[:, -1:] - w[-1] * bent_s,
+                -tf.linalg.matvec(bent_w, reciprocals)[:, tf.newaxis],
             ]
-        )
-        is_open = tf.logical_or(tf.reduce_mean(w * y) > _GAP, tf.reduce_max(off) > _RESIDUAL)
-        return z, tau, w, y, is_open
+            solution = tf.linalg.solve(system, tf.transpose(tf.concat(right, axis=1)))
+            dz, d_lambda, d_tau = tf.split(tf.transpose(solution), [tasks, 1, 1], axis=1)
+            dw = tf.concat([w[-1] * dz + z * d_lambda + bent_w, d_lambda], axis=1)
+            return dz, dw, d_tau[:, 0]
 
-    ones = tf.ones([tasks], cosines.dtype)
-    return tf.while_loop(
-        lambda z, tau, w, y, is_open: is_open,
+        dz, dw, d_tau = newton(-(w * y)[tf.newaxis], tf.zeros_like(z)[tf.newaxis], zero[tf.newaxis])
+        _, _, reached, length = problem.search(w, tau, dw, d_tau)
+        aim = tf.maximum(tf.minimum(reached, 0.7 * gap) ** 2 / gap, _GAP / 1e4)
+        # Two directions: with the corrector for what the predictor leaves, and without.
+        factor = length**2 * tf.constant([[1.0], [0.0]], cosines.dtype)
+        along = tf.matmul(dz, cosines)
+        inward = -tf.matmul(dz, product[:, tf.newaxis])
+        dy = tf.concat([along - d_tau * reciprocals, inward], axis=1)
+        _, dw, d_tau = newton(
+            aim - w * y - factor * dw * dy,
+            factor * dw[:, -1:] * dz,
+            -factor * tf.reduce_sum(dz * along, axis=1) / 2,
+        )
+        w_next, tau_next, reached, _ = problem.search(w, tau, dw, d_tau)
+        is_less = reached < gap
+        goes_on = tf.logical_or(reached < gap / 2, reached > _STALLED)
+        return (
+            tf.where(is_less, w_next, w),
+            tf.where(is_less, tau_next, tau),
+            tf.minimum(reached, gap),
+            tf.logical_and(is_less, tf.logical_and(goes_on, reached > _GAP)),
+        )
+
+    w, tau = problem.start()
+    _, _, y = problem.slacks(w[tf.newaxis], tau[tf.newaxis])
+    w, *_ = tf.while_loop(
+        lambda w, tau, gap, is_open: is_open,
         step,
-        (
-            0 * ones,
-            tf.zeros([], cosines.dtype),
-            tf.concat([ones / tasks, one / radius], axis=0),
-            tf.concat([ones, one * radius**2], axis=0),
-            tf.constant(True),
-        ),
+        (w, tau, tf.reduce_mean(w * y), tf.constant(True)),
         maximum_iterations=_MOST_STEPS,
-    )[0]
+    )
+    return w[:-1] / w[-1]

@@ -26,7 +26,8 @@ METHODS = {
     "FairGrad, alpha = 10": (pcgrad.FairGrad, references.fair_grad, {"alpha": 10.0}),
     "PrimaryTask": (pcgrad.PrimaryTask, references.primary_task, {"task": 0}),
 }
-# Of the update's length, or of 1e-3 of the longest gradient's where the update is about zero.
+# Of the update's length, or of 1e-3 of the longest gradient's where the update is about zero, or of
+# the longest gradient's where it is zero.
 TOLERANCE = 1e-6
 
 
@@ -43,6 +44,8 @@ def relative_difference(name, gradients):
     there = np.linalg.norm(gradients, axis=1) > 0
     theirs = reference(gradients[there], **arguments)
     scale = max(np.linalg.norm(theirs), 1e-3 * np.linalg.norm(gradients, axis=1).max())
+    if not theirs.any():
+        scale = np.linalg.norm(gradients, axis=1).max()
     if make in (pcgrad.NashMTL, pcgrad.FairGrad):  # of another unit than the gradients
         scale = np.linalg.norm(theirs)
     return np.linalg.norm(ours - theirs) / scale
