@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from pcgrad_tfx.comparison.choice import choose, joined, methods_of
 from pcgrad_tfx.comparison.methods import Candidate, families, method_name, weighted
@@ -87,6 +88,9 @@ def test_settings_are_spread_around_the_given_ones():
     assert np.quantile([one["dropout"] for one in others], [0, 0.5, 1]) == pytest.approx(
         [0, 0.25, 0.5], abs=0.03
     )
+    # What is taken for one says nothing about the others.
+    ranks = [stats.rankdata([one[name] for one in others]) for name in others[0]]
+    assert np.abs(np.corrcoef(ranks) - np.eye(3)).max() < 0.15
     # A shorter search is the beginning of a longer one.
     assert settings_to_try(training, 5) == [first, *others[:4]]
 
