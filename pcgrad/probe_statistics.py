@@ -78,6 +78,11 @@ class Probe:
         """[T, T, K, K], whose mean over k ≠ l is M_ij; symmetric in k and l, 0 for k = l."""
         return _symmetric(np.transpose(self.gramian, (1, 3, 0, 2)).astype(np.float64))
 
+    @property
+    def labelled_pairs(self) -> Array:
+        """[T], the share of pairs of different chunks on both of which the task has a gradient."""
+        return self.labelled * (self.labelled * self.chunks - 1) / (self.chunks - 1)
+
     def relative_weights(self) -> Array:
         """[T, T], by which M_ij becomes what task j adds to task i's descent: w_j M_ij / w_i."""
         weights = self.loss_weights * self.lengths

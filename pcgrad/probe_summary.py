@@ -171,7 +171,7 @@ class _Sums:
         np.divide(opposed, of_known, out=means, where=of_known > 0)
         return cls(
             chunks=chunks,
-            signal_parts=_total(spans, np.stack([probe.labelled**2 for probe in probes])),
+            signal_parts=_total(spans, np.stack([probe.labelled_pairs for probe in probes])),
             products=mean_of_pairs(kernels),
             product_covariances=covariances(np.stack([kernels, by_row, by_column], axis=2)),
             terms=mean_of_pairs(of_terms),

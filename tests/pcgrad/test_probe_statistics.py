@@ -169,7 +169,6 @@ def test_intervals_are_also_about_the_rows_that_there_are(rows):
     rng = np.random.default_rng(9)
     truth = at_angle(0.3, 50, 4.0)
     hits = 0
-    hits = 0
     for _ in range(400):
         of_rows = noisy(rng, truth, 16)
         chunks = [noisy(rng, truth, 16) if rows == "new" else of_rows for _ in range(10)]
@@ -297,6 +296,18 @@ def test_the_noise_scale_is_the_rows_of_which_half_is_signal():
     found = summarize_probes([probe_of(noisy(rng, truth, 16)) for _ in range(100)], TASKS[:2])
     assert found["tasks"]["a"]["signal_share"] == pytest.approx(4 / 54, rel=0.1)
     assert found["tasks"]["a"]["noise_scale"] == pytest.approx(32 * 50 / 4, rel=0.15)
+
+
+def test_the_share_of_signal_is_about_the_chunks_that_have_labels():
+    """Without noise it is 1, and the noise scale 0, in however many chunks a task has labels."""
+    probes = []
+    for step, labelled in enumerate((16, 12, 9)):
+        gradients = np.tile(at_angle(0, 3, 1.0), (16, 1, 1))
+        gradients[labelled:, 1] = 0
+        probes.append(probe_of(gradients, step=step))
+    for found in summarize_probes(probes, TASKS[:2])["tasks"].values():
+        assert found["signal_share"] == pytest.approx(1)
+        assert found["noise_scale"] == pytest.approx(0, abs=1e-4)
 
 
 def test_too_few_chunks():

@@ -58,6 +58,8 @@ class UncertaintyWeights(StatefulWeighting):
     ) -> tuple[tf.Tensor, Mapping[str, tf.Tensor]]:
         del gramian, step
         weights = 0.5 * tf.exp(-state["log_variances"])
-        gradient = tf.where(tf.equal(losses, 0), tf.zeros_like(losses), 0.5 - weights * losses)
+        counted = tf.cast(tf.not_equal(losses, 0), tf.float64)
+        gradient = counted * (0.5 - weights * losses)
         change, moments = adam_step(state, gradient, self.learning_rate)
-        return weights, {"log_variances": state["log_variances"] - change, **moments}
+        # Adam moves what has no gradient now, too, by those before.
+        return weights, {"log_variances": state["log_variances"] - counted * change, **moments}

@@ -40,7 +40,9 @@ def own_or_shared(values: Iterable[OwnFirst], component: str) -> list[OwnFirst]:
 
 
 def _own_and_shared(values: Iterable[Shared], component: str) -> list[Shared]:
-    return [value for value in values if value.component in {None, component}]
+    """The values of all components, then a component's own: of one label, the last counts."""
+    found = [value for value in values if value.component in {None, component}]
+    return sorted(found, key=lambda value: value.component is not None)
 
 
 def _pod(component: str, settings: KubeflowSettings) -> Json:

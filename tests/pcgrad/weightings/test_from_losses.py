@@ -93,23 +93,27 @@ def test_famo_learns_from_what_the_step_has_done():
         logits.step(change + 0.01 * now)
 
 
-def test_gradnorm_learns_by_the_papers_objective():
+@pytest.mark.parametrize("missing", [[], [2, 3, 7]], ids=["all labelled", "some missing"])
+def test_gradnorm_learns_by_the_papers_objective(missing):
+    """A task without a gradient in some steps keeps its weight in them, up to the scaling."""
     weighting, learned = GradNorm(alpha=0.7, learning_rate=0.05), Learned(np.ones(3), 0.05)
     rng = np.random.default_rng(1)
-    for losses in LOSSES:
-        vectors = rng.normal(size=(3, 5)) * [[1], [4], [0.3]]
+    for number, losses in enumerate(LOSSES):
+        counted = np.array([True, True, number not in missing])
+        vectors = rng.normal(size=(3, 5)) * [[1], [4], [0.3]] * counted[:, np.newaxis]
         now = learned.values.numpy()
         found = weighed(weighting, losses, vectors @ vectors.T)
         np.testing.assert_allclose(found, now, rtol=1e-5)
         norms, rates = np.linalg.norm(vectors, axis=1), losses / LOSSES[0]
-        targets = np.mean(now * norms) * (rates / rates.mean()) ** 0.7
+        targets = (now * norms)[counted].mean() * (rates / rates[counted].mean()) ** 0.7
         learned.step(
             gradient(
                 lambda w, norms=norms, targets=targets: tf.reduce_sum(tf.abs(w * norms - targets)),
                 now,
             )
         )
-        learned.values.assign(learned.values / np.sum(learned.values) * 3)
+        moved = np.where(counted, learned.values, now)
+        learned.values.assign(moved / np.sum(moved) * 3)
 
 
 def test_dual_balancing_makes_the_logarithms_gradients_equally_long():
@@ -175,6 +179,11 @@ def test_a_task_without_a_label_does_not_learn():
     more, less, same = uncertainty.state["log_variances"].numpy()
     assert less < 0 < more
     assert same == 0
+    # Adam would go on moving it, where there was a label before.
+    weighed(uncertainty, [3.0, 0.0, 0.1])
+    _, same, moved = uncertainty.state["log_variances"].numpy()
+    assert same == less
+    assert moved < 0
 
 
 @pytest.mark.parametrize("is_zero", ["before", "after"])

@@ -164,6 +164,16 @@ def test_pods(compiled):
     assert broken_rules(documents(path)) == {}
 
 
+@pytest.mark.parametrize("own_first", [True, False])
+def test_of_one_label_of_nodes_a_steps_own_value_counts(compiled, own_first):
+    options = ["--node-selector=Trainer:pool=gpu", "--node-selector=pool=cpu"]
+    _, platform = documents(compiled("kfp", *(options if own_first else reversed(options))))
+    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    pools = {name: pod["nodeSelector"]["labels"]["pool"] for name, pod in executors.items()}
+    assert pools.pop("Trainer_executor") == "gpu"
+    assert set(pools.values()) == {"cpu"}
+
+
 def test_pods_of_a_component_that_there_is_not(tmp_path, capsys):
     options = ["--target=kfp", "--image=i", f"--output={tmp_path / 'taxi.yaml'}"]
     places = ["--pipeline-root=minio://b", "--push-destination=gs://p"]

@@ -9,7 +9,13 @@ from kfp_api import KfpApi
 from kubeflow_runs import compile_for
 from pcgrad_pipelines.command import main as tfx_pcgrad
 from pcgrad_pipelines.kubeflow.runner import CANCELED, DONE, FAILED, LOST, main
-from pcgrad_pipelines.kubeflow.submit import parse_parameters, push_destination, read_spec
+from pcgrad_pipelines.kubeflow.submit import (
+    SubmitError,
+    check_cron,
+    parse_parameters,
+    push_destination,
+    read_spec,
+)
 
 
 @pytest.fixture(scope="module")
@@ -285,6 +291,16 @@ def test_a_run_recurs(taxi, server, capsys):
     assert run["runtime_config"]["parameters"] == {"seed": 1}
     assert run["service_account"] == "trainer"
     assert run["pipeline_spec"]["pipelineInfo"] == {"name": "taxi"}
+
+
+def test_times_may_have_a_time_zone_or_a_name():
+    for zone in ("", "TZ=Europe/Berlin ", "CRON_TZ=Asia/Tokyo "):
+        check_cron(f"{zone}0 0 3 * * *", with_seconds=True)
+        check_cron(f"{zone}0 3 * * *", with_seconds=False)
+        with pytest.raises(SubmitError, match="has 5 fields; give 6"):
+            check_cron(f"{zone}0 3 * * *", with_seconds=True)
+    for with_seconds in (True, False):
+        check_cron("@daily", with_seconds)
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,8 @@ def another_run(output):
 
 
 def test_a_second_run_is_refused_and_told_who_has_the_folder(tmp_path):
+    with lock_output(tmp_path):
+        pass  # A run before, which is not named any more.
     with another_run(tmp_path) as process:
         with pytest.raises(OutputFolderError) as raised, lock_output(tmp_path):
             pass

@@ -144,6 +144,9 @@ def test_the_surgeries_and_the_loss_weights_are_those_of_the_methods(watched):
     surgeries = [config["surgery"] and config["surgery"]["class_name"] for config in first]
     assert surgeries == [None, "PCGrad", "PPCGrad", *[None] * 4]
     assert {config["surgery"]["config"]["reduction"] for config in first[1:3]} == {"sum"}
+    for seed, half in enumerate(by_seed(trainings)):
+        pcgrad = compile_config(half[1][0])["surgery"]["config"]
+        assert pcgrad["seed"] == seed
     equal = first[0]["loss_weights"]
     factors = [
         {name: config["loss_weights"][name] / equal[name] for name in NAMES} for config in grid

@@ -56,12 +56,17 @@ def test_another_identifier_that_repeats_is_suggested(name):
         {"patient": [max(row, 15) for row in range(ROWS)]},  # nearly
         {"patient": ["", *repeated(60)[1:]]},  # of one row it is not known
         {"patient": [f"{value}.5" for value in repeated(60)]},
-        {"patient": ["a"] * (ROWS - 19) + [f"b{row}" for row in range(19)]},
     ],
 )
 def test_what_is_no_group(columns):
     found = proposed(**columns)
+    assert (found.splitting.group, found.suggestions) == (None, ())
+
+
+def test_a_group_that_would_leave_a_split_empty_is_only_suggested():
+    found = proposed(patient=["a"] * (ROWS - 19) + [f"b{row}" for row in range(19)])
     assert found.splitting.group is None
+    assert [one.column for one in found.suggestions] == ["patient"]
 
 
 def test_few_rows_each_are_enough_where_the_name_is_clear():

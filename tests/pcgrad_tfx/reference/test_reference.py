@@ -15,6 +15,7 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, standard_artifacts
 
 from comparison_runs import write_test_split
+from pcgrad_tfx.comparison import references
 from pcgrad_tfx.comparison.processes import Inputs
 from pcgrad_tfx.comparison.references import best_linear, best_trees, reference_tasks
 from pcgrad_tfx.config.features import Features
@@ -258,6 +259,27 @@ def test_the_number_of_trees_is_chosen_on_eval(data, compared):
     # More settings are at least as good on eval; on test they need not be.
     searched = best_trees("amount", 4, compared)
     assert searched.test != found.test
+
+
+def test_settings_of_trees_are_spread_over_their_ranges(monkeypatch):
+    tried = []
+    monkeypatch.setattr(
+        references, "_best", lambda *given: tried.extend(model.keywords for model in given[3])
+    )
+    best_trees("amount", 64, Inputs("", ""))
+    first, *others = tried
+    assert "learning_rate" not in first
+    places = {
+        name: np.log([one[name] / low for one in others]) / np.log(high / low)
+        for name, low, high in (
+            ("learning_rate", 0.02, 0.3), ("max_leaf_nodes", 8, 64), ("min_samples_leaf", 5, 80),
+        )
+    }  # fmt: skip
+    for found in places.values():
+        assert np.quantile(found, [0, 0.25, 0.5, 0.75, 1]) == pytest.approx(
+            [0, 0.25, 0.5, 0.75, 1], abs=0.06
+        )
+    assert np.abs(np.corrcoef(list(places.values())) - np.eye(3)).max() < 0.15
 
 
 def test_the_penalty_of_the_linear_model_is_chosen_on_eval(data, compared):

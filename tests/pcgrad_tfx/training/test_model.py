@@ -74,6 +74,23 @@ def test_a_head_on_a_logarithmic_scale_gives_amounts():
     assert np.ptp(fares) > 1
 
 
+def test_a_head_of_counts_gives_multiples_of_the_mean_label():
+    tasks = [
+        task.model_copy(update={"loss": "poisson"}) if task.name == "fare" else task
+        for task in TASKS
+    ]
+
+    def counts(mean):
+        keras.utils.set_random_seed(1)
+        statistics = {"fare": LabelStatistics(mean, std=7.0)}
+        return build_model(SPEC, tasks, settings(), {"company_xf": 5}, statistics)(FEATURES)["fare"]
+
+    assert (counts(1.0) > 0).numpy().all()
+    np.testing.assert_allclose(counts(40.0), 40 * counts(1.0), rtol=1e-5)
+    # Where no count is above 0, too, there is something to learn.
+    np.testing.assert_array_equal(counts(0.0), counts(1.0))
+
+
 def test_metrics_of_several_tasks_of_one_kind_have_one_name():
     tasks = [Task(name=name, kind="binary", column=name) for name in ("tip", "late")]
     features = Features(numeric=("miles",))

@@ -392,12 +392,15 @@ def test_as_a_module_file_of_a_pipeline(transformed_data, tmp_path):
     assert set(serve(examples=tf.constant([to_example(raw_row(1))]))) == {t.name for t in TASKS}
 
 
-def test_the_optimizer_is_the_configured_one(transformed_data, tmp_path):
+def test_the_optimizer_and_the_surgery_are_the_configured_ones(transformed_data, tmp_path):
     config = trainer_config(
         epochs=4, optimizer="sgd", learning_rate=0.2, learning_rate_schedule="cosine", warmup=0.25,
-        weight_decay=0.03, clipnorm=0.7, ema=0.9,
+        weight_decay=0.03, clipnorm=0.7, ema=0.9, surgery="dwa",
     )  # fmt: skip
-    optimizer = transformed_data.train(tmp_path, config).model.optimizer
+    model = transformed_data.train(tmp_path, config).model
+    # Its paper goes by epochs.
+    assert model.compiled_training.weighting.period == STEPS_PER_EPOCH
+    optimizer = model.optimizer
     assert type(optimizer) is keras.optimizers.SGD
     assert (optimizer.weight_decay, optimizer.global_clipnorm) == (0.03, 0.7)
     assert (optimizer.use_ema, optimizer.ema_momentum) == (True, 0.9)

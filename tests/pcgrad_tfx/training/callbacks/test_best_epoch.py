@@ -6,9 +6,11 @@ import keras
 import numpy as np
 import pytest
 
+from pcgrad_tfx.config.training_config import TrainerConfig
+from pcgrad_tfx.training.building import weight_callbacks
 from pcgrad_tfx.training.callbacks.best_epoch import BestEpoch
 from pcgrad_tfx.training.callbacks.loss_ranges import LossRange
-from trips import trainer_config
+from trips import TASKS, trainer_config
 
 pytestmark = pytest.mark.usefixtures("not_exported")
 
@@ -114,9 +116,10 @@ def test_a_number_of_steps_is_kept_to(transformed_data, tmp_path):
 
 def test_a_moving_average_is_what_is_judged_and_kept():
     """The weights that the evaluation saw, not those that training goes on with."""
+    config = TrainerConfig(tasks=TASKS, embedding_sizes={}, ema=0.5)
     keras.utils.set_random_seed(1)
     model = keras.Sequential([keras.Input([1]), keras.layers.Dense(1, use_bias=False)])
-    model.compile(keras.optimizers.SGD(0.4, use_ema=True, ema_momentum=0.5), "mse")
+    model.compile(keras.optimizers.SGD(0.4, use_ema=True, ema_momentum=config.ema), "mse")
     evaluated, seen = [], []
 
     class Watch(keras.callbacks.Callback):
@@ -133,7 +136,7 @@ def test_a_moving_average_is_what_is_judged_and_kept():
     ):
         model.fit(
             x, y, validation_data=(x, y), epochs=6, verbose=0,
-            callbacks=[best, Watch(), keras.callbacks.SwapEMAWeights()],
+            callbacks=weight_callbacks(config, best, Watch()),
         )  # fmt: skip
     best.restore()
     lowest = min(evaluated)

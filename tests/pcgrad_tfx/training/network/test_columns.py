@@ -85,6 +85,18 @@ def test_intervals_have_about_equally_many_rows():
     assert boundaries(batches, [], 8) == {}
 
 
+def test_of_many_rows_a_sample_is_read():
+    read = []
+
+    def batches():
+        for number in range(10):
+            read.append(number)
+            yield {"a": np.arange(8000.0)}, {}
+
+    boundaries(batches(), ["a"], 4)
+    assert read == [0, 1, 2]
+
+
 @pytest.mark.parametrize(
     "layer",
     [
