@@ -54,9 +54,13 @@ class Cluster:
         compiled: The YAML file.
         folder: Of the object store and the pods.
         pipeline_root: Where the artifacts go.
+        image: The file system of an image whose containers run the commands, as user 1000, with
+            `folder` as a volume; by default this process's own Python does.
     """
 
-    def __init__(self, compiled, folder, pipeline_root="minio://mlpipeline/v2/artifacts"):
+    def __init__(
+        self, compiled, folder, pipeline_root="minio://mlpipeline/v2/artifacts", image=None
+    ):
         documents = list(yaml.safe_load_all(Path(compiled).read_text()))
         self.spec = json_format.ParseDict(documents[0], pb.PipelineSpec())
         self.executors = json_format.ParseDict(
@@ -64,6 +68,7 @@ class Cluster:
         ).executors
         self.folder = Path(folder)
         self.pipeline_root = pipeline_root
+        self.image = image
         self._artifacts = 0
         self._cache = {}
 
@@ -152,6 +157,8 @@ class Cluster:
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             MOUNT_ROOT_VARIABLE: str(pod),
         }
+        if self.image is not None:
+            command, environment = self._in_image(command, pod)
         started = time.monotonic()
         process = subprocess.run(
             command, cwd=pod, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -161,6 +168,24 @@ class Cluster:
         step.log = process.stdout
         if not step.exit_code:
             self._collect_outputs(step, component, pod)
+
+    def _in_image(self, command, pod):
+        volume = f"{self.image}{self.folder}"
+        Path(volume).mkdir(parents=True, exist_ok=True)
+        for path in [self.folder, *self.folder.rglob("*")]:
+            os.chown(path, 1000, 1000)
+        script = f"""
+            mount --bind {self.folder} {volume} && mount -t proc proc {self.image}/proc &&
+            mount --rbind /dev {self.image}/dev &&
+            exec chroot --userspec=1000:1000 {self.image} sh -c 'cd {pod} && exec "$@"' sh "$@"
+        """
+        environment = {
+            "PATH": "/opt/venv/bin:/usr/local/bin:/usr/bin:/bin",
+            "HOME": "/home/tfx",
+            "TF_CPP_MIN_LOG_LEVEL": "2",
+            MOUNT_ROOT_VARIABLE: str(pod),
+        }
+        return ["unshare", "--mount", "sh", "-c", script, "sh", *command], environment
 
     def _collect_outputs(self, step, component, pod):
         # getExecutorOutputFile and uploadOutputArtifacts, component/launcher_v2.go

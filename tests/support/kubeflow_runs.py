@@ -44,6 +44,7 @@ categorical = ["district"]
 [training]
 batch_size = 32
 learning_rate = 0.02
+learning_rate_schedule = "constant"
 hidden_units = [8]
 embedding_dim = 2
 """

@@ -40,6 +40,7 @@ _MEANINGS = {
 # Where training without surgery is not that of `keras.Model`; docs/support.md says why.
 _EMBEDDING = "embedding (sparse gradient)"
 _DIFFERENT = [{clip, _EMBEDDING} for clip in ("`clipnorm`", "`global_clipnorm`", "`clipvalue`")]
+_DIFFERENT.append({"masked positions", "two replicas (Mirrored)"})
 
 Pair = tuple[int, int]
 

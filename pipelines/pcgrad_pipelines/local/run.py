@@ -172,8 +172,12 @@ def _report(
     if summary.pushed:
         print(f"Pushed model:    {_shown(summary.pushed)}")
     else:
-        failed = ", ".join(result.task for result in summary.results if not result.passed)
-        print(f"Not pushed:      {failed or 'the model'} did not pass")
+        failed = [result for result in summary.results if not result.passed]
+        for result in failed:
+            reasons = "; ".join(result.reasons)
+            print(f"Not pushed:      {result.task} did not pass: {reasons}")
+        if not failed:
+            print("Not pushed:      the model did not pass")
         print(f"Model:           {_shown(summary.model)}")
     print(f"Training logs:   tensorboard --logdir {_shown(summary.training_logs)}")
     print(f"Full log:        {_shown(log_file)}")
