@@ -11,13 +11,14 @@ from pcgrad.weightings.arguments import real_argument
 from pcgrad.weightings.unit_gradients import unit_gradients, with_least_eigenvalue
 from pcgrad.weightings.weighting import GramWeighting
 
-# The gap at which a point counts as the solution; one below the second that no longer halves, too.
+# The gap that counts as none, and that which does where a step no longer halves it.
 _GAP = 1e-13
 _STALLED = 1e-9
 # Some 14 are enough for T = 20; c or gradients of very different sizes take more.
 _MOST_STEPS = 60
-# Of a step that are tried.
+# So many lengths of a step are tried.
 _LENGTHS = 20
+# How small one of the products whose mean is the gap may be, relative to it.
 _LEAST_PRODUCT = 1e-4
 
 
@@ -40,7 +41,7 @@ class CAGrad(GramWeighting):
         c: How far from the mean gradient, relative to its length: 0 (the mean itself) or more; the
             authors' values are from 0.2 to 0.9.
 
-    Cost: O(T³) some 12 times.
+    Cost: O(T³) some 14 times.
 
     Raises:
         ValueError: c is negative or not finite.
