@@ -180,7 +180,7 @@ class Cluster:
             exec chroot --userspec=1000:1000 {self.image} sh -c 'cd {pod} && exec "$@"' sh "$@"
         """
         environment = {
-            "PATH": "/opt/venv/bin:/usr/local/bin:/usr/bin:/bin",
+            "PATH": "/opt/venv/bin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME": "/home/tfx",
             "TF_CPP_MIN_LOG_LEVEL": "2",
             MOUNT_ROOT_VARIABLE: str(pod),
