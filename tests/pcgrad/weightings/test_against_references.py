@@ -61,8 +61,6 @@ def is_defined(name, family, tasks):
     if "alpha" in METHODS[name][2]:
         # Gradients that cancel each other have no solution; SciPy does not find that of the other.
         return family != "dependent" and (family != "unequal" or name == "NashMTL")
-    if name == "CAGrad, c = 3":  # g_w is zero, see below
-        return family != "dependent" or tasks < 20
     return True
 
 
