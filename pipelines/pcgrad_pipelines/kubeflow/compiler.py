@@ -13,7 +13,8 @@ from tfx.dsl.components.base.base_node import BaseNode
 from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
 from tfx.v1.dsl.experimental import RuntimeParameter
 
-from pcgrad_pipelines.config import ConfigError, Data
+from pcgrad_pipelines.config import ConfigError
+from pcgrad_pipelines.data_settings import Data
 from pcgrad_pipelines.kubeflow import spec as kubeflow_spec
 from pcgrad_pipelines.kubeflow.options import Settings
 from pcgrad_pipelines.kubeflow.pods import platform_spec

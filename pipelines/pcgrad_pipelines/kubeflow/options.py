@@ -8,7 +8,8 @@ import re
 
 from pydantic import ValidationError
 
-from pcgrad_pipelines.config import ConfigError, Data, PipelineConfig
+from pcgrad_pipelines.config import ConfigError, PipelineConfig
+from pcgrad_pipelines.data_settings import Data
 from pcgrad_pipelines.kubeflow.forms import lies_in
 from pcgrad_pipelines.kubeflow.settings import KFP, VERTEX, KubeflowSettings, option
 from pcgrad_tfx.config.validation_messages import problem_lines

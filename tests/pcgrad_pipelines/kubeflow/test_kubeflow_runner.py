@@ -10,7 +10,7 @@ import pytest
 
 from kubeflow_runs import write_houses
 from pcgrad_pipelines.command import main as tfx_pcgrad
-from pcgrad_pipelines.config import Data
+from pcgrad_pipelines.data_settings import Data
 from pcgrad_pipelines.kubeflow.options import data_location
 from pcgrad_pipelines.kubeflow.runner import DEFAULT_CONFIG, DONE, FAILED, main
 
