@@ -1,5 +1,6 @@
 """What tests of all storeys share."""
 
+import gc
 import pathlib
 import subprocess
 import sys
@@ -17,6 +18,17 @@ ROOT = pathlib.Path(__file__).parents[1]
 def pytest_collection_modifyitems(items):
     """Long files come first: a worker takes a whole file, and the last ones should be short."""
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small_heap():
+    """Collections of garbage look at what the module itself makes.
+
+    TensorFlow, TFX and what earlier modules left make a full one take half a second and more, and
+    statsmodels runs one in each correction.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

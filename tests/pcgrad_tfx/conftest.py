@@ -1,6 +1,5 @@
 """Fixtures that several test files share."""
 
-import gc
 import os
 
 # Read when TensorFlow is first imported.
@@ -46,12 +45,6 @@ def not_exported(monkeypatch):
         tf.io.gfile.makedirs(path)
 
     monkeypatch.setattr(tf.saved_model, "save", save)
-
-
-@pytest.fixture
-def no_garbage_collection(monkeypatch):
-    """statsmodels collects garbage in every test, which takes half a second beside TensorFlow."""
-    monkeypatch.setattr(gc, "collect", lambda *_: 0)
 
 
 @pytest.fixture

@@ -235,6 +235,7 @@ def test_architectures_and_methods_by_name(
     assert by_method[0] != by_method[1]
 
 
+@pytest.mark.slow
 def test_a_killed_comparison_of_several_processes_goes_on_in_one(
     transformed_data, test_examples, tmp_path
 ):

@@ -1,6 +1,5 @@
 """Whether a comparison sees what is there, and nothing else."""
 
-import gc
 import math
 
 import numpy as np
@@ -22,16 +21,6 @@ from pcgrad_tfx.comparison.statistics import (
 from pcgrad_tfx.comparison.wording import verdict
 
 
-@pytest.fixture
-def little_garbage():
-    """Makes collections fast: statsmodels runs one in each correction."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
-@pytest.mark.usefixtures("little_garbage")
 def test_null_comparisons_are_rejected_as_often_as_promised():
     """Bar: 3% to 7%. A family is rejected if any of its findings is significant."""
     trials = 2000

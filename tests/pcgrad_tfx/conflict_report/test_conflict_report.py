@@ -23,9 +23,6 @@ from report_pages import COSINES, THREE, page, report, text_of
 from transformed import artifact
 from trips import trainer_config
 
-pytestmark = pytest.mark.usefixtures("no_garbage_collection")
-
-
 # The component.
 
 

@@ -23,7 +23,7 @@ def texts_of(chart):
 
 
 @pytest.fixture(autouse=True)
-def _style(no_garbage_collection):
+def _style():
     with style():
         yield
 

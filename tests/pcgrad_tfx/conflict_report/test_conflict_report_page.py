@@ -13,8 +13,6 @@ from pcgrad_tfx.conflict_report.wording import chart_labels
 from report_data import METHODS, comparison, probes, settings, write_model_run
 from report_pages import COSINES, THREE, page, report, text_of
 
-pytestmark = pytest.mark.usefixtures("no_garbage_collection")
-
 
 def figure_of(markup, title):
     return re.search(rf"<h3>{title}</h3>.*?</figure>", markup, re.DOTALL)[0]

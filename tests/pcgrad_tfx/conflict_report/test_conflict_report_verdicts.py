@@ -11,8 +11,6 @@ from pcgrad_tfx.conflict_report.telemetry import RunPair
 from pcgrad_tfx.conflict_report.verdicts import judge, strongest
 from report_data import estimate, probes, run_pairs
 
-pytestmark = pytest.mark.usefixtures("no_garbage_collection")
-
 TWO = ("fare", "tip")
 
 

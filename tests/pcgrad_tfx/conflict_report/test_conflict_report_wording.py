@@ -11,8 +11,6 @@ from report_data import comparison, estimate, probes, settings, write_model_run
 from report_pages import COSINES, THREE, report, text_of
 from report_pages import page as page_of
 
-pytestmark = pytest.mark.usefixtures("no_garbage_collection")
-
 TWO = ("fare", "duration")
 FORTY = [f"task_{i}" for i in range(40)]
 

@@ -49,11 +49,13 @@ def assert_same_steps(found, wanted):
     assert all(np.any(first != last) for first, last in zip(wanted[0], wanted[-1], strict=True))
 
 
+@pytest.mark.slow
 def test_two_workers_train_as_one_process(together, alone):
     for index in range(2):
         assert_same_steps(weights_of(together, index), alone)
 
 
+@pytest.mark.slow
 def test_only_the_first_worker_writes(together):
     made = {path.name for path in together.iterdir() if path.suffix not in (".log", ".pickle")}
     assert made == {"checkpoints", "run", "tmp-0", "tmp-1"}
