@@ -37,7 +37,8 @@ def test_every_way_is_the_same_training(case):
 
 
 # `test_fit_knows_the_size_of_batches` of `MultiTaskModel` is about what the option asks for.
-@pytest.mark.parametrize("known", [[], pytest.param(["--known-batch"], marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("known", [[], ["--known-batch"]])
 def test_it_runs(tmp_path, known):
     output = tmp_path / "layerwise.json"
     options = ["--cases", "a", "--tasks", "2", "--rounds", "2", "--seconds", "0", *known]

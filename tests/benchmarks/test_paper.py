@@ -139,6 +139,7 @@ def test_single_seeds_have_no_interval():
         paired_difference([1.0, 2.0], [2.0])
 
 
+@pytest.mark.slow
 def test_the_script(tmp_path):
     options = ["--seeds", "2", "--quick", "--only", "valley", "two_labels", "--output", tmp_path]
     command = [sys.executable, "benchmarks/paper/reproduce.py", *options]

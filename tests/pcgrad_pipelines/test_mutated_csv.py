@@ -117,6 +117,7 @@ def mixed_up(config, table, ours):
                     break
 
 
+@pytest.mark.slow
 def test_every_case_is_refused_in_one_clear_line_or_read_right(outcomes, record_property):
     counts, kinds, faults = outcomes
     total = sum(counts.values())

@@ -138,7 +138,9 @@ def _conflict(telemetry: Telemetry, findings: Findings, seeds: str | None) -> It
     yield from wording.conflict_sentences(findings, where)
     if telemetry.probes is None:
         return
-    of_training = judge(telemetry.probes, telemetry.run_pairs, over_seeds=False)
+    of_training = findings
+    if seeds:
+        of_training = judge(telemetry.probes, telemetry.run_pairs, over_seeds=False)
     hidden = hidden_conflict(of_training, telemetry.batch_size)
     if hidden:
         yield wording.hidden_sentence(hidden, telemetry.batch_size, telemetry.probes.chunk_rows)

@@ -6,6 +6,7 @@ is corrected for its size by Holm's method.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -215,8 +216,10 @@ def _p_value(estimate: Estimate, null: float) -> float | None:
     distance = abs(estimate.value - null)
     if half <= 0:
         return 0.0 if distance else 1.0
-    noise = stats.norm() if estimate.samples is None else stats.t(estimate.samples - 1)
-    return float(2 * noise.sf(distance / half * noise.isf(LEVEL / 2)))
+    # With infinitely many degrees of freedom Student's t is the normal.
+    freedom = math.inf if estimate.samples is None else estimate.samples - 1
+    beyond = distance / half * stats.t.isf(LEVEL / 2, freedom)
+    return float(2 * stats.t.sf(beyond, freedom))
 
 
 def _side(estimate: Estimate, null: float, p_value: float | None) -> _Side:

@@ -70,6 +70,7 @@ def test_what_an_exception_is():
     ]
 
 
+@pytest.mark.slow
 def test_each_feature_alone():
     assert differences(measured(DIAGONAL)) == []
 

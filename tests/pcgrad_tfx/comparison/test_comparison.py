@@ -276,7 +276,13 @@ def test_a_killed_comparison_of_several_processes_goes_on_in_one(
     assert found.runs == fresh.runs
 
 
-@pytest.mark.parametrize("model_fn", ["trips.dropout_model", "test_comparison.subclassed_model"])
+@pytest.mark.parametrize(
+    "model_fn",
+    [
+        "test_comparison.subclassed_model",
+        pytest.param("trips.dropout_model", marks=pytest.mark.slow),
+    ],
+)
 def test_a_model_of_the_users_own_is_compared(
     transformed_data, test_examples, tmp_path, monkeypatch, model_fn
 ):

@@ -136,7 +136,7 @@ LEARNED = [
     {"loss": "mean_absolute_error"},
     pytest.param({"loss": "huber"}, marks=pytest.mark.slow),
     {"loss": "huber", "log_scale": True},
-    {"loss": "poisson"},
+    pytest.param({"loss": "poisson"}, marks=pytest.mark.slow),
 ]
 
 

@@ -102,7 +102,7 @@ def test_metrics_of_several_tasks_of_one_kind_have_one_name():
     assert {"tip_auc", "late_auc"} <= set(logs)
 
 
-@pytest.mark.parametrize("decay", [0.0, 0.1])
+@pytest.mark.parametrize("decay", [pytest.param(0.0, marks=pytest.mark.slow), 0.1])
 @pytest.mark.parametrize("optimizer", get_args(OptimizerName))
 def test_every_optimizer_trains_with_and_without_decay(optimizer, decay):
     config = TrainerConfig(
