@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 from pcgrad_pipelines.constraints import print_constraints
 from pcgrad_pipelines.local.interruption import exit_on_interrupt
@@ -30,6 +33,27 @@ def run_script(module: str) -> None:
     sys.stderr.flush()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     sys.exit(code)
+
+
+@contextlib.contextmanager
+def silent_imports(verbose: bool = False) -> Iterator[None]:
+    """Drops what libraries write to standard error while they are imported.
+
+    TensorFlow 2.21 tells there that it has found no GPU, whatever TF_CPP_MIN_LOG_LEVEL says.
+
+    Args:
+        verbose: Drop nothing.
+    """
+    if verbose:
+        yield
+        return
+    with contextlib.ExitStack() as stack:
+        saved = os.dup(2)
+        stack.callback(os.close, saved)
+        stack.callback(os.dup2, saved, 2)
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
 
 
 def tfx_pcgrad() -> None:

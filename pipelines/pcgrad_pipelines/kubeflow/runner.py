@@ -31,6 +31,7 @@ from pcgrad_pipelines.runner_options import (
     add_training_options,
     with_training_options,
 )
+from pcgrad_pipelines.script import silent_imports
 
 DONE, FAILED, CANCELED, LOST = 0, 1, 3, 4
 
@@ -195,11 +196,13 @@ def _compile(args: argparse.Namespace) -> pathlib.Path:
     settings = _settings(args)
     name = settings.config.name
     print(f"{name}: compiling …", flush=True)
-    from pcgrad_pipelines.kubeflow.compiler import compile_pipeline
-
     suffix = {KFP: "yaml", VERTEX: "json"}[args.target]
     path = pathlib.Path(args.output or f"output/{name}.{suffix}")
-    parameters = compile_pipeline(settings, path)
+    with silent_imports():
+        from pcgrad_pipelines.kubeflow.compiler import compile_pipeline
+
+        # Which imports the stages.
+        parameters = compile_pipeline(settings, path)
     print(f"Compiled:           {path}")
     shown = ", ".join(f"{name}={default}" for name, default in parameters.items())
     print(f"Runtime parameters: {shown}")

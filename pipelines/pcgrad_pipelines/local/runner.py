@@ -21,6 +21,7 @@ from pcgrad_pipelines.runner_options import (
     add_training_options,
     with_training_options,
 )
+from pcgrad_pipelines.script import silent_imports
 from pcgrad_tfx.reference.settings import ReferenceSettings
 
 DONE = 0
@@ -137,7 +138,8 @@ def init(args: argparse.Namespace, data: str) -> int:
         raise ValueError("--no-header goes without --sql; write read_csv('a.csv', header = false)")
     if not args.verbose:
         warnings.simplefilter("ignore")
-    from pcgrad_pipelines.local.init_config import init_config
+    with silent_imports(args.verbose):
+        from pcgrad_pipelines.local.init_config import init_config
 
     init_config(data, args.config, args.label, header=not args.no_header, sql=args.sql)
     return DONE
@@ -147,7 +149,8 @@ def doctor(args: argparse.Namespace, clean: bool) -> int:
     """Lists or removes what runs left behind; options `output` and `verbose`."""
     if not args.verbose:
         warnings.simplefilter("ignore")
-    from pcgrad_pipelines.local.doctor import doctor as examine
+    with silent_imports(args.verbose):
+        from pcgrad_pipelines.local.doctor import doctor as examine
 
     output = _output(args)
     with lock_output(output, new_work=False):
