@@ -254,7 +254,7 @@ def _check_places(runner: BeamRunner, engine: _Engine) -> None:
     version = runner.option("flink_version")
     if version and runner.option("flink_job_server_jar") is None:
         import apache_beam  # noqa: PLC0415, it takes seconds
-        from apache_beam.options.pipeline_options import FlinkRunnerOptions  # noqa: PLC0415
+        from apache_beam.options.pipeline_options import FlinkRunnerOptions  # noqa: PLC0415, the same
 
         known = FlinkRunnerOptions.PUBLISHED_FLINK_VERSIONS
         if version not in known:

@@ -1,5 +1,6 @@
 """The local runner's command line, and what a person reads when something is wrong."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from local_runs import RUNNER
 from pcgrad_pipelines.local.doctor import find_killed, find_unfinished
 from pcgrad_pipelines.local.interruption import INTERRUPTED, TERMINATED
 from pcgrad_pipelines.local.runner import DEFAULT_CONFIG, DONE, FAILED, main
+from pcgrad_pipelines.script import silent_imports
 
 pytestmark = pytest.mark.long
 
@@ -162,6 +164,15 @@ def test_an_interrupted_run_keeps_what_is_finished(tmp_path, capfd, number, code
     assert "goes on (kept)" in capfd.readouterr().out
     assert find_unfinished(output) == []
     assert any((output / "checkpoints").rglob("*.index"))
+
+
+def test_what_libraries_write_while_they_are_imported_is_dropped(capfd):
+    for verbose in (False, True):
+        with contextlib.suppress(ImportError), silent_imports(verbose):
+            os.write(2, b"no GPU\n")
+            raise ImportError
+        os.write(2, b"said\n")
+    assert capfd.readouterr().err == "said\nno GPU\nsaid\n"
 
 
 def run_in_which_a_module_sends(folder, arguments, module, number):
