@@ -21,6 +21,7 @@ def run_script(module: str) -> None:
             be answered, too.
     """
     exit_on_interrupt()
+    _open_closed_streams()
     try:
         # It says which extra is missing.
         importlib.import_module("pcgrad_tfx")
@@ -33,6 +34,18 @@ def run_script(module: str) -> None:
     sys.stderr.flush()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     sys.exit(code)
+
+
+def _open_closed_streams() -> None:
+    """Opens the standard streams that are closed (`2>&-`).
+
+    Their numbers would go to the next files, a database among them, and libraries write to 2.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    sys.stdout = sys.stdout or os.fdopen(1, "w")
+    sys.stderr = sys.stderr or os.fdopen(2, "w")
 
 
 @contextlib.contextmanager

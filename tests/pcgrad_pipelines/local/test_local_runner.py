@@ -175,6 +175,16 @@ def test_what_libraries_write_while_they_are_imported_is_dropped(capfd):
     assert capfd.readouterr().err == "said\nno GPU\nsaid\n"
 
 
+@pytest.mark.parametrize(("closed", "said"), [("2>&-", ["No killed run"]), (">&- 2>&-", [])])
+def test_closed_standard_streams_are_no_error(tmp_path, closed, said):
+    command = f'"{sys.executable}" "{RUNNER}" --doctor --output "{tmp_path}" {closed}'
+    done = subprocess.run(
+        ["bash", "-c", command], stdout=subprocess.PIPE, text=True, check=True, cwd=tmp_path
+    )
+    assert [line for line in said if line not in done.stdout] == []
+    assert bool(done.stdout) == bool(said)
+
+
 def run_in_which_a_module_sends(folder, arguments, module, number):
     """Runs with a module that sends a signal when it is imported."""
     (folder / f"{module}.py").write_text(
