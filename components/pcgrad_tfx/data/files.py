@@ -25,8 +25,9 @@ from pcgrad_tfx.errors import DataError, shown
 Format: TypeAlias = Literal["csv", "typed", "tfrecord"]
 
 _OTHER_PROGRAMS = (
-    ".xlsx", ".xls", ".ods", ".pkl", ".pickle", ".dta", ".sav", ".rds", ".rdata", ".h5", ".sqlite",
+    ".xlsx", ".xls", ".ods", ".pkl", ".pickle", ".dta", ".sav", ".rds", ".rdata", ".h5",
 )  # fmt: skip
+_DATABASES = (".duckdb", ".ddb", ".db", ".db3", ".sqlite", ".sqlite3")
 _EVAL_NAMES = ("eval", "valid", "validation", "val", "dev")
 # The first one counts: TFX itself writes names such as data_tfrecord-00000-of-00001.gz.
 _PATTERNS: Mapping[str, Format] = {
@@ -72,7 +73,7 @@ def find_data(path: str, dialect: Dialect = PLAIN) -> DataFiles:
         path: A file, CSV, Parquet, JSON lines or Arrow, a pattern of them (`folder/*.data`), a
             TFRecord file (with "tfrecord" in its name), or a folder: of such files, or with the
             folders train, eval (or valid) and test. For a query: what it reads, a file, a pattern,
-            a folder, or a DuckDB database.
+            a folder, or a database of DuckDB's or SQLite's.
         dialect: How the files are read.
 
     Returns:
@@ -97,6 +98,11 @@ def find_data(path: str, dialect: Dialect = PLAIN) -> DataFiles:
         )
     if name.lower().endswith(_OTHER_PROGRAMS):
         raise DataError(f"{path}: a file of another program; save the table as CSV or Parquet")
+    if name.lower().endswith(_DATABASES):
+        raise DataError(
+            f"{path}: a database; say which rows it is about, as in `sql` = 'SELECT * FROM trips' "
+            "(--sql beside --init)"
+        )
     if "tfrecord" in name and not name.endswith(TABLE_ENDINGS) and not is_folder:
         return DataFiles(base or ".", {"all": name}, "tfrecord")
     kind: Format = "typed" if name.endswith(TYPED_ENDINGS) else "csv"

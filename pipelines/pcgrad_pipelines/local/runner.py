@@ -178,7 +178,7 @@ def add_init_options(parser: argparse._ActionsContainer, when: str = "") -> None
     )  # fmt: skip
     parser.add_argument(
         "--sql", metavar="QUERY",
-        help=f"{when}a SELECT statement over these files, or a DuckDB database: its rows are taken",
+        help=f"{when}a SELECT statement over these files, or a database: its rows are taken",
     )  # fmt: skip
 
 

@@ -77,6 +77,7 @@ def test_splits_of_the_users_own(tmp_path, evaluation, ending, format_):
         (["a.csv.zip"], "a.csv.zip", "an archive; unpack it"),
         (["a.tar.gz"], "a.tar.gz", "an archive; unpack it"),
         (["a.json"], "a.json", r"SELECT \* FROM read_json\('a.json'\)"),
+        (["shop.DB"], "shop.DB", r"a database; .* `sql` = 'SELECT \* FROM trips' \(--sql"),
         (["A.XLSX"], "A.XLSX", "save the table as CSV or Parquet"),
     ],
 )

@@ -17,11 +17,9 @@ import duckdb
 import tensorflow as tf
 
 from pcgrad_tfx.data.reading.database import connect
+from pcgrad_tfx.data.reading.sqlite_files import copy_tables, is_sqlite
 from pcgrad_tfx.data.reading.typed_files import TypedFile
 from pcgrad_tfx.errors import DataError
-
-_SQLITE, _DUCKDB = b"SQLite format 3\0", b"DUCK"
-_DUCKDB_AT = 8
 
 
 class QueryTable(TypedFile):
@@ -29,8 +27,9 @@ class QueryTable(TypedFile):
 
     Args:
         path: What stands for the files in messages.
-        files: The files that it may read, or one DuckDB database, on any file system that TFX can
-            open; remote ones are copied. In the statement their names are relative to their folder.
+        files: The files that it may read, or one database of DuckDB's or SQLite's, on any file
+            system that TFX can open; remote ones are copied. In the statement their names are
+            relative to their folder.
         sql: The statement.
         missing: Texts that stand for a missing value, besides the empty one.
     """
@@ -45,11 +44,10 @@ class QueryTable(TypedFile):
     @contextlib.contextmanager
     def _query(self, select: str) -> Iterator[duckdb.DuckDBPyConnection]:
         try:
-            with _local_files(self._files) as files:
-                is_database = _is_database(files[0])
-                with self._connect(files, is_database) as connection:
-                    # A table may be called like a file beside the database.
-                    sql = self._checked(connection, "" if is_database else files[0])
+            with _local_files(self._files) as files, connect() as parser:
+                tree = self._parsed(parser)
+                with self._connect(files, tree) as connection:
+                    sql = _call(parser, "json_deserialize_sql", json.dumps(tree))
                     yield connection.execute(f"{select} FROM ({sql})")
         except duckdb.PermissionException as error:
             raise self._refusal(f"{_first_line(error)}; it may read only what `path` names") from (
@@ -58,15 +56,30 @@ class QueryTable(TypedFile):
         except duckdb.Error as error:
             raise self._refusal(f"{_first_line(error)}; correct the query") from error
 
-    def _connect(self, files: Sequence[str], is_database: bool) -> duckdb.DuckDBPyConnection:
-        if is_database:
-            return connect(database=files[0], threads=1)
-        # DuckDB finds the files of a pattern only where it may read the folder.
-        folder = os.path.dirname(files[0]) if os.path.basename(self.path) == "*" else None
-        return connect(*files, folder=folder, threads=1)
+    @contextlib.contextmanager
+    def _connect(self, files: Sequence[str], tree: Any) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Opens what a statement reads; of files it gets the absolute names."""
+        with contextlib.ExitStack() as stack:
+            file = files[0]
+            if is_sqlite(file):
+                folder = stack.enter_context(tempfile.TemporaryDirectory())
+                copy = os.path.join(folder, "copy.duckdb")
+                copy_tables(file, copy, set(_table_names(tree)))
+                file = copy
+            if _is_duckdb(file):
+                # A table may be called like a file beside the database.
+                connection = connect(database=file, threads=1)
+            else:
+                _make_absolute(tree, os.path.dirname(file))
+                # DuckDB finds the files of a pattern only where it may read the folder.
+                is_folder = os.path.basename(self.path) == "*"
+                connection = connect(
+                    *files, folder=os.path.dirname(file) if is_folder else None, threads=1
+                )
+            yield stack.enter_context(connection)
 
-    def _checked(self, connection: duckdb.DuckDBPyConnection, file: str) -> str:
-        """The statement as DuckDB writes it, with absolute names of files beside a file, if any."""
+    def _parsed(self, connection: duckdb.DuckDBPyConnection) -> Any:
+        """The statement as DuckDB's tree of it."""
         kinds = [statement.type for statement in connection.extract_statements(self._sql)]
         if len(kinds) != 1 or kinds[0] != duckdb.StatementType.SELECT:
             found = ", ".join(kind.name for kind in kinds) or "nothing"
@@ -74,33 +87,32 @@ class QueryTable(TypedFile):
         tree = json.loads(_call(connection, "json_serialize_sql", self._sql))
         if tree["error"]:
             raise self._refusal(f"{tree['error_message']}; write one SELECT statement")
-        if file:
-            _make_absolute(tree, os.path.dirname(file))
-        return _call(connection, "json_deserialize_sql", json.dumps(tree))
+        return tree
 
     def _refusal(self, reason: str) -> DataError:
         return DataError(f"{self.path}: `sql`: {reason}")
 
 
-def _is_database(file: str) -> bool:
-    """Whether a file is a DuckDB database.
-
-    Raises:
-        DataError: It is one of SQLite's.
-    """
+def _is_duckdb(file: str) -> bool:
     with open(file, "rb") as opened:
-        begin = opened.read(len(_SQLITE))
-    if begin == _SQLITE:
-        raise DataError(
-            f"{file}: a SQLite database, which DuckDB reads by an extension only; export the "
-            "tables as CSV files, or copy them into a DuckDB database"
-        )
-    return begin[_DUCKDB_AT:].startswith(_DUCKDB)
+        opened.seek(8)
+        return opened.read(4) == b"DUCK"
 
 
 def _call(connection: duckdb.DuckDBPyConnection, function: str, text: str) -> str:
     ((found,),) = connection.execute(f"SELECT {function}(?)", [text]).fetchall()
     return str(found)
+
+
+def _table_names(node: Any) -> Iterator[str]:
+    """The names of the tables in a parsed statement."""
+    if isinstance(node, dict):
+        if node.get("type") == "BASE_TABLE":
+            yield node["table_name"]
+        node = list(node.values())
+    if isinstance(node, list):
+        for part in node:
+            yield from _table_names(part)
 
 
 def _make_absolute(node: Any, folder: str, is_argument: bool = False) -> None:

@@ -1,7 +1,6 @@
 """Rows of a SQL query: one SELECT that reads what it is given, and nothing else."""
 
 import contextlib
-import sqlite3
 
 import duckdb
 import pandas as pd
@@ -179,15 +178,6 @@ def test_a_database_is_not_changed_and_reads_no_files(shop, folder):
         with pytest.raises(DataError, match="shop's.duckdb: `sql`: "):
             read(shop, sql)
     assert shop.read_bytes() == before
-
-
-def test_sqlite_is_told_in_a_line(tmp_path):
-    with sqlite3.connect(tmp_path / "shop.db") as connection:
-        connection.execute("CREATE TABLE trips (x)")
-    with pytest.raises(
-        DataError, match=r"shop\.db: a SQLite database, which DuckDB reads by an ext"
-    ):
-        read(tmp_path / "shop.db", "FROM trips")
 
 
 def test_folders_in_the_folder_are_refused(folder):
