@@ -55,6 +55,22 @@ def test_a_class_of_which_train_has_one_row_is_not_learned(predicted):
     assert (found[:, 1] == 0).all()
 
 
+@pytest.mark.parametrize("task", [FLAG, AMOUNT])
+def test_rows_count_by_their_weights(predicted, task):
+    train = rows([1.0] * 30 + [0.0] * 30, np.repeat([3.0, 1.0], 30))
+    train.features[:] = 0
+    assert predicted(task, train) == pytest.approx(0.75, abs=1e-3)
+
+
+@pytest.mark.parametrize("task", [FLAG, AMOUNT])
+def test_a_penalty_shrinks_what_a_linear_model_learns(task):
+    train = rows([0.0] * 15 + [1.0] * 15)
+    models = [fit_linear(task, train, np.array([False]), 10.0**power) for power in (-2, 0, 2, 4)]
+    learned = [np.ptp(model.predict(train.features)) for model in models]
+    assert learned == sorted(learned, reverse=True)
+    assert learned[-1] < 0.1 < 0.5 < learned[0]
+
+
 def test_rare_ids_share_the_last_one_that_trees_tell_apart():
     features = {"zip": np.arange(300), "age": np.arange(300, dtype="float32")}
     found, is_category = collect([(features, {"t": np.zeros(300)})], ["zip"], "train")
