@@ -235,6 +235,16 @@ def test_architectures_and_methods_by_name(
     assert by_method[0] != by_method[1]
 
 
+def test_a_method_without_a_gram_matrix_takes_none_now_and_then(
+    transformed_data, test_examples, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(trainings.MultiTaskModel, "fit", fit_eagerly)
+    settings = {"methods": ["famo"], "single_task": False, "static_weights": []}
+    how = {"surgery_every": 3, "epochs": 1}
+    found = compare(transformed_data, test_examples, tmp_path, settings=settings, **how)
+    assert [method.name for method in found.methods] == [EQUAL_WEIGHTS, "FAMO"]
+
+
 @pytest.mark.slow
 def test_a_killed_comparison_of_several_processes_goes_on_in_one(
     transformed_data, test_examples, tmp_path

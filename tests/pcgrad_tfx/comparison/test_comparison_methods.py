@@ -44,6 +44,13 @@ def test_given_weights_are_tried_with_all_settings():
     assert weights_of(settings) == [first] * 3 + [second] * 3
 
 
+def test_static_weights_take_the_settings_in_turn():
+    settings = ComparisonSettings(static_search=5, search=3)
+    (family,) = (f for f in families(settings, config()) if f.method == "static weights")
+    tried = settings_to_try(config(), 3)
+    assert [candidate.settings for candidate in family.candidates] == [*tried, *tried[:2]]
+
+
 @pytest.mark.parametrize(
     ("settings", "count"),
     [

@@ -11,6 +11,7 @@ from comparison_runs import UNTUNED
 from pcgrad_tfx.comparison import executor
 from pcgrad_tfx.comparison.component import ComparisonResults
 from pcgrad_tfx.comparison.methods import Candidate
+from pcgrad_tfx.comparison.references import ReferenceScore
 from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS, Run
 from pcgrad_tfx.comparison.trainings import Job
 from pcgrad_tfx.comparison.work import Finished
@@ -135,6 +136,25 @@ def test_what_changes_a_training_forgets_the_finished_runs(first_trained, change
     # Each keeps its own.
     assert first_trained(**change) == FIFTH
     assert first_trained() == FIFTH
+
+
+def test_references_are_taken_over_task_by_task_of_the_same_search(first_trained, monkeypatch):
+    made = []
+
+    def best(task, count, inputs):
+        made.append((task, count))
+        return ReferenceScore(model="made up", task=task, test=0.5)
+
+    def best_linear(task, count, inputs):
+        return best(task, count, inputs)
+
+    monkeypatch.setattr(executor, "best_trees", best)
+    monkeypatch.setattr(executor, "best_linear", best_linear)
+    monkeypatch.setattr(executor, "reference_tasks", lambda _: ["big_tip", "price"])
+    for search in (0, 0, 1):
+        first_trained(settings={"reference": True, "search": search})
+    both = [(task, count) for count in (0, 1) for task in ("big_tip", "price")]
+    assert sorted(made) == sorted(2 * both)
 
 
 def test_every_training_has_a_place_of_its_own(tmp_path):

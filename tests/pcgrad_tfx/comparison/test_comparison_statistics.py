@@ -157,6 +157,20 @@ def test_undefined_metrics_are_left_out():
     assert "no answer on late" in said
 
 
+def test_a_seed_without_one_metric_leaves_no_mean_over_the_tasks():
+    """Its differences would be those of other seeds."""
+    comparison = drawn(3)
+    runs = [
+        run.model_copy(update={"test": run.test | {"late": None}})
+        if (run.method, run.seed) == ("PCGrad", 1)
+        else run
+        for run in comparison.runs
+    ]
+    found = compare_methods(comparison.model_copy(update={"runs": tuple(runs)}))
+    seeds = {f.task: f.seeds for f in found if f.method == "PCGrad"}
+    assert seeds == {"tip": 5, "late": 4, "fare": 5, None: 0}
+
+
 def test_without_a_metric_above_zero_there_is_no_relative_change():
     comparison = drawn(0, effects={(method, "fare"): -0.9 for method in METHODS})
     overall = [f for f in compare_methods(comparison) if f.task is None]

@@ -179,6 +179,17 @@ def test_without_masks_all_rows_count(tmp_path):
         assert result.details["example_count"] == 60
 
 
+@pytest.mark.parametrize("has_masks", [True, False])
+@pytest.mark.parametrize("weight", [None, "cost"])
+def test_rows_count_for_a_task_alone_as_beside_others(weight, has_masks):
+    task = TASKS[0].model_copy(update={"weight": weight})
+    (alone,) = eval_config([task], has_masks=has_masks).model_specs
+    (beside,) = eval_config([task, *TASKS[1:]], has_masks=has_masks).model_specs
+    assert alone.label_key == beside.label_keys[task.name]
+    assert alone.example_weight_key == beside.example_weight_keys[task.name]
+    assert bool(alone.example_weight_key) == (has_masks or weight is not None)
+
+
 def test_no_task_is_an_error():
     with pytest.raises(ValueError, match="there is no task"):
         eval_config([])
