@@ -53,3 +53,14 @@ def test_values_are_not_collected_without_end(monkeypatch):
     monkeypatch.setattr(row_sample, "MAX_VALUES", 10)
     found = sampled(((str(i), "Ann") for i in range(100)), exact=["number"]).values["number"]
     assert 10 < len(found) < 20
+
+
+def test_the_split_of_each_kept_row_is_known(monkeypatch):
+    monkeypatch.setattr(row_sample, "MAX_ROWS", 50)
+    sample = RowSample()
+    for number in range(1000):
+        sample.split = "train" if number < 500 else "test"
+        sample.add(("number",), (str(number),))
+    kept = sample.frame()["number"].astype(int)
+    assert sample.splits() == ["train" if number < 500 else "test" for number in kept]
+    assert set(sample.splits()) == {"train", "test"}

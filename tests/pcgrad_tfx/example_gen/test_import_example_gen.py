@@ -1,13 +1,14 @@
 """ImportExampleGen: bad records stop it, on good ones it does what TFX's own does."""
 
 import importlib
+import itertools
 
 import pytest
 import tensorflow as tf
 from tfx import v1 as tfx
 from tfx.components.example_gen.import_example_gen import executor as stock_executor
 
-from example_gen_runs import OUTPUT, SPLITS, generate, read_split
+from example_gen_runs import OUTPUT, SPLITS, examples, generate, read_split
 from pcgrad_tfx.errors import DataError
 from pcgrad_tfx.example_gen.import_example_gen import Executor, ImportExampleGen
 from transform_runs import to_example
@@ -42,6 +43,16 @@ def test_it_imports_what_tfx_imports(data, tmp_path, name):
     stock = generate(stock_executor.Executor, component, tmp_path / "stock")
     for split in SPLITS:
         assert read_split(ours, split) == read_split(stock, split) != []
+
+
+def test_equal_rows_are_not_written_one_after_the_other(data, tmp_path):
+    write(data / "a.tfrecord", [{"id": [i // 60], "name": ["Ann"]} for i in range(600)])
+    component = example_gen(data, numeric=["id"])
+    found = examples(generate(Executor, component, tmp_path / "examples"), "train")
+    ids = [row.features.feature["id"].int64_list.value[0] for row in found]
+    assert len(set(ids)) > 2
+    changes = sum(one != other for one, other in itertools.pairwise(ids))
+    assert changes > len(ids) / 3
 
 
 def test_a_bad_record_stops_the_executor_before_it_writes(data, tmp_path):

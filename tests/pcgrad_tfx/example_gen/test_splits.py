@@ -211,6 +211,12 @@ def test_a_runner_that_loses_rows_is_found_beside_a_gap(folder, tmp_path, monkey
         split(folder, tmp_path / "out", "tfrecord", Splitting(time="date", gap=7))
 
 
+@pytest.mark.parametrize("form", PATTERNS)
+def test_a_column_to_split_by_that_is_not_there_is_named(folder, tmp_path, form):
+    with pytest.raises(DataError, match=r"no column 'patent' \(did you mean 'patient'\?\)"):
+        split(folder, tmp_path / "out", form, Splitting(group="patent"))
+
+
 def test_a_missing_group_stops_the_executor_before_it_writes(folder, tmp_path):
     (tmp_path / "data").mkdir()
     text = (folder / "a.csv").read_text() + "600,,2013-01-01,often\n"

@@ -107,6 +107,7 @@ def test_one_above_the_others_may_be_a_limit():
     kind = kind_of(["99999", *map(str, range(40))], "gain")
     assert (kind.kind, kind.missing_texts) == ("numeric", ())
     assert kind.doubts == "'99999' in 10 rows, far from all others"
+    assert kind.why == "41 different values in 400 rows"
 
 
 @pytest.mark.parametrize("unit", [1, 1000])

@@ -114,6 +114,8 @@ def test_a_decimal_number_at_a_limit_is_not_above_it():
     frame = pd.DataFrame({"tip": ["0.3", "0.31"], "fare": ["1.5", "1.5"]})
     task = Task(name="it", kind="binary", column="tip", divide_by="fare", above=0.2)
     np.testing.assert_equal(labels_of(frame, task), [0, 1])
+    task = Task(name="it", kind="regression", column="tip", valid_above=0.3)
+    np.testing.assert_allclose(labels_of(frame, task), [np.nan, 0.31], rtol=1e-6)
 
 
 def test_labels_of_many_rows_are_in_their_order():

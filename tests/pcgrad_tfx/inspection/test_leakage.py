@@ -87,6 +87,24 @@ def test_an_amount_in_another_currency_predicts_it_alone(random):
     assert str(leak) == "'euros' alone predicts price almost perfectly (R² 1.000)"
 
 
+def test_an_amount_is_looked_at_on_the_scale_that_is_learned(random):
+    """As it is, the largest of these amounts are nearly all of the variance."""
+    x = random.normal(0, 3, ROWS)
+    frame = table(price=np.exp(10 + x), x=x)
+    features = Features(numeric=("x",))
+    (leak,) = leaks_of(frame, features, [AMOUNT.model_copy(update={"log_scale": True})])
+    assert str(leak) == "'x' alone predicts price almost perfectly (R² 1.000)"
+    assert leaks_of(frame, features, [AMOUNT]) == []
+
+
+def test_labels_that_make_each_other_up_are_no_leak(random):
+    """There is no feature that could be left out."""
+    adults, children, other = random.normal(10, 2, (3, ROWS))
+    labels = {"adults": adults, "children": children, "guests": adults + children}
+    tasks = [Task(name=name, kind="regression", column=name) for name in labels]
+    assert leaks_of(table(**labels, other=other), Features(numeric=("other",)), tasks) == []
+
+
 def test_a_column_to_be_bucketized_is_one_of_numbers(random):
     """As texts, all different, these would tell nothing."""
     price = random.lognormal(3, 1, ROWS)
