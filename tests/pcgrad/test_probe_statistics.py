@@ -248,6 +248,20 @@ def test_a_drift_is_told():
     ]
 
 
+def test_backwards_a_trend_and_its_interval_are_the_opposite():
+    rng = np.random.default_rng(0)
+    chunks = [noisy(rng, at_angle(cosine, 40, 2), 16) for cosine in np.linspace(0.95, 0, 12)]
+    one, other = (
+        summarize_probes([probe_of(g, step=10 * n) for n, g in enumerate(order)], TASKS[:2])
+        for order in (chunks, chunks[::-1])
+    )
+    forwards, backwards = (found["pairs"][0]["trend"] for found in (one, other))
+    opposite = {"value": -forwards["value"], "low": -forwards["high"], "high": -forwards["low"]}
+    assert backwards == pytest.approx(opposite, abs=1e-5)
+    # Its ends are not equally far.
+    assert abs(forwards["low"] + forwards["high"] - 2 * forwards["value"]) > 1e-3
+
+
 @given(
     st.integers(0, 2**32),
     st.lists(st.floats(0.1, 10), min_size=3, max_size=3),

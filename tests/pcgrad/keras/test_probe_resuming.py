@@ -29,6 +29,20 @@ def test_an_interrupted_training_goes_on_with_its_probes(tmp_path):
     assert steps_of(third) == [0, 1, 2, 4]
 
 
+def test_probes_of_steps_that_are_made_again_do_not_count(tmp_path):
+    """The process was killed after they were saved, and before the weights were."""
+    x, y = rows()
+    arguments = {"x": x, "y": y, "shuffle": False}
+    killed = ConflictProbe(x, y, probes=5, log_dir=tmp_path)
+    fit(model_of(), killed, epochs=2, **arguments)
+    assert steps_of(killed) == [0, 1, 2, 4, 7]
+    model = model_of()
+    fit(model, epochs=1, **arguments)
+    resumed = ConflictProbe(x, y, probes=5, log_dir=tmp_path)
+    fit(model, resumed, epochs=4, initial_epoch=1, **arguments)
+    assert steps_of(resumed) == [0, 1, 2, 4, 8, 13]
+
+
 @pytest.mark.parametrize("damage", ["older", "cut off", "empty", "no archive"])
 def test_a_resumed_training_begins_anew_where_it_cannot_read_the_probes(tmp_path, damage):
     x, y = rows()

@@ -77,6 +77,25 @@ def test_they_are_those_of_the_gradients(rows, inputs, outputs, tasks, known, do
 
 
 @pytest.mark.parametrize("known", [True, False])
+def test_of_gradients_in_float32_the_products_may_be_in_float64(known):
+    """With so many rows they are taken from the gradients themselves."""
+    a, d = factors(200, 6, 16, 3, np.float32)
+    size = len(a) if known else None
+
+    @tf.function(
+        input_signature=[tf.TensorSpec([size, *one.shape[1:]], one.dtype) for one in (a, d)],
+        autograph=False,
+    )
+    def both(rows, output_gradients):
+        stack = stack_products([rows], [output_gradients], (0, 1, 2), tf.TensorShape([6, 16]))
+        return stack.gram_matrix(tf.float64), [stack.weighted_sum(one) for one in np.eye(3)]
+
+    gramian, gradients = both(a, d)
+    g = np.stack(gradients).astype(np.float64)
+    assert_close(gramian, np.einsum("sio,tio->st", g, g), 1e-14)
+
+
+@pytest.mark.parametrize("known", [True, False])
 @pytest.mark.parametrize("rows", [6, 200])
 def test_under_xla(rows, known):
     """By rows and by gradients."""

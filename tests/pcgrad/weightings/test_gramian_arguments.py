@@ -72,3 +72,15 @@ def test_gradvac_forgets_what_is_not_finite():
         method(gramian, 0)
     seen(gramian * np.nan, 1)
     np.testing.assert_array_equal(seen(np.eye(2), 2), spared(np.eye(2), 2))
+
+
+def test_gradvac_learns_nothing_of_a_task_without_a_gradient():
+    """As without a label in the batch: what is known of the pair stays as it is."""
+    aligned = np.array([[1.0, 0.6], [0.6, 1.0]])
+    alone = np.array([[1.0, 0.0], [0.0, 0.0]])
+    paused, going_on = pcgrad.GradVac(beta=0.5), pcgrad.GradVac(beta=0.5)
+    for vaccine, gramians in ((paused, (aligned, alone, alone)), (going_on, (aligned,))):
+        for gramian in gramians:
+            vaccine(tf.constant(gramian))
+    orthogonal = tf.eye(2, dtype=tf.float64)
+    np.testing.assert_allclose(paused(orthogonal), going_on(orthogonal), rtol=1e-12)
