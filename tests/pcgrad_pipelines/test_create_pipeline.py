@@ -13,6 +13,7 @@ from pcgrad_pipelines.local.runner import DEFAULT_CONFIG
 from pcgrad_pipelines.pipeline import RunSettings, create_pipeline
 from pcgrad_tfx.comparison.settings import ComparisonSettings
 from pcgrad_tfx.config.splitting import Shares
+from pcgrad_tfx.config.tasks import Gate
 from pcgrad_tfx.data.files import SPLITS, DataFiles
 from pcgrad_tfx.kubeflow.last_pushed import LastPushedModel
 from pcgrad_tfx.kubeflow.training_parameters import TrainingParameters
@@ -123,6 +124,20 @@ def test_the_comparison_depends_on_what_its_trainings_depend_on():
     # Its methods and seeds are its own: another seed of the Trainer's runs nothing anew.
     assert settings() == settings(seed=3, surgery="none")
     assert settings() != settings(learning_rate=0.5)
+
+
+def test_another_gate_trains_nothing_anew():
+    def properties(**gate):
+        tasks = tuple(task.model_copy(update={"gate": Gate(**gate)}) for task in CONFIG.tasks)
+        nodes = create(tasks=tasks, comparison=ComparisonSettings())
+        trained = ("Transform", "Trainer", "Reference", "Comparison")
+        judged = nodes["Evaluator"].exec_properties
+        return {name: nodes[name].exec_properties for name in trained}, judged
+
+    trained, judged = properties(min_gain=0.1)
+    trained_again, judged_again = properties(min_gain=0.2, max_drop=0.3)
+    assert trained == trained_again
+    assert judged != judged_again
 
 
 def test_ten_percent_each_are_held_out_and_transform_learns_from_the_rest():

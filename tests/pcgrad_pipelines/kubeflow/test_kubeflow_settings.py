@@ -161,6 +161,14 @@ def test_a_wrong_table_gets_one_line(houses, table, expected):
                 "use; lower it"
             ),
         ),
+        (
+            # A Secret cannot be written to, and what is beside it is lost.
+            'secret_volume = { gcp = "/secrets" }\ncheckpoint_root = "/secrets/checkpoints"',
+            (
+                "kubeflow.checkpoint_root: '/secrets/checkpoints' is on no volume and is lost with "
+                "the pod; give gs://…, or a path on a --volume"
+            ),
+        ),
     ],
 )
 def test_what_does_not_fit_the_pipeline_gets_one_line(houses, tmp_path, table, expected, capsys):
