@@ -291,5 +291,7 @@ def test_a_comparison_trains_and_scores_with_the_weights(run, data):
     assert set(alone.test) == {"amount"}
     together = trainings.run(Job(Candidate(method=EQUAL_WEIGHTS), seed=0))
     assert set(together.test) == {task.name for task in TASKS}
+    # Its test split is the eval split here, and factors of classes are for the loss alone.
+    assert together.eval == pytest.approx(together.test)
     (time,) = trainings.step_times([Candidate(method=EQUAL_WEIGHTS)], seed=0)
     assert time.ratio == 1
