@@ -27,6 +27,9 @@ _ROUNDING = 0.02
 # How Keras makes a part of its messages bold.
 _STYLE = re.compile(r"\x1b\[\d*m")
 
+# Of a `keras.Model`; the layers do not have them.
+_LOST_METHODS = ("train_step", "test_step", "compute_loss", "compute_metrics")
+
 # Rows that are not all of one class.
 _SEVERAL_ROWS = 8
 
@@ -85,9 +88,9 @@ def as_multi_task_model(
         built.
 
     Raises:
-        ValueError: The model is none, is compiled, has its own `train_step`, cannot take the
-            features, or its outputs are not named like the tasks; or a task's head cannot give its
-            labels or their probabilities.
+        ValueError: The model is none, is compiled, has steps or losses of its own that the Trainer
+            does not use, cannot take the features, or its outputs are not named like the tasks; or
+            a task's head cannot give its labels or their probabilities.
     """
     if not isinstance(model, keras.Model):
         raise ValueError(
@@ -96,6 +99,7 @@ def as_multi_task_model(
         )
     if getattr(model, "compiled", False):
         raise ValueError(f"{path} returned a compiled model; leave compiling it to the Trainer")
+    _check_methods(model, path)
     if isinstance(model, keras.Sequential) or not (
         isinstance(model, MultiTaskModel) or getattr(model, "inputs", None)
     ):
@@ -200,13 +204,19 @@ def check_outputs(
         raise ValueError(f"{where}: {problem}; apply a {task.activation} to its output")
 
 
+def _check_methods(model: keras.Model, path: str) -> None:
+    """Raises a ValueError if a model's class has methods that would be lost with the class."""
+    for method in () if isinstance(model, MultiTaskModel) else _LOST_METHODS:
+        if getattr(type(model), method) is not getattr(keras.Model, method):
+            raise ValueError(
+                f"{path} returned {type(model).__name__}, which has a {method} of its own, but the "
+                "Trainer's is used; return a functional keras.Model or a "
+                "pcgrad.keras.MultiTaskModel"
+            )
+
+
 def _as_functional(model: keras.Model, path: str, feature_spec: FeatureSpec) -> MultiTaskModel:
     """A Sequential or a subclass as one layer of a functional model."""
-    if type(model).train_step is not keras.Model.train_step:
-        raise ValueError(
-            f"{path} returned {type(model).__name__}, which has a train_step of its own, but the "
-            "Trainer's is used; return a functional keras.Model or a pcgrad.keras.MultiTaskModel"
-        )
     inputs = {}
     for name, feature in feature_spec.items():
         is_dense = isinstance(feature, tf.io.FixedLenFeature)

@@ -406,6 +406,18 @@ class Trained(keras.Model):
         return {}
 
 
+class Weighted(keras.Model):
+    """With a loss of its own."""
+
+    def compute_loss(self, *args, **kwargs):
+        return 2 * super().compute_loss(*args, **kwargs)
+
+
+def functional_of(cls):
+    plain = functional(heads())
+    return cls(plain.input, plain.output)
+
+
 class Unnamed(Own):
     """Returns a list."""
 
@@ -437,6 +449,8 @@ class Unnamed(Own):
         (lambda: Plain(tip=keras.layers.Dense(1)), r" returned a model with outputs \['tip'\]; na"),
         (lambda: Own(tip=keras.layers.Dense(1)), r" returned a model with outputs \['tip'\]; name"),
         (Trained, " returned Trained, which has a train_step of its own"),
+        (lambda: functional_of(Trained), " returned Trained, which has a train_step of its own"),
+        (lambda: functional_of(Weighted), " returned Weighted, which has a compute_loss of its o"),
         (lambda: Unnamed(**heads()), ": Unnamed returns its outputs without names; let its `call`"),
         (lambda: None, " returned NoneType; return a functional keras.Model or a"),
         (lambda: keras.layers.Dense(1), " returned Dense; return a functional keras.Model or a"),
