@@ -64,6 +64,7 @@ class CompiledTraining:
         self.follow_conflicts(False)
         self._is_evaluating = False
         self._is_in_step = False
+        self._told_of_own_step = False
         self._warned: set[tuple[str, bool]] = set()
         # By phase, evaluation or not: what was not counted in its last epoch.
         self._undefined: dict[bool, set[str]] = {False: set(), True: set()}
@@ -168,6 +169,23 @@ class CompiledTraining:
                 self._warn()
         results["loss"] = total
         return without_tensors(results) if tf.executing_eagerly() else results
+
+    def tell_of_own_step(self, name: str) -> None:
+        """Warns, once, of a `train_step` that does not come to the one with the surgery.
+
+        Args:
+            name: Of the class that has it.
+        """
+        is_other = self.gramian_description or self._is_evaluating or self._is_in_step
+        if is_other or self.weighting is equal_weights or self._told_of_own_step:
+            return
+        self._told_of_own_step = True
+        warnings.warn(
+            f"the `train_step` of {name} trains without the surgery that `compile` was given: let "
+            "it call `super().train_step(data)`, or use `pcgrad.weighted_backward` in it and "
+            "compile with surgery=None",
+            stacklevel=3,
+        )
 
     def undefined_now(self) -> set[str]:
         """The losses of the tasks that have had no label in this epoch."""

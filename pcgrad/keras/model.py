@@ -255,13 +255,24 @@ class MultiTaskModel(SavableModel):
         sample_weight: Any = None,
         training: bool = True,
     ) -> tf.Tensor:
-        """The weighted sum of the tasks' losses plus regularization, a scalar."""
+        """The weighted sum of the tasks' losses plus regularization, a scalar.
+
+        For a `train_step` of one's own, without surgery. As in Keras, the means count the batch.
+        """
         del x, training
         losses = self.compiled_training.losses
-        values = losses(losses.split(y, y_pred, sample_weight))
+        batches = losses.split(y, y_pred, sample_weight)
+        values = losses(batches)
         weighted = losses.weighted(values).values()
         regularization = self._regularization()
+        self.compiled_training.update(batches, values, regularization)
         return tf.add_n([regularization, *(tf.cast(w, regularization.dtype) for w in weighted)])
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        """As in Keras; of a step that goes round the surgery it warns."""
+        if self._training and type(self).train_step is not MultiTaskModel.train_step:
+            self._training.tell_of_own_step(type(self).__name__)
+        return super().get_metrics_result()
 
     def _regularization(self) -> tf.Tensor:
         """The layers' regularization losses, divided among the replicas."""

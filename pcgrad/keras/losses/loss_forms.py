@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -21,14 +22,16 @@ class TaskLoss(keras.losses.Loss):
 
     Args:
         loss: What the user passed to `compile`.
+        task: Its task, for what TensorFlow says of a step that fails.
 
     Attributes:
         sees_all: Whether the user has said that it deals with missing (NaN) labels itself.
         returns_one_number: Whether it did, when it was called.
     """
 
-    def __init__(self, loss: Any) -> None:
+    def __init__(self, loss: Any, task: str) -> None:
         self._loss = _as_loss(loss)
+        self._scope = f"task_losses/{re.sub('[^A-Za-z0-9_.-]', '_', task)}"
         super().__init__(name="task_loss", reduction=self._loss.reduction, dtype=self._loss.dtype)
         functions = (self._loss, getattr(self._loss, "fn", None))
         self.sees_all = any(getattr(one, "supports_nan_labels", False) for one in functions)
@@ -36,7 +39,7 @@ class TaskLoss(keras.losses.Loss):
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> tf.Tensor:
         """The reduced loss, by Keras's rules; by its own if the class has some."""
-        with tf.name_scope("task_losses"):
+        with tf.name_scope(self._scope):
             if type(self._loss).__call__ is not keras.losses.Loss.__call__:
                 reduced = _tensor_of(self._loss, self._loss(y_true, y_pred, sample_weight))
                 return tf.reduce_sum(_one_if_any_row(reduced, y_true))

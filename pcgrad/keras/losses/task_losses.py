@@ -82,11 +82,16 @@ class TaskLosses:
     ) -> None:
         self.names = tuple(losses)
         self.weights = {name: checked_weight(name, loss_weights.get(name, 1.0)) for name in losses}
-        self._losses = {name: TaskLoss(loss) for name, loss in losses.items()}
+        self._losses = {name: TaskLoss(loss, name) for name, loss in losses.items()}
         self._metrics = metrics
         self._outputs = outputs
         # By task and shape: finding them out takes calls of the loss and the metrics.
         self._units: dict[Any, tuple[Units, Units]] = {}
+
+    @property
+    def outputs_have_names(self) -> bool:
+        """Whether the model's outputs have names, and are not those of a subclass in a list."""
+        return self._outputs.are_mapped or bool(self._outputs.by_path)
 
     def split(self, y: Any, y_pred: Any, sample_weight: Any) -> dict[str, TaskBatch]:
         """Splits a batch by task and finds the missing labels.
@@ -143,7 +148,8 @@ class TaskLosses:
             Scalar loss by task.
 
         Raises:
-            ValueError: On several replicas, a loss returns one number that cannot be put together.
+            ValueError: A loss cannot be taken of its labels and predictions; or, on several
+                replicas, it returns one number that cannot be put together.
         """
         return {name: self._task_loss(name, batch) for name, batch in batches.items()}
 
@@ -159,7 +165,13 @@ class TaskLosses:
     def _task_loss(self, name: str, batch: TaskBatch) -> tf.Tensor:
         loss, part = self._losses[name], batch.for_loss
         # Keras leaves the values unreduced if there are no rows.
-        value = tf.reduce_sum(loss(part.labels, part.predictions, part.sample_weight))
+        try:
+            value = tf.reduce_sum(loss(part.labels, part.predictions, part.sample_weight))
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"the loss of task {name!r} fails for labels of shape {part.labels.shape} and "
+                f"predictions of shape {part.predictions.shape}: {error}"
+            ) from error
         if loss.reduction not in _MEANS:
             return value * tf.cast(batch.sum_factor, value.dtype)
         # Keras has divided by this replica's part and by the number of replicas.

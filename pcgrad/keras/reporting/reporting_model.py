@@ -206,7 +206,10 @@ class ReportingModel(keras.Model):
             return logs if return_dict else self._as_list(logs)
 
     def _as_list(self, logs: Mapping[str, Any]) -> Any:
-        return as_keras_list(logs, self.metrics, self.compiled_training.own_metrics)
+        training = self.compiled_training
+        return as_keras_list(
+            logs, self.metrics, training.own_metrics, training.losses.outputs_have_names
+        )
 
     def evaluating(self) -> contextlib.AbstractContextManager[None]:
         """While it is open, `metrics` are those of an evaluation, without the conflicts."""

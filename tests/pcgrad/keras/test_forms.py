@@ -267,3 +267,43 @@ def test_terminate_on_nan_sees_one_tasks_gradient():
 def root(y_true, y_pred):
     """Finite at zero, with an infinite gradient there."""
     return keras.ops.mean(keras.ops.sqrt(keras.ops.abs(y_pred - y_true)), axis=-1)
+
+
+def own_step(cls):
+    """A class with the step of Keras's guides: one loss, one gradient."""
+
+    class Own(cls):
+        def train_step(self, data):
+            x, y = data
+            with tf.GradientTape() as tape:
+                y_pred = self(x, training=True)
+                loss = self.compute_loss(x=x, y=y, y_pred=y_pred)
+            gradients = tape.gradient(loss, self.trainable_variables)
+            self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+            return self.compute_metrics(x, y, y_pred)
+
+    return Own
+
+
+def trained_by_own_step(cls, **arguments):
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((2,))
+    outputs = {name: keras.layers.Dense(1, name=name)(inputs) for name in "ab"}
+    model = own_step(cls)(inputs, outputs)
+    model.compile("sgd", {"a": "mse", "b": "mae"}, metrics={"a": "mae"}, **arguments)
+    x = np.arange(8, dtype=np.float32).reshape(4, 2)
+    history = model.fit(x, {"a": x[:, :1], "b": x[:, 1:]}, batch_size=2, shuffle=False, verbose=0)
+    return history.history, model.get_weights()
+
+
+def test_a_step_of_ones_own_is_reported_as_in_keras():
+    (ours, weights), (theirs, expected) = map(trained_by_own_step, (MultiTaskModel, keras.Model))
+    assert_same(weights, expected, tolerance=1e-6)
+    for name in ("a_loss", "b_loss", "a_mae"):
+        np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-5, err_msg=name)
+    np.testing.assert_allclose(ours["loss"], np.add(ours["a_loss"], ours["b_loss"]), rtol=1e-6)
+
+
+def test_a_step_of_ones_own_without_the_surgery_is_told():
+    with pytest.warns(UserWarning, match="`train_step` of Own trains without the surgery.*super"):
+        trained_by_own_step(MultiTaskModel, surgery="pcgrad")

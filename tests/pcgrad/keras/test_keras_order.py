@@ -133,6 +133,20 @@ def test_a_subclass_that_returns_a_dict():
     assert_as_keras(found)
 
 
+@pytest.mark.parametrize("call", [lambda a, b: [a, b], lambda a, b: (a, b)])
+def test_a_subclass_that_returns_a_list(call):
+    """Keras finds metrics of outputs without names, and puts them before the losses."""
+    ours, theirs = of_both(
+        subclassed(call),
+        ["mae", "mse"],
+        [FIRST, SECOND],
+        metrics=[["mse"], ["mae"]],
+        weighted_metrics=[["mape"], ["msle"]],
+    )
+    for one, other in zip(ours[1], theirs[1], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5)
+
+
 def test_a_subclass_with_names_for_its_outputs():
     def build(cls):
         model = subclassed(lambda a, b: (a, b))(cls)

@@ -213,3 +213,35 @@ def test_what_returns_nothing_is_named(arguments, name):
     model.compile("sgd", **{**arguments, "loss": {"a": arguments["loss"]}})
     with pytest.raises(ValueError, match=rf"the loss or metric '{name}' returned NoneType; let it"):
         model.fit(X, {"a": X[:, :1]}, verbose=0)
+
+
+def test_a_loss_that_does_not_fit_its_labels_names_the_task():
+    inputs = keras.Input((3,))
+    model = MultiTaskModel(inputs, {"a": keras.layers.Dense(1)(inputs), "b": inputs})
+    model.compile("sgd", loss="mse", jit_compile=False)
+    message = r"the loss of task 'b' fails for labels of shape \(.*2\) and predictions of shape \("
+    with pytest.raises(ValueError, match=message):
+        model.fit(X, {"a": X[:, :1], "b": X[:, :2]}, verbose=0)
+
+
+def test_a_loss_that_fails_in_a_step_has_the_tasks_name():
+    inputs = keras.Input((3,))
+    outputs = {"a": keras.layers.Dense(1)(inputs), "b c": keras.layers.Softmax()(inputs)}
+    model = MultiTaskModel(inputs, outputs)
+    losses = {"a": "mse", "b c": "sparse_categorical_crossentropy"}
+    model.compile("sgd", loss=losses, jit_compile=False)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="task_losses/b_c/"):
+        model.fit(X, {"a": X[:, :1], "b c": np.full(len(X), 3)}, verbose=0)
+
+
+def test_a_loss_without_a_reduction_leaves_the_other_tasks_as_they_are():
+    inputs = keras.Input((3,))
+    found = []
+    for reduction in (None, "sum"):
+        keras.utils.set_random_seed(0)
+        model = MultiTaskModel(inputs, {name: keras.layers.Dense(1)(inputs) for name in "ab"})
+        losses = {"a": keras.losses.MeanSquaredError(reduction=reduction), "b": "mae"}
+        model.compile(keras.optimizers.SGD(0.001), losses)
+        history = model.fit(X, {"a": X[:, :1], "b": X[:, 1:2]}, verbose=0).history
+        found.append([*history.values(), *model.get_weights()])
+    assert_same(*found, tolerance=1e-6)
