@@ -61,9 +61,10 @@ def label_statistics(
         embedding_sizes: By feature the number of its ids, where these are to be checked.
 
     Raises:
-        ValueError: A label, a weight or an id is out of its limits.
+        ValueError: A label, a weight, an id or another feature is out of its limits.
     """
-    limited = limits(tasks, embedding_sizes)
+    features_spec, *_ = dataset.element_spec
+    limited = limits(tasks, embedding_sizes, features_spec)
     with_moments = [task for task in tasks if task.kind == "regression" or task.weight is not None]
     with_counts = [task for task in tasks if task.class_weight == "balanced"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import tensorflow as tf
@@ -18,19 +18,21 @@ from pcgrad_tfx.config.tasks import Task
 
 @dataclasses.dataclass(frozen=True)
 class Limit:
-    """What runs from 0 to a highest value.
+    """What runs from a lowest value, mostly 0, to a highest one.
 
     Attributes:
-        name: Of the task whose label or weight it is, or of the feature of ids.
+        name: Of the task whose label or weight it is, or of the feature of ids or numbers.
         highest: Its highest value.
         what: Which of them it is.
         kind: Of the task whose label it is.
+        lowest: Its lowest value.
     """
 
     name: str
     highest: float
-    what: Literal["label", "weight", "id"]
+    what: Literal["label", "weight", "id", "number"]
     kind: str = ""
+    lowest: float = 0.0
 
     def check(self, lowest: float, highest: float) -> None:
         """Checks the lowest and highest value that there is.
@@ -38,13 +40,23 @@ class Limit:
         Raises:
             ValueError: One is out of the limits.
         """
-        if lowest >= 0 and highest <= self.highest:
+        if lowest >= self.lowest and highest <= self.highest:
             return
         found = f"from {lowest:g} to {highest:g}"
+        if self.what == "number":
+            raise ValueError(
+                f"the transformed feature {self.name!r} holds NaN or infinite numbers; write a "
+                "finite one in your preprocessing_fn in their place"
+            )
         if self.what == "weight":
             raise ValueError(
                 f"task {self.name!r}: the transformed weights are {found}, but weights are finite "
                 "numbers of at least 0; write 0 in your preprocessing_fn where a row must not count"
+            )
+        if self.kind == "regression" and not math.isfinite(highest - lowest):
+            raise ValueError(
+                f"task {self.name!r}: the transformed labels are {found}, but labels are finite "
+                "numbers; write NaN, or 0 in the label's mask, where a label is missing"
             )
         if self.kind == "regression":
             raise ValueError(
@@ -64,28 +76,39 @@ class Limit:
         )
 
 
-def limits(tasks: Sequence[Task], embedding_sizes: Mapping[str, int] | None = None) -> list[Limit]:
-    """The limits of classes, of yes and no, of counts, of weights and of ids.
+def limits(
+    tasks: Sequence[Task],
+    embedding_sizes: Mapping[str, int] | None = None,
+    features: Iterable[str] = (),
+) -> list[Limit]:
+    """The limits of labels, of weights, of ids and of other numbers.
 
     Args:
         tasks: The tasks.
         embedding_sizes: By transformed feature the number of ids, where somebody else wrote them.
+        features: All transformed features; those that hold no ids are numbers.
     """
+    largest = tf.float32.max
     of_labels = [
         Limit(task.name, len(task.class_names) - 1, "label", task.kind)
         for task in tasks
         if task.kind != "regression"
     ]
     of_labels += [
-        Limit(task.name, tf.float32.max, "label", task.kind)
+        Limit(task.name, largest, "label", task.kind, 0.0 if task.loss == "poisson" else -largest)
         for task in tasks
-        if task.loss == "poisson"
+        if task.kind == "regression"
     ]
-    of_weights = [
-        Limit(task.name, tf.float32.max, "weight") for task in tasks if task.weight is not None
+    of_weights = [Limit(task.name, largest, "weight") for task in tasks if task.weight is not None]
+    if embedding_sizes is None:
+        return of_labels + of_weights
+    of_ids = [Limit(name, size - 1, "id") for name, size in embedding_sizes.items()]
+    of_numbers = [
+        Limit(name, largest, "number", lowest=-largest)
+        for name in features
+        if name not in embedding_sizes
     ]
-    of_ids = [Limit(name, size - 1, "id") for name, size in (embedding_sizes or {}).items()]
-    return of_labels + of_weights + of_ids
+    return of_labels + of_weights + of_ids + of_numbers
 
 
 def extremes(
@@ -94,17 +117,17 @@ def extremes(
     labels: Mapping[str, tf.Tensor],
     weights: Mapping[str, tf.Tensor] | None = None,
 ) -> tf.Tensor:
-    """The extreme values of a batch; that of weights is infinite if one is NaN.
+    """The extreme values of a batch; that of weights and numbers is infinite if one is NaN.
 
     Returns:
         [limits, 2], float64: the lowest value, and the highest one, negative; infinite where there
         is none. So the minimum over batches is that of all.
     """
     found = []
-    batch = {"id": features, "label": labels, "weight": weights or {}}
+    batch = {"id": features, "number": features, "label": labels, "weight": weights or {}}
     for limit in limited:
         values = tf.cast(batch[limit.what][limit.name], tf.float64)
-        if limit.what == "weight":
+        if limit.what in ("weight", "number"):
             values = tf.where(tf.math.is_nan(values), tf.constant(math.inf, tf.float64), values)
         known = tf.boolean_mask(values, ~tf.math.is_nan(values))
         found.append(tf.stack([tf.reduce_min(known), tf.reduce_min(-known)]))

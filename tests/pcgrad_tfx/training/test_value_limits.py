@@ -56,6 +56,9 @@ def test_right_labels(task, values, dtype):
             np.float32,
             r"'count': .*from -1 to 3, but loss 'poisson' needs labels",
         ),
+        (AMOUNT, [1, np.nan, np.inf], np.float32, r"'amount': .*from 1 to inf, .* are finite.*NaN"),
+        (AMOUNT, [1, 2, 3, -np.inf], np.float32, r"'amount': .*from -inf to 3, .* are finite"),
+        (COUNT, [1, np.inf], np.float32, r"'count': .*from 1 to inf, .* are finite"),
         (CLASS, [0, 0, 0, 0, -1], np.int64, r"'way': .*from -1 to 0, .*NaN, or 0 in the label's"),
     ],
 )
@@ -70,6 +73,20 @@ def test_ids_beyond_their_number():
         check(AMOUNT, [0, 3, 2, 4], np.int64, {"shop": 4})
     with pytest.raises(ValueError, match=r"'shop' holds ids from -1 to 3, .*an unknown value"):
         check(AMOUNT, [0, 3, 2, -1], np.int64, {"shop": 4})
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_number_that_is_none(value):
+    """Of the first rows or later ones, beside ids; features of a model of one's own may be NaN."""
+    numbers = np.float32([1e30, -5, 0, 7, value])
+    features = {"miles": numbers, "shop": np.arange(5)}
+    labels = {"amount": np.zeros(5, np.float32)}
+    dataset = tf.data.Dataset.from_tensor_slices((features, labels)).batch(3)
+    label_statistics(dataset.take(1), [AMOUNT], {"shop": 5})
+    label_statistics(dataset, [AMOUNT])
+    message = "the transformed feature 'miles' holds NaN or infinite numbers; write a finite one"
+    with pytest.raises(ValueError, match=message):
+        label_statistics(dataset, [AMOUNT], {"shop": 5})
 
 
 def test_before_training(transformed_data, tmp_path):
