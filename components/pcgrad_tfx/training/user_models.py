@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
@@ -46,7 +47,7 @@ def load_model_fn(path: str) -> ModelFn:
         The function.
 
     Raises:
-        ValueError: There is no such function.
+        ValueError: There is no such function, or it takes other arguments.
     """
     module, _, name = path.rpartition(".")
     try:
@@ -58,7 +59,22 @@ def load_model_fn(path: str) -> ModelFn:
         ) from error
     if not callable(function):
         raise ValueError(f"custom_config: model_fn: {path!r} is not a function; name a function")
+    _check_arguments(function, path)
     return function
+
+
+def _check_arguments(function: Callable[..., Any], path: str) -> None:
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # Some that are not written in Python have none.
+        return
+    try:
+        signature.bind("feature_spec", "tasks", "hyperparameters")
+    except TypeError as error:
+        raise ValueError(
+            f"custom_config: model_fn: {path!r} takes other arguments than it is given ({error}); "
+            "let it take feature_spec, tasks and hyperparameters"
+        ) from error
 
 
 def as_multi_task_model(

@@ -86,6 +86,12 @@ def test_what_is_no_function_is_refused():
         load_model_fn("trips.BATCH_SIZE")
 
 
+def test_a_function_of_other_arguments_is_refused():
+    message = r"'keras.utils.set_random_seed' takes other arguments.*let it take feature_spec, task"
+    with pytest.raises(ValueError, match=message):
+        load_model_fn("keras.utils.set_random_seed")
+
+
 def test_a_functional_model_becomes_a_multi_task_model_with_the_same_layers():
     plain = dropout_model(SPEC, TASKS, {})
     model = convert(plain)
