@@ -142,12 +142,12 @@ class CompiledTraining:
         for metric in [self._sums, *self.own_metrics, self._regularization]:
             metric.reset_state()
 
-    def complete(self, results: dict[str, Any], metrics: Mapping[str, Any]) -> dict[str, Any]:
+    def complete(self, results: dict[str, Any], metrics: Sequence[str]) -> dict[str, Any]:
         """Puts the total loss into what Keras reports, and NaN for what was not counted.
 
         Args:
             results: What the metrics report, Keras's total loss and the tasks' among them.
-            metrics: What those of `compile` say, by name; of several values a dict.
+            metrics: The names of `compile`'s metrics.
 
         Returns:
             The results.
@@ -159,11 +159,8 @@ class CompiledTraining:
             self.losses.names, losses, tf.unstack(measured), strict=True
         ):
             results[f"{name}_loss"] = loss
-            for metric in self._of_task(name, list(metrics)):
-                # Keras reports the entries of a dict by their own names.
-                several = isinstance(metrics[metric], dict)
-                for one in metrics[metric] if several else [metric]:
-                    results[one] = _or_nan(has_metrics, results[one])
+            for metric in self._of_task(name, metrics):
+                results[metric] = _or_nan(has_metrics, results[metric])
         # Within an epoch, labels may be still to come: NaN would end the training.
         if not self._is_in_step:
             total = _or_nan(tf.reduce_any(counted), total)
