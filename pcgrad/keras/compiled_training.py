@@ -142,16 +142,17 @@ class CompiledTraining:
         for metric in [self._sums, *self.own_metrics, self._regularization]:
             metric.reset_state()
 
-    def complete(self, results: dict[str, Any], metrics: Sequence[str]) -> dict[str, Any]:
+    def complete(self, results: dict[str, Any], metrics: Mapping[str, Any]) -> dict[str, Any]:
         """Puts the total loss into what Keras reports, and NaN for what was not counted.
 
         Args:
             results: What the metrics report, Keras's total loss and the tasks' among them.
-            metrics: The names of `compile`'s metrics.
+            metrics: What those of `compile` say, by name; of several values a dict.
 
         Returns:
             The results.
         """
+        results = _flat(results)
         means, (counted, measured) = self._sums.result(), tf.unstack(self._sums.have_rows())
         total = self._regularization.result() + tf.reduce_sum(means[1])
         losses = tf.unstack(_or_nan(counted, means[0]))
@@ -159,8 +160,11 @@ class CompiledTraining:
             self.losses.names, losses, tf.unstack(measured), strict=True
         ):
             results[f"{name}_loss"] = loss
-            for metric in self._of_task(name, metrics):
-                results[metric] = _or_nan(has_metrics, results[metric])
+            for metric in self._of_task(name, list(metrics)):
+                # Keras reports the entries of a dict by their own names.
+                entries = metrics[metric] if isinstance(metrics[metric], dict) else [metric]
+                for entry in entries:
+                    results[entry] = _or_nan(has_metrics, results[entry])
         # Within an epoch, labels may be still to come: NaN would end the training.
         if not self._is_in_step:
             total = _or_nan(tf.reduce_any(counted), total)
@@ -230,6 +234,14 @@ def without_tensors(logs: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: np.array(value) if np.ndim(value) else float(value) for name, value in logs.items()
     }
+
+
+def _flat(results: Mapping[str, Any]) -> dict[str, Any]:
+    """With the entries of dicts by their own names, as Keras has them in `History`."""
+    flat: dict[str, Any] = {}
+    for name, value in results.items():
+        flat |= value if isinstance(value, Mapping) else {name: value}
+    return flat
 
 
 def _or_nan(is_defined: tf.Tensor, value: Any) -> tf.Tensor:

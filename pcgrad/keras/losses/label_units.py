@@ -42,11 +42,13 @@ class Labelled:
         labels: Labels [units, …].
         predictions: The model's output, [units, …].
         sample_weight: The user's weights [units, …], or `None`.
+        hides_rows: Whether the number of rows was known while the step is traced, and is no more.
     """
 
     labels: tf.Tensor
     predictions: tf.Tensor
     sample_weight: tf.Tensor | None
+    hides_rows: bool = False
 
 
 def may_be_incomplete(labels: tf.Tensor) -> bool:
@@ -133,7 +135,7 @@ def labelled(units: Units, labels: tf.Tensor, predictions: tf.Tensor, weight: An
     missing = tf.math.is_nan(labels)
     if rest:
         missing = (tf.reduce_all if units.may_be_partial else tf.reduce_any)(missing, rest)
-    known = tf.logical_not(missing)
+    known, has_known_rows = tf.logical_not(missing), labels.shape[0] is not None
     kept, labels = _chosen(known, predictions, labels)
     if labels.shape.rank == kept.shape.rank == 1 and units.axes > 1:
         labels, kept = labels[:, tf.newaxis], kept[:, tf.newaxis]
@@ -146,7 +148,7 @@ def labelled(units: Units, labels: tf.Tensor, predictions: tf.Tensor, weight: An
         kept._keras_logits = tf.reshape(*_chosen(known, logits), tf.shape(kept))
     if weight is not None:
         (weight,) = _chosen(known, _spread(weight, known))
-    return Labelled(labels, kept, weight)
+    return Labelled(labels, kept, weight, has_known_rows and labels.shape[0] is None)
 
 
 def _chosen(known: tf.Tensor, *tensors: tf.Tensor) -> list[tf.Tensor]:

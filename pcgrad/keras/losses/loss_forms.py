@@ -60,7 +60,14 @@ def metric_that_counts_rows(metric: Any) -> Any:
 
     @functools.wraps(metric)
     def values(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-        return _one_if_any_row(_tensor_of(metric, metric(y_true, y_pred)), y_true)
+        try:
+            found = metric(y_true, y_pred)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"the metric {_name_of(metric)!r} fails for labels of shape {y_true.shape} and "
+                f"predictions of shape {y_pred.shape}: {error}"
+            ) from error
+        return _one_if_any_row(_tensor_of(metric, found), y_true)
 
     if not hasattr(metric, "__name__"):
         values.__name__ = type(metric).__name__  # Keras's name for an object.
@@ -72,12 +79,15 @@ def _tensor_of(function: Any, values: Any) -> tf.Tensor:
     try:
         return tf.convert_to_tensor(values)
     except (TypeError, ValueError) as error:
-        function = getattr(function, "fn", function)
-        name = getattr(function, "__name__", type(function).__name__)
         raise ValueError(
-            f"the loss or metric {name!r} returned {type(values).__name__}; let it return a value "
-            "for each row"
+            f"the loss or metric {_name_of(function)!r} returned {type(values).__name__}; let it "
+            "return a value for each row"
         ) from error
+
+
+def _name_of(function: Any) -> str:
+    function = getattr(function, "fn", function)
+    return str(getattr(function, "__name__", type(function).__name__))
 
 
 def _one_if_any_row(values: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:

@@ -170,7 +170,7 @@ class TaskLosses:
         except (TypeError, ValueError) as error:
             raise ValueError(
                 f"the loss of task {name!r} fails for labels of shape {part.labels.shape} and "
-                f"predictions of shape {part.predictions.shape}: {error}"
+                f"predictions of shape {part.predictions.shape}: {error}{_hint(part)}"
             ) from error
         if loss.reduction not in _MEANS:
             return value * tf.cast(batch.sum_factor, value.dtype)
@@ -272,6 +272,17 @@ class TaskLosses:
                 f"no {what} for task {missing[0]!r}: found {what} for {sorted(found)}, and "
                 f"`compile` was given losses for {sorted(self.names)}"
             )
+
+
+def _hint(part: Labelled) -> str:
+    """What to do where a loss needs the number of rows while it is traced."""
+    if not part.hides_rows:
+        return ""
+    return (
+        " (rows without a label are left out, so their number is not known before the step runs: "
+        "take `tf.shape(y_pred)[0]`, or have the whole batch by an attribute of the loss, "
+        "`supports_nan_labels = True`)"
+    )
 
 
 def _count(part: Labelled) -> tf.Tensor:

@@ -128,7 +128,7 @@ class ReportingModel(keras.Model):
         if self._training is None or "loss" not in results:
             return results
         compiled = metrics_of_compile(self.metrics)
-        return self._training.complete(results, list(compiled.result()) if compiled else [])
+        return self._training.complete(results, compiled.result() if compiled else {})
 
     def build_metrics(self, data: Any) -> None:
         """Makes the variables of `compile`'s metrics, as Keras otherwise does in the first step.

@@ -245,3 +245,36 @@ def test_a_loss_without_a_reduction_leaves_the_other_tasks_as_they_are():
         history = model.fit(X, {"a": X[:, :1], "b": X[:, 1:2]}, verbose=0).history
         found.append([*history.values(), *model.get_weights()])
     assert_same(*found, tolerance=1e-6)
+
+
+def identity_like(y_true, y_pred):
+    """Asks for the number of rows while a step is traced."""
+    return keras.ops.mean((y_pred - tf.eye(y_pred.shape[0])) ** 2, axis=-1)
+
+
+def train_with(cls, loss, **arguments):
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((3,))
+    model = cls(inputs, {name: keras.layers.Dense(1)(inputs) for name in "ab"})
+    model.compile("sgd", {"a": loss, "b": "mse"}, jit_compile=False, **arguments)
+    rows = tf.data.Dataset.from_tensor_slices((X, {"a": X[:, :1], "b": X[:, 1:2]}))
+    model.fit(rows.batch(4, drop_remainder=True), verbose=0)
+    return model.get_weights()
+
+
+def test_a_loss_that_needs_the_number_of_rows_is_told_how_to_get_it():
+    with pytest.raises(ValueError, match=r"task 'a' fails.*left out.*tf.shape.*supports_nan_label"):
+        train_with(MultiTaskModel, identity_like)
+
+    def of_whole_batch(y_true, y_pred):
+        return identity_like(y_true, y_pred)
+
+    of_whole_batch.supports_nan_labels = True
+    found = [train_with(cls, of_whole_batch) for cls in (MultiTaskModel, keras.Model)]
+    assert_same(*found, tolerance=1e-6)
+
+
+def test_a_metric_that_fails_is_named():
+    message = r"the metric 'identity_like' fails for labels of shape \(None, 1\)"
+    with pytest.raises(ValueError, match=message):
+        train_with(MultiTaskModel, "mse", metrics={"a": identity_like})
