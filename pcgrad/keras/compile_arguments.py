@@ -28,9 +28,11 @@ def losses_by_task(loss: Any, outputs: OutputNames) -> tuple[dict[str, Any], Out
         they are not known, the places in a list of losses, or a mapping's keys.
 
     Raises:
-        ValueError: There is no loss, or one for an output that the model does not have.
+        ValueError: There is no loss, one for an output that the model does not have, or several for
+            one output.
     """
     given: dict[str, Any] = {}
+    loss = _without_lists_of_one(loss, outputs)
     if isinstance(loss, list | tuple) and outputs.names and not _is_nested_within(loss):
         if loss and len(loss) != len(outputs.listed):
             raise ValueError(
@@ -66,7 +68,8 @@ def reporting_order(loss: Any, tasks: Sequence[str], outputs: OutputNames) -> li
     """The tasks in the order in which Keras reports their losses: that of a mapping of losses."""
     if not (isinstance(loss, Mapping) and outputs.are_mapped):
         return list(tasks)
-    return [name for name in outputs.as_given(loss) if name in tasks]
+    given = outputs.as_given(_without_lists_of_one(loss, outputs))
+    return [name for name in given if name in tasks]
 
 
 def by_task(
@@ -185,6 +188,22 @@ def check_surgery_every(every: Any, surgery: Weighting | None, gramian: str) -> 
             f'`surgery_every` is {every}, with gramian="features": that matrix costs little, and '
             "each is an approximation by itself; leave one of them out"
         )
+
+
+def _without_lists_of_one(loss: Any, outputs: OutputNames) -> Any:
+    """A mapping of losses, some in a list of one, as Keras takes them, too."""
+    if not isinstance(loss, Mapping):
+        return loss
+    found = dict(loss)
+    for key, value in loss.items():
+        if isinstance(value, list | tuple) and str(key) in outputs.names:
+            if len(value) != 1:
+                raise ValueError(
+                    f"`loss` of output {str(key)!r} is a list of {len(value)}: pass one loss, for "
+                    "several a function that adds them"
+                )
+            found[key] = value[0]
+    return found
 
 
 def _is_nested_within(values: Sequence[Any]) -> bool:

@@ -112,6 +112,11 @@ def test_a_list_of_losses_of_another_length():
         linear_model(loss=["mse", "mse", "mse"])
 
 
+def test_several_losses_of_one_output():
+    with pytest.raises(ValueError, match=r"`loss` of output 'a' is a list of 2: pass one loss"):
+        linear_model(loss={"a": ["mse", "mae"], "b": "mse"})
+
+
 def test_a_total_loss_of_ones_own_would_be_ignored():
     class Own(MultiTaskModel):
         def compute_loss(self, *args, **kwargs):

@@ -49,6 +49,11 @@ AS_LIST = (["mse", "mae"], list(Y.values()))
 FORMS = {
     "functional, dict": (lambda: functional(as_list=False), *AS_DICT),
     "functional, dict, unnamed layers": (lambda: functional(as_list=False, named=False), *AS_DICT),
+    "functional, dict, a loss in a list": (
+        lambda: functional(as_list=False),
+        {"b": "mae", "a": ["mse"]},
+        Y,
+    ),
     "functional, list": (lambda: functional(as_list=True), *AS_LIST),
     "functional, list, by name": (lambda: functional(as_list=True), *AS_DICT),
     "functional around Sequential": (around_sequential, *AS_DICT),
@@ -130,7 +135,7 @@ def test_every_form_trains_the_same_model():
         model.compile("adam", loss=loss, surgery=PCGrad("sum", seed=0), run_eagerly=True)
         model.train_on_batch(X, y)
         trained.append(model)
-    assert len(trained) == 6
+    assert len(trained) == 7
     for model in trained[1:]:
         assert_same(model.trainable_variables, trained[0].trainable_variables)
 
