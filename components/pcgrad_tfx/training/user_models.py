@@ -116,9 +116,8 @@ def as_multi_task_model(
     if getattr(model, "compiled", False):
         raise ValueError(f"{path} returned a compiled model; leave compiling it to the Trainer")
     _check_methods(model, path)
-    if isinstance(model, keras.Sequential) or not (
-        isinstance(model, MultiTaskModel) or getattr(model, "inputs", None)
-    ):
+    is_functional = getattr(model, "inputs", None) and not isinstance(model, keras.Sequential)
+    if not isinstance(model, MultiTaskModel) and (not is_functional or _has_own_call(model)):
         model = _as_functional(model, path, feature_spec)
     elif not isinstance(model, MultiTaskModel):
         model = MultiTaskModel(model.input, model.output)
@@ -231,8 +230,14 @@ def _check_methods(model: keras.Model, path: str) -> None:
             )
 
 
+def _has_own_call(model: keras.Model) -> bool:
+    """Whether it does more than its layers: a class derived from Keras's functional model."""
+    owner = next(cls for cls in type(model).__mro__ if "call" in vars(cls))
+    return owner.__module__.partition(".")[0] != "keras"
+
+
 def _as_functional(model: keras.Model, path: str, feature_spec: FeatureSpec) -> MultiTaskModel:
-    """A Sequential or a subclass as one layer of a functional model."""
+    """A Sequential, or a model with a `call` of its own, as one layer of a functional model."""
     inputs = {}
     for name, feature in feature_spec.items():
         is_dense = isinstance(feature, tf.io.FixedLenFeature)
