@@ -19,6 +19,18 @@ import pandas as pd
 
 RELATIONS = ("conflict", "unrelated", "aligned")
 
+# Of a pipeline's configuration.
+TASKS = """
+[[tasks]]
+name = "amount"
+kind = "regression"
+column = "amount"
+[[tasks]]
+name = "event"
+kind = "binary"
+column = "event"
+"""
+
 _FEATURES = 6
 _LITTLE = 0.1  # standard deviation of the noise, while the labels' is 1
 

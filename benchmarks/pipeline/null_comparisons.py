@@ -27,7 +27,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from ml_metadata.proto import metadata_store_pb2
 from tfx.types import artifact, standard_artifacts
 
-from benchmarks.data.known_truth import known_truth
+from benchmarks.data.known_truth import TASKS, known_truth
 from pcgrad_pipelines.config import PipelineConfig, load_config
 from pcgrad_pipelines.local.run_summary import NodeRun, read_last_run
 from pcgrad_tfx.comparison.component import ComparisonResults
@@ -38,18 +38,11 @@ from pcgrad_tfx.comparison.statistics import Finding, compare_methods
 from pcgrad_tfx.comparison.trainings import Job, Trainings
 
 _REPOSITORY = pathlib.Path(__file__).parents[2]
-_CONFIG = """
+_CONFIG = f"""
 name = "equals"
 [data]
 path = "equals.csv"
-[[tasks]]
-name = "amount"
-kind = "regression"
-column = "amount"
-[[tasks]]
-name = "event"
-kind = "binary"
-column = "event"
+{TASKS}
 [features]
 numeric = ["x1", "x2", "x3", "x4", "x5", "x6"]
 categorical = []

@@ -1,21 +1,15 @@
 """The benchmark that chooses the methods a comparison tries: its table."""
 
+from benchmarks.data.known_truth import TASKS
 from benchmarks.defaults.methods import FROM_GRAMIAN, FROM_LOSSES, report
 from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS, ComparisonOutcome, Run, write_comparison
 from pcgrad_tfx.comparison.settings import DEFAULT_METHODS
 
-CONFIG = """
+CONFIG = f"""
 name = "t"
 [data]
 path = "rows.csv"
-[[tasks]]
-name = "amount"
-kind = "regression"
-column = "amount"
-[[tasks]]
-name = "event"
-kind = "binary"
-column = "event"
+{TASKS}
 [features]
 numeric = ["x"]
 categorical = []

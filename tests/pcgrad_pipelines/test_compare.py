@@ -11,7 +11,7 @@ import time
 import pytest
 from ml_metadata.proto import metadata_store_pb2
 
-from benchmarks.data.known_truth import known_truth
+from benchmarks.data.known_truth import TASKS, known_truth
 from local_runs import RUNNER
 from pcgrad_pipelines.local.run_summary import read_last_run
 from pcgrad_pipelines.local.runner import NOT_PUSHED, PUSHED
@@ -19,18 +19,11 @@ from pcgrad_tfx.comparison.results import EQUAL_WEIGHTS, read_comparison
 
 pytestmark = pytest.mark.slow
 
-TASKS = """
+CONFIG = f"""
 name = "known"
 [data]
 path = "known.csv"
-[[tasks]]
-name = "amount"
-kind = "regression"
-column = "amount"
-[[tasks]]
-name = "event"
-kind = "binary"
-column = "event"
+{TASKS}
 """
 
 
@@ -57,7 +50,7 @@ def write(folder, relation, training, comparison):
     """Writes data and configuration, and returns the command that compares methods."""
     known_truth(relation).to_csv(folder / "known.csv", index=False)
     (folder / "known.toml").write_text(
-        f"{TASKS}\n[training]\n{training}{NETWORK}[comparison]\n{UNTUNED}{comparison}"
+        f"{CONFIG}\n[training]\n{training}{NETWORK}[comparison]\n{UNTUNED}{comparison}"
     )
     return [
         sys.executable, str(RUNNER), "--config", str(folder / "known.toml"),
