@@ -88,6 +88,16 @@ def test_it_is_not_changed_and_reads_no_files(shop, tmp_path):
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+def test_no_file_is_made_beside_it_meanwhile(shop):
+    """Which SQLite does for a database of this kind, and which a folder of others refuses."""
+    with contextlib.closing(sqlite3.connect(shop)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+    assert not shop.with_name(f"{shop.name}-wal").exists()
+    before = shop.parent.stat().st_mtime_ns
+    assert read(shop, "SELECT id FROM orders LIMIT 1") == [["0"]]
+    assert shop.parent.stat().st_mtime_ns == before
+
+
 def test_what_another_program_has_just_written_is_read(shop):
     with contextlib.closing(sqlite3.connect(shop)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
