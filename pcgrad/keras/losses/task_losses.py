@@ -15,15 +15,17 @@ from pcgrad.keras.losses.label_tensors import label_tensor
 from pcgrad.keras.losses.label_units import (
     Labelled,
     Units,
-    averages_values,
     labelled,
     mask_of,
     may_be_incomplete,
+)
+from pcgrad.keras.losses.loss_forms import TaskLoss
+from pcgrad.keras.losses.unit_trials import (
+    averages_values,
     sums_over_rows,
     units_of_loss,
     units_of_metrics,
 )
-from pcgrad.keras.losses.loss_forms import TaskLoss
 from pcgrad.keras.output_names import OutputNames
 from pcgrad.replicas import sum_over_replicas
 

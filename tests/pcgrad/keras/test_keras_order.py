@@ -109,12 +109,13 @@ def test_lists_of_row_weights():
     assert by_list == model.evaluate(X, labels_by_name, sample_weight=by_name, verbose=0)
 
 
+@pytest.mark.parametrize("area", ["mse", ["mse"]])
 @pytest.mark.parametrize("outputs", [unsorted, in_list])
-def test_losses_by_name_and_the_others_in_lists(outputs):
+def test_losses_by_name_and_the_others_in_lists(outputs, area):
     """Losses are reported in the order of the mapping, if the outputs are a mapping."""
     found = of_both(
         lambda cls: built(cls, outputs),
-        {"area": "mse", "price": "mae"},
+        {"area": area, "price": "mae"},
         [FIRST, SECOND],
         metrics=[["mae"], ["mse"]],
         loss_weights=[2.0, 0.5] if outputs is unsorted else {"price": 2.0, "area": 0.5},

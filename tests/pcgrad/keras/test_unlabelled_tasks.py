@@ -39,6 +39,23 @@ def test_losses_and_metrics_are_nan_and_the_total_is_the_others(mode):
     assert len(history["loss"]) == 2
 
 
+class Several(keras.metrics.MeanMetricWrapper):
+    """Its result is a dict."""
+
+    def result(self):
+        return {"once": super().result(), "twice": 2 * super().result()}
+
+
+def test_a_metric_of_several_values():
+    several = Several(keras.losses.mean_absolute_error, name="several")
+    model = linear_model(surgery=PCGrad(), loss=dict.fromkeys("ab", "mse"), metrics={"b": several})
+    with pytest.warns(UserWarning, match="task 'b' had no label in training"):
+        history = fit(model, NEVER)
+    assert np.isnan([history["once"], history["twice"]]).all()
+    history = fit(model, LAST)
+    np.testing.assert_allclose(history["twice"], 2 * np.array(history["once"]))
+
+
 def test_validation():
     """`EarlyStopping` and `ModelCheckpoint` would take zero for the best epoch."""
     model = model_of(optimizer="sgd")
