@@ -55,10 +55,11 @@ class MultiTaskModel(SavableModel):
     Missing labels. Where a row has several labels (a vector, an image), single values may be
     missing if the task's loss is element-wise: then each known value counts the same, whichever
     row it is in. A loss over the last axis, as categorical cross-entropy, leaves out whole
-    positions, any other one whole rows. That is found out by trying the loss on a few numbers. A
-    loss that deals with NaN itself gets every row that has a label, as it is; if it has the
-    attribute `supports_nan_labels = True`, the whole batch, as from Keras. Metrics go by the same
-    rule, if all of a task's metrics allow it, otherwise by whole rows.
+    positions, any other one whole rows. That is found out by trying the loss on a few numbers,
+    unless it changes variables or draws at random: then it leaves out whole rows. A loss that deals
+    with NaN itself gets every row that has a label, as it is; if it has the attribute
+    `supports_nan_labels = True`, the whole batch, as from Keras. Metrics go by the same rule, if
+    all of a task's metrics allow it, otherwise by whole rows.
 
     A task without any label in an epoch has the loss and the metrics NaN, never zero, with a
     warning; the total loss is then that of the other tasks, so that `TerminateOnNaN` does not end

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from pcgrad.weightings.arguments import real_argument
+from pcgrad.weightings.compiled import compiled
 from pcgrad.weightings.unit_gradients import unit_gradients, with_least_eigenvalue
 from pcgrad.weightings.weighting import GramWeighting
 
@@ -52,7 +53,6 @@ class FairGrad(GramWeighting):
         return fair_weights(gramian, self.alpha)
 
 
-@tf.autograph.experimental.do_not_convert
 def fair_weights(gramian: tf.Tensor, alpha: float) -> tf.Tensor:
     """Solves `G w = w^(−1/alpha)` for w > 0.
 
@@ -73,6 +73,14 @@ def fair_weights(gramian: tf.Tensor, alpha: float) -> tf.Tensor:
     common = tf.tensordot(units.shares, logarithms, 1)
     target = (logarithms - common) * units.present
 
+    z = _solution(cosines, target, alpha)
+    return units.per_norm(z * tf.exp(common / (1 + alpha)))
+
+
+@compiled
+def _solution(cosines: tf.Tensor, target: tf.Tensor, alpha: float) -> tf.Tensor:
+    """Solves `log z + alpha log C z = target`; all [T], C [T, T]."""
+
     def step(change: tf.Tensor, z: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, ...]:
         del change
         residual = tf.math.log(z) + alpha * tf.math.log(y) - target
@@ -91,7 +99,7 @@ def fair_weights(gramian: tf.Tensor, alpha: float) -> tf.Tensor:
     _, z, _ = tf.while_loop(
         lambda change, z, y: change > _SMALL_STEP,
         step,
-        (tf.ones([], gramian.dtype), start, start),
+        (tf.ones([], cosines.dtype), start, start),
         maximum_iterations=_MOST_STEPS,
     )
-    return units.per_norm(z * tf.exp(common / (1 + alpha)))
+    return z

@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from pcgrad.weightings.arguments import natural_argument, real_argument
+from pcgrad.weightings.compiled import compiled
 from pcgrad.weightings.projection import projection_orders
 from pcgrad.weightings.stateful import StatefulWeighting
 from pcgrad.weightings.unit_gradients import unit_gradients
@@ -66,45 +67,63 @@ class GradVac(StatefulWeighting):
         losses: tf.Tensor | None,
     ) -> tuple[tf.Tensor, Mapping[str, tf.Tensor]]:
         del losses
-        units = unit_gradients(gramian)
-        tasks = gramian.shape[0]
         if step is None:
             step = tf.cast(state["steps"], tf.int64)
-        # By position: the task that each task visits.
-        visits = tf.transpose(projection_orders(self.seed, step, tasks))
-        others = units.present[:, tf.newaxis] * units.present
-        others = tf.linalg.set_diag(others, tf.zeros_like(units.norms))
-
-        def visit(
-            position: tf.Tensor,
-            running: tf.Tensor,
-            products: tf.Tensor,
-            squares: tf.Tensor,
-            targets: tf.Tensor,
-        ) -> tuple[tf.Tensor, ...]:
-            visited = tf.gather(visits, position)
-            chosen = tf.one_hot(visited, tasks, dtype=gramian.dtype)
-            allowed = tf.reduce_sum(others * chosen, axis=1)
-            inner = tf.reduce_sum(products * chosen, axis=1)
-            target = tf.reduce_sum(targets * chosen, axis=1)
-            norms = tf.sqrt(tf.maximum(squares, 0))
-            cosine = tf.clip_by_value(tf.math.divide_no_nan(inner, norms), -1, 1)
-            lacking = target * tf.sqrt((1 - cosine**2) / (1 - target**2)) - cosine
-            added = tf.where(cosine < target, allowed * norms * lacking, 0)
-            running += chosen * added[:, tf.newaxis]
-            products += tf.gather(units.cosines, visited) * added[:, tf.newaxis]
-            squares += added * (2 * inner + added)
-            targets += chosen * (self.beta * allowed * (cosine - target))[:, tf.newaxis]
-            return position + 1, running, products, squares, targets
-
-        # In units of each task's own norm: coefficients of the unit gradients, inner products with
-        # them, and squared norms.
-        start = tf.eye(tasks, dtype=gramian.dtype)
-        _, running, _, _, targets = tf.while_loop(
-            lambda position, *_: position < tasks,
-            visit,
-            (0, start, units.cosines, tf.ones_like(units.norms), state["targets"]),
-            maximum_iterations=tasks,
-        )
-        weights = units.per_norm(tf.linalg.matvec(running, units.norms, transpose_a=True))
+        orders = projection_orders(self.seed, step, gramian.shape[0])
+        weights, targets = _after_visits(gramian, orders, state["targets"], self.beta)
         return weights, {"targets": targets, "steps": state["steps"] + 1}
+
+
+@compiled
+def _after_visits(
+    gramian: tf.Tensor, orders: tf.Tensor, targets: tf.Tensor, beta: float
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Each task's gradient visits the others.
+
+    Args:
+        gramian: [T, T], float64.
+        orders: For each task the tasks that it visits, [T, T].
+        targets: The cosines that are aimed at, [T, T], float64.
+        beta: The share of the newest cosine in them.
+
+    Returns:
+        The weights [T], and the new targets [T, T].
+    """
+    units, tasks = unit_gradients(gramian), gramian.shape[0]
+    others = units.present[:, tf.newaxis] * units.present
+    others = tf.linalg.set_diag(others, tf.zeros_like(units.norms))
+    # By position: the task that each task visits.
+    visits = tf.transpose(orders)
+
+    def visit(
+        position: tf.Tensor,
+        running: tf.Tensor,
+        products: tf.Tensor,
+        squares: tf.Tensor,
+        targets: tf.Tensor,
+    ) -> tuple[tf.Tensor, ...]:
+        visited = tf.gather(visits, position)
+        chosen = tf.one_hot(visited, tasks, dtype=gramian.dtype)
+        allowed = tf.reduce_sum(others * chosen, axis=1)
+        inner = tf.reduce_sum(products * chosen, axis=1)
+        target = tf.reduce_sum(targets * chosen, axis=1)
+        norms = tf.sqrt(tf.maximum(squares, 0))
+        cosine = tf.clip_by_value(tf.math.divide_no_nan(inner, norms), -1, 1)
+        lacking = target * tf.sqrt((1 - cosine**2) / (1 - target**2)) - cosine
+        added = tf.where(cosine < target, allowed * norms * lacking, 0)
+        running += chosen * added[:, tf.newaxis]
+        products += tf.gather(units.cosines, visited) * added[:, tf.newaxis]
+        squares += added * (2 * inner + added)
+        targets += chosen * (beta * allowed * (cosine - target))[:, tf.newaxis]
+        return position + 1, running, products, squares, targets
+
+    # In units of each task's own norm: coefficients of the unit gradients, inner products with
+    # them, and squared norms.
+    start = tf.eye(tasks, dtype=gramian.dtype)
+    _, running, _, _, targets = tf.while_loop(
+        lambda position, *_: position < tasks,
+        visit,
+        (0, start, units.cosines, tf.ones_like(units.norms), targets),
+        maximum_iterations=tasks,
+    )
+    return units.per_norm(tf.linalg.matvec(running, units.norms, transpose_a=True)), targets
