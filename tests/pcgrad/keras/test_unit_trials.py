@@ -98,6 +98,21 @@ def test_a_metric_by_row_or_by_column_or_with_a_state_of_its_own():
         np.testing.assert_allclose(ours[key], value, rtol=1e-5, err_msg=key)
 
 
+@pytest.mark.parametrize("is_metric", [True, False])
+def test_a_function_that_counts_its_calls(is_metric):
+    calls = tf.Variable(0.0)
+
+    def growing(y_true, y_pred):
+        return tf.reduce_mean(tf.abs(y_true - y_pred), axis=-1) * calls.assign_add(1.0)
+
+    inputs = keras.Input((4,))
+    model = MultiTaskModel(inputs, {"a": keras.layers.Dense(COLUMNS)(inputs)})
+    arguments = {"loss": "mse", "metrics": [growing]} if is_metric else {"loss": growing}
+    model.compile("sgd", run_eagerly=True, **arguments)
+    model.train_on_batch(X, NUMBERS)
+    assert float(calls) == 1
+
+
 class Normalized(keras.losses.Loss):
     """By a running mean of its own."""
 

@@ -37,6 +37,12 @@ def test_within_a_graph(devices):
     assert power(values, 3).numpy().tolist() == graph(values).numpy().tolist() == [16.0, 81.0]
 
 
+def test_not_eagerly(devices):
+    """Each call would compile anew."""
+    with mock.patch.object(tf, "function", side_effect=AssertionError):
+        assert power(tf.constant([2.0]), 3).numpy().tolist() == [16.0]
+
+
 def test_not_where_xla_may_be_missing(devices):
     devices.return_value.append(tf.config.PhysicalDevice("GPU:0", "GPU"))
     assert not is_compiled()
