@@ -133,13 +133,22 @@ def _measure_of_metric(metric: Any, labels: tf.Tensor, predictions: tf.Tensor) -
         made = keras.metrics.MeanMetricWrapper(made)
 
     def measure(labels: tf.Tensor, predictions: tf.Tensor) -> Any:
-        # Whatever state it has, also such that Keras does not know of, the user's keeps its own.
-        copied = copy.deepcopy(made)
+        copied = _copied(made)
         copied.reset_state()
         copied.update_state(labels, predictions)
         return copied.result()
 
     return measure
+
+
+def _copied(metric: keras.metrics.Metric) -> keras.metrics.Metric:
+    """A metric with a state of its own, also such that Keras does not know of.
+
+    `copy.deepcopy` alone goes by way of a file and `get_config`, which a user's class may lack.
+    """
+    copied = object.__new__(type(metric))
+    vars(copied).update(copy.deepcopy(vars(metric), {id(metric): copied}))
+    return copied
 
 
 def _is_pure(measure: Measure, labels: tf.Tensor, predictions: tf.Tensor) -> bool:

@@ -199,11 +199,21 @@ def test_a_loss_over_whole_rows_leaves_rows_out():
 
 
 def test_metrics_are_taken_of_the_known_values_if_all_are_element_wise():
-    metrics = ["mae", keras.metrics.RootMeanSquaredError(name="rmse")]
+    class Scaled(keras.metrics.MeanMetricWrapper):
+        """Cannot be made anew of its `get_config`."""
+
+        def __init__(self, factor):
+            super().__init__(lambda y, p: factor * tf.abs(y - p), name="scaled")
+
+        def get_config(self):
+            raise NotImplementedError
+
+    metrics = ["mae", keras.metrics.RootMeanSquaredError(name="rmse"), Scaled(3.0)]
     for logs, predicted in trained_and_evaluated("mse", metrics=metrics):
         errors = labels(GAPS) - predicted
         assert float(logs["b_mae"]) == pytest.approx(over_known(np.abs(errors)), rel=1e-5)
         assert float(logs["b_rmse"]) == pytest.approx(over_known(errors**2) ** 0.5, rel=1e-5)
+        assert float(logs["b_scaled"]) == pytest.approx(3 * over_known(np.abs(errors)), rel=1e-5)
 
 
 @pytest.mark.parametrize(
