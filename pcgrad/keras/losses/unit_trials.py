@@ -28,8 +28,9 @@ _SCALES = (3.0, 100.0, 10_000.0)
 # Operations that count as having a state, and change none that a loss may depend on.
 _HARMLESS = frozenset(
     [
-        "Assert", "Case", "EagerPyFunc", "If", "LookupTableFindV2", "Placeholder", "PrintV2",
-        "PyFunc", "ReadVariableOp", "StatefulPartitionedCall", "While",
+        "Assert", "Case", "CheckNumerics", "EagerPyFunc",
+        "If", "LookupTableFindV2", "Placeholder", "PrintV2", "PyFunc", "ReadVariableOp",
+        "ResourceGather", "ResourceGatherNd", "StatefulPartitionedCall", "While",
     ]
 )  # fmt: skip
 

@@ -113,6 +113,26 @@ def test_a_function_that_counts_its_calls(is_metric):
     assert float(calls) == 1
 
 
+def test_what_reads_a_variable_and_checks_is_tried():
+    """A missing value is left out alone."""
+    weights = tf.Variable([1.0, 2.0])
+
+    def weighted(y_true, y_pred):
+        tf.debugging.check_numerics(y_pred, "not finite")
+        tf.debugging.assert_less(y_pred, 1e9)
+        rows = tf.function(lambda t: tf.gather(weights, tf.cast(t > 0, tf.int32)))(y_true)
+        return tf.reduce_mean(rows * (y_true - y_pred) ** 2, axis=-1)
+
+    inputs = keras.Input((4,))
+    model = MultiTaskModel(inputs, {"a": keras.layers.Dense(COLUMNS)(inputs)})
+    model.compile("sgd", loss=weighted)
+    gaps = NUMBERS.copy()
+    gaps[:, 0] = np.nan
+    errors = (gaps - model.predict(X, verbose=0)["a"]) ** 2 * np.where(gaps > 0, 2, 1)
+    logs = model.evaluate(X, gaps, verbose=0, return_dict=True)
+    assert logs["loss"] == pytest.approx(np.nanmean(errors), rel=1e-5)
+
+
 class Normalized(keras.losses.Loss):
     """By a running mean of its own."""
 
