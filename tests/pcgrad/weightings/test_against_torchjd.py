@@ -1,19 +1,14 @@
 """The methods against TorchJD's, in an environment of its own that has PyTorch (6 GB)."""
 
-import pathlib
-import subprocess
-import tempfile
-import venv
-
 import numpy as np
 import pytest
 
+from foreign_updates import foreign_updates
 from gradient_families import task_gradients_of
 from weighting_methods import METHODS
 
 pytestmark = pytest.mark.slow
 
-SCRIPT = pathlib.Path(__file__).parents[2] / "support" / "torchjd_updates.py"
 PROBLEMS = {
     f"{family}/{tasks}": task_gradients_of(family, tasks)
     for family in ("random", "aligned", "nearly_opposite")
@@ -53,17 +48,7 @@ def our_update(method, problem):
 @pytest.fixture(scope="module")
 def updates():
     """TorchJD's updates by "method/problem"."""
-    with tempfile.TemporaryDirectory() as folder:
-        root = pathlib.Path(folder)
-        venv.create(root / "env", with_pip=True)
-        python = root / "env" / "bin" / "python"
-        subprocess.run(
-            [python, "-m", "pip", "install", "--quiet", "--no-cache-dir", "torchjd[full]==0.18.0"],
-            check=True,
-        )
-        np.savez(root / "gradients.npz", **PROBLEMS)
-        subprocess.run([python, SCRIPT, root / "gradients.npz", root / "updates.npz"], check=True)
-        return dict(np.load(root / "updates.npz"))
+    return foreign_updates(["torchjd[full]==0.18.0"], "torchjd_updates.py", PROBLEMS)
 
 
 @pytest.mark.parametrize("method", TOLERANCES)
