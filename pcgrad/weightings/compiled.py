@@ -5,17 +5,18 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import ParamSpec, TypeVar
 
 import tensorflow as tf
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
 
 
-def compiled(function: _Function) -> _Function:
+def compiled(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
     """Has XLA compile a function of tensors wherever a graph that calls it is traced.
 
-    For steps of many operations on T numbers each: TensorFlow takes some 10 µs for an operation,
+    For steps of many operations on T numbers each: TensorFlow takes microseconds for an operation,
     however little it does. On Linux machines without other devices than processors: elsewhere XLA
     may want what is not installed (CUDA's libdevice) or be missing.
 
@@ -27,12 +28,12 @@ def compiled(function: _Function) -> _Function:
     # AutoGraph would take longer than the tracing.
     @functools.wraps(function)
     @tf.autograph.experimental.do_not_convert
-    def call(*args: Any) -> Any:
+    def call(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
         if tf.executing_eagerly() or not has_only_processors():
-            return function(*args)
-        return tf.function(function, autograph=False, jit_compile=True)(*args)
+            return function(*args, **kwargs)
+        return tf.function(function, autograph=False, jit_compile=True)(*args, **kwargs)
 
-    return call  # type: ignore[return-value]  # as `function`
+    return call
 
 
 @functools.cache

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from built_models import SPEC, TASKS
 from pcgrad_tfx.config.features import Features
 from pcgrad_tfx.config.tasks import Task
 from pcgrad_tfx.config.training_config import OptimizerName, TrainerConfig, Training
@@ -19,15 +20,6 @@ from pcgrad_tfx.training.label_statistics import LabelStatistics
 from pcgrad_tfx.training.model import build_model, check_feature_spec
 from pcgrad_tfx.training.network.sizes import parameter_count
 
-TASKS = (
-    Task(name="tip", kind="binary", column="tips"),
-    Task(name="fare", kind="regression", column="fare"),
-    Task(name="zone", kind="multiclass", column="zone", classes=("a", "b", "c", "d")),
-)
-SPEC = {
-    "miles_xf": tf.io.FixedLenFeature([], tf.float32),
-    "company_xf": tf.io.FixedLenFeature([], tf.int64),
-}
 FEATURES = {"miles_xf": tf.constant([-2.0, 0.0, 2.0]), "company_xf": tf.constant([0, 1, 4])}
 
 
